@@ -1,0 +1,1 @@
+//! XML form of requests and replies.
