@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Harness of the end-to-end tests and benchmarks: real processes, real sockets, real disks.
+//!
+//! - [`daemon`] starts, watches, kills and restarts one process.
+//! - [`site`] lays out a storage center and its storage ports in a temporary directory.
+//! - [`rpc`] is a raw ONC RPC connection with transaction ids of the test's choice.
+//! - [`mount`] is a hard NFSv3 mount: like a kernel's, it sends a call again over a new connection until it is answered.
+//! - [`data`] makes contents and names from a seed.
+//! - [`tools`] runs programs from outside (libnfs, curl).
+
+#![allow(clippy::unwrap_used, reason = "a harness that cannot go on fails its test at the line that could not")]
+
+pub mod daemon;
+pub mod data;
+pub mod mount;
+pub mod poll;
+pub mod rpc;
+pub mod site;
+pub mod tools;

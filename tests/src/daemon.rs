@@ -1,0 +1,166 @@
+//! One process of ours: started, watched, killed, started again.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::poll;
+
+/// How long a daemon may take to print its `ready` line, recovery included.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a daemon may take to stop after SIGTERM.
+const STOP_PATIENCE: Duration = Duration::from_secs(40);
+
+/// A running daemon.
+pub struct Daemon {
+    name: String,
+    command: Vec<String>,
+    log: PathBuf,
+    child: Option<Child>,
+    ready: HashMap<String, SocketAddr>,
+}
+
+impl Daemon {
+    /// Starts `program` with `arguments`; its standard error goes to `log`, appended. Returns when it is ready.
+    pub fn start(program: &str, arguments: &[&str], log: &Path) -> Self {
+        let mut command = vec![binary(program).to_str().unwrap().to_owned()];
+        command.extend(arguments.iter().map(|argument| argument.to_string()));
+        let mut daemon = Self {
+            name: program.to_owned(),
+            command,
+            log: log.to_owned(),
+            child: None,
+            ready: HashMap::new(),
+        };
+        daemon.restart();
+        daemon
+    }
+
+    /// Starts it (again) and waits for its line `ready key=address …` on standard output.
+    pub fn restart(&mut self) {
+        assert!(self.child.is_none(), "{} runs already", self.name);
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
+        let mut child = Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", self.command[0]));
+        let stdout = child.stdout.take().unwrap();
+        self.child = Some(child);
+        let (sender, receiver) = mpsc::channel();
+        let mut copy = File::options().append(true).open(&self.log).unwrap();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = writeln!(copy, "{line}");
+                if let Some(addresses) = line.strip_prefix("ready ") {
+                    let _ = sender.send(addresses.to_owned());
+                }
+            }
+        });
+        match receiver.recv_timeout(START_PATIENCE) {
+            Ok(addresses) => self.ready = parse_ready(&addresses),
+            Err(_) => panic!("{} is not ready; its log ends:\n{}", self.name, self.log_tail()),
+        }
+    }
+
+    /// An address it said it serves.
+    pub fn address(&self, key: &str) -> SocketAddr {
+        self.ready[key]
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        let id = self.child.as_ref().expect("runs").id();
+        Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill_9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+        let mut child = self.child.take().unwrap();
+        poll::until(&format!("{} stops after SIGTERM", self.name), STOP_PATIENCE, || child.try_wait().unwrap())
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Bytes of its memory that are resident and not file-backed.
+    pub fn anonymous_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// Processor seconds it has used, user and system.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero())).unwrap();
+        let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+        let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- log of {} ends:\n{}", self.name, self.log_tail());
+        }
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The path of one of our programs: it lies beside the test's own executable or one folder above.
+pub fn binary(program: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(program))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{program} is not built: run `cargo build --workspace` first"))
+}
+
+/// A TCP port of the loopback address that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn parse_ready(addresses: &str) -> HashMap<String, SocketAddr> {
+    addresses
+        .split_whitespace()
+        .filter_map(|word| {
+            let (key, address) = word.split_once('=')?;
+            Some((key.to_owned(), address.parse().ok()?))
+        })
+        .collect()
+}

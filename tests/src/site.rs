@@ -1,0 +1,296 @@
+//! A whole installation in a temporary directory: one storage center with three disks, a customer, storage ports.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::daemon::{Daemon, binary, free_port};
+use crate::mount::Mount;
+use crate::poll;
+use crate::rpc::Credential;
+use crate::tools::run_ok;
+
+/// A storage center, its customers and their secrets. Everything goes when this is dropped.
+pub struct Site {
+    dir: TempDir,
+    /// The storage center's process.
+    pub center: Daemon,
+    center_port: u16,
+}
+
+/// A storage port of a [`Site`].
+pub struct Port {
+    /// Its process.
+    pub daemon: Daemon,
+    dir: PathBuf,
+}
+
+/// What tests change about a storage port.
+#[derive(Clone, Debug)]
+pub struct PortSettings {
+    /// Bytes of the data cache, on two disks in equal parts.
+    pub cache_bytes: u64,
+    /// Bytes of the write journal.
+    pub journal_bytes: u64,
+    /// How long a file is quiet before it is uploaded.
+    pub quiet: Duration,
+    /// The customer whose tree it exports.
+    pub customer: u32,
+    /// `none`, `root` or `all`.
+    pub squash: &'static str,
+}
+
+impl Default for PortSettings {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 1 << 30,
+            journal_bytes: 1 << 30,
+            quiet: Duration::from_millis(100),
+            customer: 1,
+            squash: "none",
+        }
+    }
+}
+
+impl Site {
+    /// A running storage center with customer 1.
+    pub fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("storage-port-e2e-").tempdir().unwrap();
+        let center_port = free_port();
+        let config = write_center_config(dir.path(), center_port);
+        add_customer(&config, dir.path(), 1, &[]);
+        let center = Daemon::start(
+            "storage-center",
+            &["serve", "--config", config.to_str().unwrap()],
+            &dir.path().join("center.log"),
+        );
+        Self { dir, center, center_port }
+    }
+
+    /// Adds a customer; `extra` are further arguments of `customer add`.
+    pub fn add_customer(&self, id: u32, extra: &[&str]) {
+        add_customer(&self.center_config(), self.dir.path(), id, extra);
+    }
+
+    /// The file of a customer's secret.
+    pub fn secret_file(&self, customer: u32) -> PathBuf {
+        self.dir.path().join(format!("customer-{customer}.secret"))
+    }
+
+    /// Where everything lies.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The storage center's configuration file.
+    pub fn center_config(&self) -> PathBuf {
+        self.dir.path().join("center.toml")
+    }
+
+    /// The storage center's URL.
+    pub fn center_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.center_port)
+    }
+
+    /// Starts a storage port with the defaults.
+    pub fn port(&self, name: &str) -> Port {
+        self.port_with(name, &PortSettings::default())
+    }
+
+    /// Starts a storage port; of the same name, it finds its old directories again.
+    pub fn port_with(&self, name: &str, settings: &PortSettings) -> Port {
+        let (dir, config) = self.write_port_config(name, settings);
+        let daemon = Daemon::start(
+            "storage-port",
+            &["serve", "--config", config.to_str().unwrap()],
+            &dir.join("port.log"),
+        );
+        Port { daemon, dir }
+    }
+
+    /// Writes a storage port's directories and configuration without starting it.
+    pub fn write_port_config(&self, name: &str, settings: &PortSettings) -> (PathBuf, PathBuf) {
+        let dir = self.dir.path().join(name);
+        for folder in ["state", "journal", "cache0", "cache1"] {
+            fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+        let text = format!(
+            r#"
+[state]
+dir = "{dir}/state"
+
+[center]
+ddm = ["{center}"]
+dosm = ["{center}"]
+
+[[customer]]
+id = {customer}
+secret_file = "{secret}"
+
+[[export]]
+path = "/export"
+tree = "files"
+customer = {customer}
+squash = "{squash}"
+
+[[export]]
+path = "/SRL"
+tree = "srl"
+customer = {customer}
+squash = "{squash}"
+srl_seconds = 3600
+
+[nfs]
+listen = "127.0.0.1:{nfs}"
+mount_listen = "127.0.0.1:{mount}"
+rpcbind = "off"
+
+[cache]
+[[cache.disk]]
+path = "{dir}/cache0"
+bytes = {cache_bytes}
+[[cache.disk]]
+path = "{dir}/cache1"
+bytes = {cache_bytes}
+
+[journal]
+dir = "{dir}/journal"
+bytes = {journal_bytes}
+
+[upload]
+quiet_ms = {quiet_ms}
+"#,
+            dir = dir.display(),
+            center = self.center_url(),
+            customer = settings.customer,
+            secret = self.secret_file(settings.customer).display(),
+            squash = settings.squash,
+            nfs = free_port(),
+            mount = free_port(),
+            cache_bytes = settings.cache_bytes / 2,
+            journal_bytes = settings.journal_bytes,
+            quiet_ms = settings.quiet.as_millis(),
+        );
+        let config = dir.join("port.toml");
+        fs::write(&config, text).unwrap();
+        (dir, config)
+    }
+
+    /// The disks of the storage node.
+    pub fn disks(&self) -> Vec<PathBuf> {
+        (0..3).map(|disk| self.dir.path().join(format!("disk{disk}"))).collect()
+    }
+
+    /// How many disks hold the object of this MD5 name.
+    pub fn copies(&self, md5_hex: &str) -> usize {
+        self.object_files(md5_hex).len()
+    }
+
+    /// The files of the object of this MD5 name on the storage node's disks.
+    pub fn object_files(&self, md5_hex: &str) -> Vec<PathBuf> {
+        let (first, second) = (&md5_hex[..2], &md5_hex[2..4]);
+        self.disks()
+            .into_iter()
+            .map(|disk| disk.join("obj").join(first).join(second).join(format!("{md5_hex}.MD5")))
+            .filter(|path| path.exists())
+            .collect()
+    }
+
+    /// Runs `storage-center check`, which compares references with rows: whether they agree, and what it printed.
+    pub fn check(&self) -> (bool, String) {
+        let output = crate::tools::run(
+            binary("storage-center").to_str().unwrap(),
+            &["check", "--config", self.center_config().to_str().unwrap()],
+        );
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), text)
+    }
+}
+
+impl Port {
+    /// Its NFS address.
+    pub fn nfs(&self) -> SocketAddr {
+        self.daemon.address("nfs")
+    }
+
+    /// Its MOUNT address.
+    pub fn mount_address(&self) -> SocketAddr {
+        self.daemon.address("mount")
+    }
+
+    /// Mounts an export as root.
+    pub fn mount(&self, export: &str) -> Mount {
+        self.mount_as(export, Credential::root())
+    }
+
+    /// Mounts an export as somebody.
+    pub fn mount_as(&self, export: &str, credential: Credential) -> Mount {
+        Mount::new(self.nfs(), export, credential).unwrap()
+    }
+
+    /// Where its state, journal and caches lie.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The URL by which libnfs's tools reach a path of an export.
+    pub fn libnfs_url(&self, path: &str) -> String {
+        let (nfs, mount) = (self.nfs(), self.mount_address());
+        format!("nfs://{}{path}?nfsport={}&mountport={}&version=3&uid=0&gid=0", nfs.ip(), nfs.port(), mount.port())
+    }
+
+    /// Waits until the object of this MD5 name stands on two disks of the storage node.
+    pub fn wait_uploaded(&self, site: &Site, md5_hex: &str) {
+        poll::until(&format!("two copies of {md5_hex}"), Duration::from_secs(60), || {
+            (site.copies(md5_hex) >= 2).then_some(())
+        });
+    }
+}
+
+fn write_center_config(dir: &Path, port: u16) -> PathBuf {
+    for disk in 0..3 {
+        fs::create_dir_all(dir.join(format!("disk{disk}"))).unwrap();
+    }
+    let text = format!(
+        r#"
+roles = ["ddm", "dosm", "isn"]
+
+[http]
+listen = "127.0.0.1:{port}"
+
+[vfs]
+database = "{dir}/vfs.sqlite"
+
+[isn]
+disks = ["{dir}/disk0", "{dir}/disk1", "{dir}/disk2"]
+reserve_bytes = 0
+"#,
+        dir = dir.display(),
+    );
+    let config = dir.join("center.toml");
+    fs::write(&config, text).unwrap();
+    config
+}
+
+fn add_customer(config: &Path, dir: &Path, id: u32, extra: &[&str]) {
+    let id_text = id.to_string();
+    let secret = dir.join(format!("customer-{id}.secret"));
+    let mut arguments = vec![
+        "customer",
+        "add",
+        "--config",
+        config.to_str().unwrap(),
+        "--id",
+        &id_text,
+        "--name",
+        "e2e",
+        "--secret-out",
+        secret.to_str().unwrap(),
+    ];
+    arguments.extend(extra);
+    run_ok(binary("storage-center").to_str().unwrap(), &arguments);
+}
