@@ -6,11 +6,14 @@
 
 use std::fmt;
 
+use blake3::hazmat::{self, ChainingValue, HasherExt};
+use md5::{Digest as _, Md5};
 use thiserror::Error;
 
 /// The unit of verification, caching and range fetches: 1 MiB. A power of two times the BLAKE3 chunk of 1 KiB, so
 /// that each block is a whole subtree.
 pub const BLOCK_BYTES: u64 = 1 << 20;
+const BLOCK_LEN: usize = BLOCK_BYTES as usize;
 
 /// MD5 of an object's bytes: its name. Written as 32 lowercase hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +42,8 @@ impl Content {
         ]),
         size: 0,
         digest: Digest([
-            0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xa0, 0x40, 0x4d, 0xea, 0x36, 0xdc, 0xc9, 0x49, 0x9b,
-            0xcb, 0x25, 0xc9, 0xad, 0xc1, 0x12, 0xb7, 0xcc, 0x9a, 0x93, 0xca, 0xe4, 0x1f, 0x32, 0x62,
+            0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xa0, 0x40, 0x4d, 0xea, 0x36, 0xdc, 0xc9, 0x49,
+            0x9b, 0xcb, 0x25, 0xc9, 0xad, 0xc1, 0x12, 0xb7, 0xcc, 0x9a, 0x93, 0xca, 0xe4, 0x1f, 0x32, 0x62,
         ]),
     };
 
@@ -60,16 +63,139 @@ impl Content {
 #[error("the bytes do not match their digest")]
 pub struct DigestMismatch;
 
-// PROTOCOL OWNER implements below this line:
-//
-// `ObjectHasher` — feeds an object's bytes in order: MD5, BLAKE3 root and the block chaining values at once.
-//     ObjectHasher::new() / update(&mut self, &[u8]) / finish(self) -> (Content, BlockDigests)
-// `BlockDigests` — the checked or computed list of one 32-byte chaining value per block (none for <= 1 block).
-//     BlockDigests::from_bytes(content: &Content, bytes: &[u8]) -> Result<Self, DigestMismatch>   (checks the root)
-//     as_bytes(&self) -> Vec<u8>
-//     verify(&self, content: &Content, block: u64, bytes: &[u8]) -> Result<(), DigestMismatch>
-//   Objects of at most one block need no list: `from_bytes(content, &[])`, and `verify` checks the root itself.
-//   Built on `blake3::hazmat` (chaining values of 1 MiB subtrees, merged to the ordinary BLAKE3 root).
+/// Bytes hashed at a time: small enough that the second hash finds them in the CPU's cache.
+const STEP_BYTES: usize = 64 << 10;
+
+/// Computes all of a [`Content`] in one pass over the bytes: MD5, the BLAKE3 root and the block digests.
+pub struct ObjectHasher {
+    md5: Md5,
+    size: u64,
+    /// Chaining values of the blocks before the current one.
+    finished: Vec<ChainingValue>,
+    /// The current block. A full one stays here until a byte follows: the last block of all may be the root.
+    block: blake3::Hasher,
+    block_len: usize,
+}
+
+impl Default for ObjectHasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ObjectHasher {
+    /// Has seen no byte.
+    pub fn new() -> Self {
+        Self { md5: Md5::new(), size: 0, finished: Vec::new(), block: blake3::Hasher::new(), block_len: 0 }
+    }
+
+    /// The next bytes, any number of them.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.block_len == BLOCK_LEN {
+                self.finished.push(self.block.finalize_non_root());
+                self.block.reset();
+                self.block.set_input_offset(self.size);
+                self.block_len = 0;
+            }
+            let step = bytes.len().min(STEP_BYTES).min(BLOCK_LEN - self.block_len);
+            let (now, later) = bytes.split_at(step);
+            self.md5.update(now);
+            self.block.update(now);
+            self.block_len += step;
+            self.size += step as u64;
+            bytes = later;
+        }
+    }
+
+    /// What the bytes were.
+    pub fn finish(mut self) -> (Content, BlockDigests) {
+        let root = if self.finished.is_empty() {
+            *self.block.finalize().as_bytes()
+        } else {
+            self.finished.push(self.block.finalize_non_root());
+            merge_root(&self.finished)
+        };
+        let fingerprint = Fingerprint(self.md5.finalize().into());
+        let content = Content { fingerprint, size: self.size, digest: Digest(root) };
+        (content, BlockDigests(self.finished))
+    }
+}
+
+/// One BLAKE3 chaining value per block, known to merge to the object's root. An object of at most one block has
+/// none: its only block is checked against the root itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockDigests(Vec<ChainingValue>);
+
+impl BlockDigests {
+    /// Takes a list from a stranger: 32 bytes per block in order, nothing for an object of at most one block.
+    ///
+    /// # Errors
+    /// The list is not that of `content`: ask another source.
+    pub fn from_bytes(content: &Content, bytes: &[u8]) -> Result<Self, DigestMismatch> {
+        let (values, rest) = bytes.as_chunks::<32>();
+        let expected = if content.blocks() > 1 { content.blocks() } else { 0 };
+        if !rest.is_empty() || values.len() as u64 != expected {
+            return Err(DigestMismatch);
+        }
+        if expected > 0 && merge_root(values) != content.digest.0 {
+            return Err(DigestMismatch);
+        }
+        Ok(Self(values.to_vec()))
+    }
+
+    /// The form that [`Self::from_bytes`] takes.
+    pub fn as_bytes(&self) -> Vec<u8> {
+        self.0.concat()
+    }
+
+    /// Checks the whole of one block, by its index from 0.
+    ///
+    /// # Errors
+    /// The bytes are not that block of `content`, in value or in length: drop them and fetch them anew.
+    pub fn verify(&self, content: &Content, block: u64, bytes: &[u8]) -> Result<(), DigestMismatch> {
+        if bytes.len() as u64 != content.block_len(block) {
+            return Err(DigestMismatch);
+        }
+        let matches = if content.blocks() <= 1 {
+            block == 0 && *blake3::hash(bytes).as_bytes() == content.digest.0
+        } else {
+            let expected = usize::try_from(block).ok().and_then(|index| self.0.get(index));
+            expected.is_some_and(|expected| *expected == chaining_value(block, bytes))
+        };
+        if matches { Ok(()) } else { Err(DigestMismatch) }
+    }
+}
+
+/// The chaining value of a block of an object that has more than one. `bytes` is not empty.
+fn chaining_value(block: u64, bytes: &[u8]) -> ChainingValue {
+    let mut hasher = blake3::Hasher::new();
+    hasher.set_input_offset(block * BLOCK_BYTES);
+    hasher.update(bytes);
+    hasher.finalize_non_root()
+}
+
+/// The ordinary BLAKE3 hash of an object from the chaining values of its blocks, of which there are at least two.
+fn merge_root(blocks: &[ChainingValue]) -> [u8; 32] {
+    let (left, right) = blocks.split_at(left_blocks(blocks.len()));
+    *hazmat::merge_subtrees_root(&merge(left), &merge(right), hazmat::Mode::Hash).as_bytes()
+}
+
+fn merge(blocks: &[ChainingValue]) -> ChainingValue {
+    match blocks {
+        [only] => *only,
+        _ => {
+            let (left, right) = blocks.split_at(left_blocks(blocks.len()));
+            hazmat::merge_subtrees_non_root(&merge(left), &merge(right), hazmat::Mode::Hash)
+        }
+    }
+}
+
+/// Blocks of the left subtree of a tree of `blocks` (2 or more): the largest power of two that leaves some for the
+/// right, as BLAKE3 splits its chunks.
+fn left_blocks(blocks: usize) -> usize {
+    blocks.next_power_of_two() / 2
+}
 
 /// Writes bytes as lowercase hex.
 pub fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
@@ -112,3 +238,91 @@ macro_rules! hex_text {
     )*};
 }
 hex_text!(Fingerprint, Digest);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect()
+    }
+
+    fn hash(bytes: &[u8]) -> (Content, BlockDigests) {
+        let mut hasher = ObjectHasher::new();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    const LENGTHS: [usize; 9] = [
+        0,
+        1,
+        BLOCK_LEN - 1,
+        BLOCK_LEN,
+        BLOCK_LEN + 1,
+        2 * BLOCK_LEN,
+        3 * BLOCK_LEN + 17,
+        5 * BLOCK_LEN,
+        7 * BLOCK_LEN + 1023,
+    ];
+
+    #[test]
+    fn the_root_is_the_ordinary_blake3_and_the_name_the_ordinary_md5() {
+        for len in LENGTHS {
+            let bytes = bytes(len);
+            let (content, digests) = hash(&bytes);
+            assert_eq!(content.digest.0, *blake3::hash(&bytes).as_bytes(), "{len}");
+            assert_eq!(content.fingerprint.0, <[u8; 16]>::from(Md5::digest(&bytes)), "{len}");
+            assert_eq!(content.size, len as u64);
+            assert_eq!(
+                digests.as_bytes().len(),
+                if len > BLOCK_LEN { len.div_ceil(BLOCK_LEN) * 32 } else { 0 }
+            );
+        }
+        assert_eq!(hash(&[]).0, Content::EMPTY);
+    }
+
+    #[test]
+    fn it_does_not_matter_how_the_bytes_are_cut() {
+        let bytes = bytes(2 * BLOCK_LEN + 5);
+        for cut in [1_000, STEP_BYTES, BLOCK_LEN - 1, BLOCK_LEN, BLOCK_LEN + 1] {
+            let mut hasher = ObjectHasher::new();
+            bytes.chunks(cut).for_each(|piece| hasher.update(piece));
+            assert_eq!(hasher.finish(), hash(&bytes));
+        }
+    }
+
+    #[test]
+    fn every_block_is_checked_alone() {
+        for len in LENGTHS {
+            let bytes = bytes(len);
+            let (content, digests) = hash(&bytes);
+            let digests = BlockDigests::from_bytes(&content, &digests.as_bytes()).unwrap();
+            for (index, block) in bytes.chunks(BLOCK_LEN).enumerate() {
+                digests.verify(&content, index as u64, block).unwrap();
+                let mut wrong = block.to_vec();
+                wrong[block.len() / 2] ^= 1;
+                assert_eq!(digests.verify(&content, index as u64, &wrong), Err(DigestMismatch));
+                let short = &block[..block.len() - 1];
+                assert_eq!(digests.verify(&content, index as u64, short), Err(DigestMismatch));
+                assert!(digests.verify(&content, index as u64 + 1, block).is_err());
+            }
+            assert!(digests.verify(&content, u64::MAX, &[]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_wrong_list_is_refused() {
+        let (content, digests) = hash(&bytes(3 * BLOCK_LEN + 1));
+        let list = digests.as_bytes();
+        for index in [0, 31, 64, list.len() - 1] {
+            let mut wrong = list.clone();
+            wrong[index] ^= 0x80;
+            assert_eq!(BlockDigests::from_bytes(&content, &wrong), Err(DigestMismatch));
+        }
+        assert!(BlockDigests::from_bytes(&content, &list[..96]).is_err());
+        assert!(BlockDigests::from_bytes(&content, &list[..100]).is_err());
+        assert!(BlockDigests::from_bytes(&content, &[]).is_err());
+        let (small, _) = hash(b"small");
+        assert!(BlockDigests::from_bytes(&small, &list).is_err());
+    }
+}

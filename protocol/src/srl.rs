@@ -1,7 +1,19 @@
 //! Storage resource locators: signed, expiring requests in the shape of a URL (SRL-1 to SRL-18).
 //!
 //! `http://<storage-cluster>/<encoded-request>/<certificate>/<customer-uri>`, where `encoded-request` is URL-safe
-//! base64 of `type/version/expires/access/client/op/arguments`.
+//! base64 of `type/version/expires/access/client/op/arguments`. The customer's part is not signed: it may give a
+//! download its name and type, nothing else.
+//!
+//! Whether the customer has a reference to the object (SRL-17), and that a token takes effect once (SRL-18), is the
+//! storage nodes' and the VFS's matter.
+
+mod certificate;
+mod payload;
+mod signed;
+
+pub use certificate::{Secret, SecretTooShort, check_control_ticket, control_ticket};
+pub use payload::client_file;
+pub use signed::SignedSrl;
 
 use thiserror::Error;
 
@@ -10,8 +22,6 @@ use crate::id::{CustomerId, ObjectId};
 
 /// Seconds by which a clock may be behind before an SRL counts as expired.
 pub const SKEW_SECONDS: u64 = 5;
-
-// PROTOCOL OWNER: adjust freely inside, but keep these names and shapes; others build against them.
 
 /// What an SRL asks for, unsigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,21 +111,9 @@ pub enum SrlOperation {
 pub enum ObjectName {
     /// `<32 hex>.MD5`, or the digits alone.
     Content(Fingerprint),
-    /// `<32 hex>.UFID`: MD5 of `client id ":" unique file id` (PRIV-4).
+    /// `<32 hex>.UFID`: MD5 of `client id ":" unique file id` (PRIV-4), see [`client_file`]. In an SRL of kind
+    /// [`SrlKind::Cdn`] the argument is the URL-encoded unique file id itself.
     ClientFile(Fingerprint),
-}
-
-/// A shared secret: at least 16 bytes. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-/// A signed SRL: what stands in the URL between the host and the customer's part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedSrl {
-    /// base64 of the request.
-    pub encoded: String,
-    /// Its certificate.
-    pub certificate: String,
 }
 
 /// Why an SRL was refused.
@@ -135,17 +133,18 @@ pub enum SrlError {
     NotAllowed,
 }
 
-// PROTOCOL OWNER implements:
-//   impl Secret { pub fn new(bytes: Vec<u8>) -> Result<Self, SecretTooShort>; as_bytes }  with a Debug that hides it
-//   impl SrlRequest {
-//       pub fn encode(&self) -> String;                       // base64, no padding, URL-safe
-//       pub fn sign(&self, secret: &Secret) -> SignedSrl;
-//   }
-//   impl SignedSrl {
-//       pub fn parse(path: &str) -> Result<(Self, &str), SrlError>; // "/enc/cert/uri..." -> (srl, percent-encoded uri)
-//       pub fn path(&self, customer_uri: &[u8]) -> String;    // "/enc/cert/percent-encoded-uri"
-//       pub fn request(&self) -> Result<SrlRequest, SrlError>;      // decoded, NOT authenticated: to find the client
-//       pub fn authenticate(&self, secrets: &[Secret], now_seconds: u64) -> Result<SrlRequest, SrlError>;
-//   }                                       // constant time; certificate first, then expiry, then Table 3's matrix
-//   pub fn control_ticket(version: SrlVersion, secret: &Secret, document: &[u8]) -> String;
-//   pub fn check_control_ticket(request: &SrlRequest, secrets: &[Secret], document: &[u8]) -> Result<(), SrlError>;
+impl AccessMethod {
+    /// Table 3: whether this method may do that operation at all.
+    fn may(self, operation: &SrlOperation) -> bool {
+        use SrlOperation::{Fetch, FetchAuth, NoOp, Store};
+        match self {
+            Self::StoragePort => true,
+            // An object without a row (parent 0) would be out of its customer's sight.
+            Self::EndUser => match operation {
+                NoOp | Fetch { .. } | FetchAuth { .. } => true,
+                Store { parent } => *parent != ObjectId(0),
+                _ => false,
+            },
+        }
+    }
+}

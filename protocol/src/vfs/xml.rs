@@ -1,1 +1,0 @@
-//! XML form of requests and replies.
