@@ -94,7 +94,8 @@ impl ObjectHasher {
         while !bytes.is_empty() {
             if self.block_len == BLOCK_LEN {
                 self.finished.push(self.block.finalize_non_root());
-                self.block.reset();
+                // `reset` would keep the old block's offset (blake3 1.8.7).
+                self.block = blake3::Hasher::new();
                 self.block.set_input_offset(self.size);
                 self.block_len = 0;
             }
