@@ -4,6 +4,7 @@
 //! - [`site`] lays out a storage center and its storage ports in a temporary directory.
 //! - [`rpc`] is a raw ONC RPC connection with transaction ids of the test's choice.
 //! - [`mount`] is a hard NFSv3 mount: like a kernel's, it sends a call again over a new connection until it is answered.
+//! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
 //! - [`tools`] runs programs from outside (libnfs, curl).
 
@@ -11,6 +12,7 @@
 
 pub mod daemon;
 pub mod data;
+pub mod model;
 pub mod mount;
 pub mod poll;
 pub mod rpc;
