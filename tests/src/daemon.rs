@@ -31,7 +31,16 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `program` with `arguments`; its standard error goes to `log`, appended. Returns when it is ready.
     pub fn start(program: &str, arguments: &[&str], log: &Path) -> Self {
-        let mut command = vec![binary(program).to_str().unwrap().to_owned()];
+        Self::start_in(None, program, arguments, log)
+    }
+
+    /// The same in a network namespace.
+    pub fn start_in(netns: Option<&str>, program: &str, arguments: &[&str], log: &Path) -> Self {
+        let mut command = Vec::new();
+        if let Some(netns) = netns {
+            command.extend(["ip", "netns", "exec", netns].map(str::to_owned));
+        }
+        command.push(binary(program).to_str().unwrap().to_owned());
         command.extend(arguments.iter().map(|argument| argument.to_string()));
         let mut daemon = Self {
             name: program.to_owned(),
