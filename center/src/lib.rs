@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The storage center in one process: the VFS (roles `ddm`), the object manager (`dosm`) and a storage node (`isn`).
+
+pub mod host;
+pub mod isn;
