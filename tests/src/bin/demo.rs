@@ -52,7 +52,7 @@ async fn main() {
     explain(&port, &files[0]);
     tokio::signal::ctrl_c().await.unwrap();
     println!("\nStopping.");
-    drop(port.daemon.stop());
+    port.daemon.stop();
 }
 
 /// The files below a folder that version control would keep, as paths relative to it.
