@@ -1,0 +1,136 @@
+//! Customers and their secrets (VFS-5, SRL-14).
+
+use protocol::id::{CustomerId, ObjectId, Timestamp};
+use protocol::srl::Secret;
+use protocol::vfs::Usage;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+use super::failure::StoreError;
+
+/// A customer to be added.
+#[derive(Clone, Debug)]
+pub struct NewCustomer {
+    /// Its id; `None` for the next free one.
+    pub id: Option<CustomerId>,
+    /// Its name, unlike any other's.
+    pub name: String,
+    /// The secret that signs its SRLs, made by the caller.
+    pub secret: Secret,
+    /// Limits.
+    pub quota: Quota,
+}
+
+/// A customer's limits; `None` for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Most bytes of all files.
+    pub bytes: Option<u64>,
+    /// Most files and folders, the root not counted.
+    pub files: Option<u64>,
+}
+
+/// A customer as the store has it, without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Customer {
+    /// Its id.
+    pub id: CustomerId,
+    /// Its name.
+    pub name: String,
+    /// Its root folder.
+    pub root: ObjectId,
+    /// Quota and use; `bytes_free` is 0 here, the cluster knows it.
+    pub usage: Usage,
+}
+
+/// Adds a customer with an empty root folder.
+pub fn add(db: &Connection, new: &NewCustomer, now: Timestamp) -> Result<Customer, StoreError> {
+    let taken = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => {
+            let id = new.id.map_or(String::new(), |id| format!("{id} or "));
+            StoreError::CustomerExists(format!("{id}{:?}", new.name))
+        }
+        _ => error.into(),
+    };
+    let id: u32 = db
+        .prepare_cached(
+            "INSERT INTO customer (id, name, bytes_quota, files_quota) VALUES (?1, ?2, ?3, ?4) RETURNING id",
+        )?
+        .query_row(params![new.id.map(|id| id.0), new.name, new.quota.bytes, new.quota.files], |row| {
+            row.get(0)
+        })
+        .map_err(taken)?;
+    let root: u64 = db
+        .prepare_cached(
+            "INSERT INTO entry (customer, version, created, modified, changed, metadata, subfolders)
+             VALUES (?1, 1, ?2, ?2, ?2, x'', 0) RETURNING id",
+        )?
+        .query_row(params![id, now.0], |row| row.get(0))?;
+    db.execute("UPDATE customer SET root = ?2 WHERE id = ?1", params![id, root])?;
+    db.execute(
+        "INSERT INTO secret (customer, rank, secret) VALUES (?1, 0, ?2)",
+        params![id, new.secret.as_bytes()],
+    )?;
+    find(db, CustomerId(id))
+}
+
+/// All customers, by id.
+pub fn list(db: &Connection) -> Result<Vec<Customer>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM customer ORDER BY id"))?;
+    let customers = statement.query_map([], from_columns)?;
+    Ok(customers.collect::<Result<_, _>>()?)
+}
+
+/// Sets a customer's limits. What is over a new limit stays.
+pub fn set_quota(db: &Connection, id: CustomerId, quota: Quota) -> Result<Customer, StoreError> {
+    db.prepare_cached("UPDATE customer SET bytes_quota = ?2, files_quota = ?3 WHERE id = ?1")?
+        .execute(params![id.0, quota.bytes, quota.files])?;
+    find(db, id)
+}
+
+/// Gives a customer a new secret. The one before stays valid until the next rotation; an older one goes.
+pub fn rotate_secret(db: &Connection, id: CustomerId, secret: &Secret) -> Result<(), StoreError> {
+    find(db, id)?;
+    db.execute("DELETE FROM secret WHERE customer = ?1 AND rank = 1", [id.0])?;
+    db.execute("UPDATE secret SET rank = 1 WHERE customer = ?1", [id.0])?;
+    db.execute(
+        "INSERT INTO secret (customer, rank, secret) VALUES (?1, 0, ?2)",
+        params![id.0, secret.as_bytes()],
+    )?;
+    Ok(())
+}
+
+/// The customer's live secrets, the one that signs first; empty when there is no such customer.
+pub fn secrets(db: &Connection, id: CustomerId) -> Result<Vec<Secret>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT secret FROM secret WHERE customer = ?1 ORDER BY rank")?;
+    let rows = statement.query_map([id.0], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut secrets = Vec::with_capacity(2);
+    for bytes in rows {
+        // A secret too short to be one was not written by us; it opens nothing.
+        secrets.extend(Secret::new(bytes?).ok());
+    }
+    Ok(secrets)
+}
+
+const COLUMNS: &str = "id, name, root, bytes_used, files_used, bytes_quota, files_quota";
+
+fn find(db: &Connection, id: CustomerId) -> Result<Customer, StoreError> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM customer WHERE id = ?1"))?
+        .query_row([id.0], from_columns)
+        .optional()?
+        .ok_or(StoreError::NoSuchCustomer(id))
+}
+
+fn from_columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Customer> {
+    Ok(Customer {
+        id: CustomerId(row.get(0)?),
+        name: row.get(1)?,
+        root: ObjectId(row.get(2)?),
+        usage: Usage {
+            bytes_used: row.get(3)?,
+            files_used: row.get(4)?,
+            bytes_quota: row.get(5)?,
+            files_quota: row.get(6)?,
+            bytes_free: 0,
+        },
+    })
+}

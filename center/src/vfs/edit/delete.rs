@@ -1,0 +1,125 @@
+//! DELETE FILE and DELETE FOLDER (VFS-15, VFS-18).
+//!
+//! A recursive delete cuts the folder off at once: from then on nothing below it can be found, because what does not
+//! hang from the root is not there ([`Tree::entry`](crate::vfs::tree::Tree::entry)). The rows below go in bounded
+//! steps, the first within the operation itself, the others between the writer's batches, so that a folder of a
+//! million files does not stop everybody else. Until they are gone they count against the quota.
+
+use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp};
+use protocol::vfs::{Changed, Kind, Target, VfsErrorCode};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Edit, Failure};
+use crate::vfs::tree::Entry;
+
+/// Rows removed in one step: about 20 ms of the writer's time.
+pub const SWEEP_ROWS: usize = 500;
+
+impl Edit<'_> {
+    pub(super) fn delete(
+        &mut self,
+        target: &Target,
+        kind: Kind,
+        recursive: bool,
+    ) -> Result<Changed, Failure> {
+        let mut entry = self.tree.find(target)?;
+        check_kind(&entry, kind)?;
+        let Some(parent) = entry.row.parent else {
+            return Err(Failure::new(VfsErrorCode::Invalid, "the root folder stays"));
+        };
+        let mut folder = self.tree.folder(parent)?;
+        let before = entry.snapshot();
+        let id = entry.row.id;
+        if entry.is_folder() && self.tree.has_children(id)? {
+            if !recursive {
+                return Err(not_empty());
+            }
+            self.cut_off(&mut entry)?;
+            self.sweep_step(SWEEP_ROWS)?;
+        } else {
+            self.remove_row(&entry)?;
+        }
+        let change = self.touch_folder(&mut folder, -i64::from(kind == Kind::Folder))?;
+        Ok(Changed {
+            row: None,
+            before: Some(before),
+            created: false,
+            removed: Some(id),
+            folders: vec![change],
+        })
+    }
+
+    /// Takes a folder out of the tree; its contents are swept later.
+    fn cut_off(&mut self, folder: &mut Entry) -> Result<(), Failure> {
+        let id = folder.row.id;
+        self.tree
+            .db
+            .prepare_cached("UPDATE entry SET parent = NULL, name = NULL WHERE id = ?1")?
+            .execute([id.0])?;
+        self.tree
+            .db
+            .prepare_cached("INSERT INTO doomed (id, customer) VALUES (?1, ?2)")?
+            .execute(params![id.0, self.tree.customer.0])?;
+        self.log(id, None)
+    }
+
+    /// Removes up to `rows` rows of the customer's cut-off folders.
+    fn sweep_step(&mut self, rows: usize) -> Result<(), Failure> {
+        let mut left = rows;
+        while left > 0 {
+            let doomed: Option<u64> = self
+                .tree
+                .db
+                .prepare_cached("SELECT id FROM doomed WHERE customer = ?1 LIMIT 1")?
+                .query_row([self.tree.customer.0], |row| row.get(0))
+                .optional()?;
+            let Some(doomed) = doomed.map(ObjectId) else { return Ok(()) };
+            let children = self.tree.children(doomed, ObjectId(0), left)?;
+            left = left.saturating_sub(children.len().max(1));
+            if children.is_empty() {
+                self.bury(doomed)?;
+            }
+            for mut child in children {
+                match child.is_folder() {
+                    true => self.cut_off(&mut child)?,
+                    false => self.remove_row(&child)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a cut-off folder that has become empty. Its end was logged when it was cut off.
+    fn bury(&mut self, folder: ObjectId) -> Result<(), Failure> {
+        self.tree.db.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([folder.0])?;
+        self.tree.db.prepare_cached("DELETE FROM doomed WHERE id = ?1")?.execute([folder.0])?;
+        let usage = &mut self.tree.account.usage;
+        usage.files_used = usage.files_used.saturating_sub(1);
+        Ok(())
+    }
+}
+
+/// One step of clearing up after recursive deletes, of whichever customer has some; `None` when nothing was left.
+pub fn sweep(db: &Connection, now: Timestamp) -> Result<Option<(CustomerId, FeedPosition)>, Failure> {
+    let customer: Option<u32> = db
+        .prepare_cached("SELECT customer FROM doomed LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let Some(customer) = customer.map(CustomerId) else { return Ok(None) };
+    let mut edit = Edit::begin(db, customer, now)?;
+    edit.sweep_step(SWEEP_ROWS)?;
+    Ok(Some((customer, edit.finish()?)))
+}
+
+/// Refuses an object of the other kind.
+pub(super) fn check_kind(entry: &Entry, kind: Kind) -> Result<(), Failure> {
+    match (entry.row.kind(), kind) {
+        (Kind::Folder, Kind::File) => Err(Failure::new(VfsErrorCode::IsFolder, "that is a folder")),
+        (Kind::File, Kind::Folder) => Err(Failure::new(VfsErrorCode::NotFolder, "that is a file")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn not_empty() -> Failure {
+    Failure::new(VfsErrorCode::NotEmpty, "the folder has entries")
+}

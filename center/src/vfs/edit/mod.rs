@@ -1,0 +1,225 @@
+//! Changing a customer's tree: one operation inside the writer's transaction.
+//!
+//! Each operation has a file of its own. What they share is here: stamping times, counting versions and use, writing
+//! the change feed and the outbox. An operation that fails leaves its savepoint to be rolled back, so nothing here
+//! undoes anything.
+
+mod create;
+mod delete;
+mod rename;
+mod update;
+
+pub use delete::sweep;
+
+use protocol::digest::Content;
+use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp, Token};
+use protocol::metadata::METADATA_BYTES_MAX;
+use protocol::vfs::{Before, Body, Changed, FolderChange, Operation, VfsErrorCode};
+use rusqlite::{Connection, params};
+
+use super::failure::Failure;
+use super::tree::{Entry, Tree};
+use super::{feed, outbox, references};
+
+/// Contents that the cluster was found to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified {
+    /// The contents.
+    pub content: Content,
+    /// The reference's token; `None` for the empty object, which needs none.
+    pub token: Option<Token>,
+    /// Not after the question: a release acknowledged later may have undone the answer.
+    pub asked: Timestamp,
+}
+
+/// One change in progress.
+pub struct Edit<'a> {
+    tree: Tree<'a>,
+    now: Timestamp,
+}
+
+impl<'a> Edit<'a> {
+    /// Begins an operation of `customer` at `now`, inside a transaction.
+    pub fn begin(db: &'a Connection, customer: CustomerId, now: Timestamp) -> Result<Self, Failure> {
+        Ok(Self { tree: Tree::open(db, customer)?, now })
+    }
+
+    /// Applies a changing operation. `verified` stands for the operation's upload.
+    pub fn apply(&mut self, operation: &Operation, verified: Option<Verified>) -> Result<Changed, Failure> {
+        match operation {
+            Operation::CreateFolder { parent, name, metadata } => self.create_folder(*parent, name, metadata),
+            Operation::CreateFile { parent, name, metadata, existing, .. } => {
+                self.create_file(*parent, name, metadata, verified, *existing)
+            }
+            Operation::Move { target, kind, parent, name, replace } => {
+                self.rename(target, *kind, *parent, name, *replace)
+            }
+            Operation::Delete { target, kind, recursive } => self.delete(target, *kind, *recursive),
+            Operation::Update { id, if_version, metadata, modified, changed, .. } => {
+                let times = update::Times { modified: *modified, changed: *changed };
+                self.update(*id, *if_version, metadata.as_deref(), times, verified)
+            }
+            Operation::OpenRoot
+            | Operation::OpenFolder { .. }
+            | Operation::Open { .. }
+            | Operation::Usage
+            | Operation::Changes { .. } => Err(Failure::new(VfsErrorCode::Invalid, "that changes nothing")),
+        }
+    }
+
+    /// Writes the customer's row; the position of the last change.
+    pub fn finish(self) -> Result<FeedPosition, Failure> {
+        let account = self.tree.account;
+        self.tree
+            .db
+            .prepare_cached(
+                "UPDATE customer SET position = ?2, bytes_used = ?3, files_used = ?4 WHERE id = ?1",
+            )?
+            .execute(params![
+                self.tree.customer.0,
+                account.position.0,
+                account.usage.bytes_used,
+                account.usage.files_used
+            ])?;
+        Ok(account.position)
+    }
+
+    /// The next `changed` time of a row: the present, but always above the old one.
+    fn stamp(&self, old: Timestamp) -> Timestamp {
+        self.now.max(Timestamp(old.0.saturating_add(1)))
+    }
+
+    /// Appends to the change feed.
+    fn log(&mut self, id: ObjectId, version: Option<u64>) -> Result<(), Failure> {
+        let position = &mut self.tree.account.position;
+        position.0 += 1;
+        feed::append(self.tree.db, self.tree.customer, *position, id, version)
+    }
+
+    /// Counts a folder whose entries changed: version, times, and `grown` subfolders more or less.
+    fn touch_folder(&mut self, folder: &mut Entry, grown: i64) -> Result<FolderChange, Failure> {
+        let before = folder.snapshot();
+        if let Body::Folder { subfolders } = &mut folder.row.body {
+            *subfolders = u32::try_from(i64::from(*subfolders) + grown)
+                .map_err(|_| Failure::new(VfsErrorCode::Invalid, "the folder has too many folders"))?;
+        }
+        folder.row.changed = self.stamp(folder.row.changed);
+        folder.row.modified = folder.row.changed;
+        self.save(folder)?;
+        Ok(FolderChange { before, after: folder.row.clone() })
+    }
+
+    /// Writes a changed row under its next version.
+    fn save(&mut self, entry: &mut Entry) -> Result<(), Failure> {
+        let row = &mut entry.row;
+        row.version += 1;
+        let (subfolders, content) = match row.body {
+            Body::Folder { subfolders } => (Some(subfolders), None),
+            Body::File { content } => (None, Some(content)),
+        };
+        self.tree
+            .db
+            .prepare_cached(
+                "UPDATE entry SET parent = ?2, name = ?3, version = ?4, modified = ?5, changed = ?6, metadata = ?7,
+                     subfolders = ?8, fingerprint = ?9, size = ?10, digest = ?11, token = ?12
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                row.id.0,
+                row.parent.map(|parent| parent.0),
+                row.name.as_ref().map(|name| name.as_bytes()),
+                row.version,
+                row.modified.0,
+                row.changed.0,
+                row.metadata,
+                subfolders,
+                content.map(|content| content.fingerprint.0),
+                content.map(|content| content.size),
+                content.map(|content| content.digest.0),
+                entry.token.map(|token| token.0),
+            ])?;
+        self.log(entry.row.id, Some(entry.row.version))
+    }
+
+    /// Removes a row and gives up its reference, in this one transaction (VFS-18).
+    fn remove_row(&mut self, entry: &Entry) -> Result<(), Failure> {
+        self.tree.db.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([entry.row.id.0])?;
+        self.tree.account.usage.files_used = self.tree.account.usage.files_used.saturating_sub(1);
+        self.give_up(entry)?;
+        self.log(entry.row.id, None)
+    }
+
+    /// Gives up the reference a row holds and the bytes it counts.
+    fn give_up(&mut self, entry: &Entry) -> Result<(), Failure> {
+        let usage = &mut self.tree.account.usage;
+        usage.bytes_used = usage.bytes_used.saturating_sub(entry.size());
+        match (entry.content(), entry.token) {
+            (Some(content), Some(token)) => {
+                outbox::add(self.tree.db, self.tree.customer, content.fingerprint, token, self.now)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts the bytes of new contents in place of `old_bytes`, which are already given up.
+    fn charge_bytes(&mut self, old_bytes: u64, content: &Content) -> Result<(), Failure> {
+        let usage = &mut self.tree.account.usage;
+        let used = usage.bytes_used.checked_add(content.size);
+        match (used, usage.bytes_quota) {
+            (Some(used), Some(quota)) if used > quota && content.size > old_bytes => {
+                Err(Failure::new(VfsErrorCode::QuotaExceeded, "the customer's bytes are used up"))
+            }
+            // What SQLite's integers hold.
+            (Some(used), _) if i64::try_from(used).is_ok() => {
+                usage.bytes_used = used;
+                Ok(())
+            }
+            _ => Err(Failure::new(VfsErrorCode::Invalid, "more bytes than can be counted")),
+        }
+    }
+
+    /// Counts one more file or folder.
+    fn charge_entry(&mut self) -> Result<(), Failure> {
+        let usage = &mut self.tree.account.usage;
+        if usage.files_quota.is_some_and(|quota| usage.files_used >= quota) {
+            return Err(Failure::new(VfsErrorCode::QuotaExceeded, "the customer's files are used up"));
+        }
+        usage.files_used += 1;
+        Ok(())
+    }
+
+    /// Refuses an upload whose reference another row holds, or is on its way out, or went while the cluster was asked.
+    fn check_reference(&self, holder: Option<ObjectId>, verified: &Verified) -> Result<(), Failure> {
+        let Some(token) = verified.token else { return Ok(()) };
+        let fingerprint = verified.content.fingerprint;
+        let other = references::row_with(self.tree.db, self.tree.customer, fingerprint, token)?;
+        if other.is_some() && other != holder {
+            return Err(Failure::new(
+                VfsErrorCode::Invalid,
+                "another file holds that upload: store it once more",
+            ));
+        }
+        if outbox::gone_since(self.tree.db, self.tree.customer, fingerprint, token, verified.asked)? {
+            return Err(no_such_object());
+        }
+        Ok(())
+    }
+}
+
+/// The upload's contents are not in the cluster: the client stores them again.
+pub fn no_such_object() -> Failure {
+    Failure::new(VfsErrorCode::NoSuchObject, "the contents are not stored under this token: store them again")
+}
+
+fn check_metadata(metadata: &[u8]) -> Result<(), Failure> {
+    match metadata.len() <= METADATA_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Failure::new(VfsErrorCode::Invalid, "metadata has at most 64 KiB")),
+    }
+}
+
+/// A folder that a change left as it was, in the shape of one that it changed.
+fn untouched(folder: Entry) -> FolderChange {
+    let before: Before = folder.snapshot();
+    FolderChange { before, after: folder.row }
+}

@@ -1,0 +1,92 @@
+//! What goes wrong: with the store as a whole, and with one operation.
+
+use std::path::PathBuf;
+
+use protocol::id::CustomerId;
+use protocol::vfs::{VfsError, VfsErrorCode};
+use thiserror::Error;
+
+/// The directory database could not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The file cannot be made: look at the path and its permissions.
+    #[error("cannot open the directory database {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A later release wrote the file: run that release.
+    #[error(
+        "the directory database has schema {found}; this release knows up to {known}: run the newer release"
+    )]
+    TooNew {
+        /// Its schema.
+        found: usize,
+        /// The last one known here.
+        known: usize,
+    },
+    /// SQLite failed: look at the disk.
+    #[error("the directory database failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The transaction the change was part of did not reach the disk; nothing of it happened.
+    #[error("the change was not committed: {0}")]
+    NotCommitted(String),
+    /// The store is shutting down.
+    #[error("the directory database is closed")]
+    Closed,
+    /// No such customer.
+    #[error("there is no customer {0}")]
+    NoSuchCustomer(CustomerId),
+    /// The id or name of a new customer is taken: choose another.
+    #[error("there is a customer {0} already: choose another id or name")]
+    CustomerExists(String),
+}
+
+/// Ends an operation; its savepoint is rolled back.
+#[derive(Debug)]
+pub enum Failure {
+    /// The operation was refused: the answer the client gets.
+    Refused(VfsError),
+    /// The store failed. The client hears `Unavailable`, the log the reason.
+    Store(StoreError),
+}
+
+impl Failure {
+    /// A refusal.
+    pub fn new(code: VfsErrorCode, message: &str) -> Self {
+        Self::Refused(VfsError { code, message: message.to_owned() })
+    }
+
+    /// The client's answer. Tells the log of the store's failure: the one place that does.
+    pub fn into_vfs_error(self) -> VfsError {
+        match self {
+            Self::Refused(error) => error,
+            Self::Store(error) => {
+                tracing::error!(%error, "the directory database failed; is its disk full or failing?");
+                VfsError {
+                    code: VfsErrorCode::Unavailable,
+                    message: "the directory database failed; try again later".to_owned(),
+                }
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::ToSqlConversionFailure(_) => {
+                Self::new(VfsErrorCode::Invalid, "a number is out of range")
+            }
+            other => Self::Store(other.into()),
+        }
+    }
+}

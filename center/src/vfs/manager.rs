@@ -1,0 +1,217 @@
+//! The directory manager (DDM): request documents in, reply documents out (VFS-3, VFS-9, VFS-19).
+//!
+//! Authenticates, decodes, asks the cluster what must be asked, and lets the store do the rest. Knows no HTTP types.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use protocol::digest::Content;
+use protocol::id::{CustomerId, FeedPosition, Timestamp};
+use protocol::srl::{Secret, SignedSrl, SrlError, SrlOperation, check_control_ticket};
+use protocol::vfs::{
+    Answer, Operation, REQUEST_BYTES_MAX, Reply, Request, Upload, VfsError, VfsErrorCode, xml,
+};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::cluster::Cluster;
+use super::edit::{Verified, no_such_object};
+use super::failure::{Failure, StoreError};
+use super::query::Query;
+use super::store::MetaStore;
+use super::time::{after, seconds};
+
+/// Longest wait of a CHANGES operation.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Most CHANGES operations that wait at one time.
+const WAITERS_MAX: usize = 1_024;
+/// How long a customer's secrets are believed without looking: a rotation is known everywhere after that.
+const SECRETS_FRESH: Duration = Duration::from_secs(5);
+/// Customers whose secrets are kept at hand.
+const SECRETS_MAX: usize = 10_000;
+
+/// Why a request document as a whole was refused.
+#[derive(Debug, Error)]
+pub enum DocumentError {
+    /// No well-formed request → 400. The client's program is wrong.
+    #[error("{0}")]
+    Malformed(String),
+    /// Not authentic, expired or not allowed → 403 (400 if malformed, see [`SrlError`]).
+    #[error(transparent)]
+    Refused(#[from] SrlError),
+    /// The VFS cannot answer now → 503. Send the same request again.
+    #[error("the directory service cannot answer now; try again later")]
+    Unavailable(#[from] StoreError),
+}
+
+/// One directory manager in front of the directory database.
+pub struct DirectoryManager<C> {
+    store: MetaStore,
+    cluster: Arc<C>,
+    secrets: Mutex<HashMap<CustomerId, KnownSecrets>>,
+    waiters: Semaphore,
+}
+
+/// Secrets at hand, and the time until which they are believed.
+#[derive(Clone)]
+struct KnownSecrets {
+    until: Timestamp,
+    secrets: Arc<[Secret]>,
+}
+
+impl<C: Cluster> DirectoryManager<C> {
+    /// A manager of this store, for contents in this cluster.
+    pub fn new(store: MetaStore, cluster: Arc<C>) -> Self {
+        Self { store, cluster, secrets: Mutex::default(), waiters: Semaphore::new(WAITERS_MAX) }
+    }
+
+    /// Answers a request document that came with a CONTROL SRL. Operations that fail are answered inside the document.
+    ///
+    /// # Errors
+    /// Those of the document itself; none of its operations was begun then.
+    pub async fn handle(
+        &self,
+        srl: &SignedSrl,
+        document: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<u8>, DocumentError> {
+        if document.len() > REQUEST_BYTES_MAX {
+            return Err(DocumentError::Malformed("a request document has at most 1 MiB".to_owned()));
+        }
+        let customer = self.authenticate(srl, document, now).await?;
+        let requests =
+            xml::decode_requests(document).map_err(|error| DocumentError::Malformed(error.to_string()))?;
+        let mut replies = Vec::with_capacity(requests.len());
+        for request in requests {
+            replies.push(self.perform(customer, request, now).await);
+        }
+        Ok(xml::encode_replies(&replies))
+    }
+
+    /// Does one operation for a customer who is already known to be authentic.
+    pub async fn perform(&self, customer: CustomerId, request: Request, now: Timestamp) -> Reply {
+        let query = match request.operation {
+            Operation::OpenRoot => Query::OpenRoot,
+            Operation::OpenFolder { folder, after, limit, srl_expires } => {
+                Query::OpenFolder { folder, after, limit, srl_expires }
+            }
+            Operation::Open { target, srl_expires } => Query::Open { target, srl_expires },
+            Operation::Usage => match self.cluster.space().await {
+                Ok(bytes_free) => Query::Usage { bytes_free },
+                Err(error) => return Err(unavailable(&error.to_string())),
+            },
+            Operation::Changes { since, wait_ms } => return self.changes(customer, since, wait_ms).await,
+            Operation::CreateFolder { .. }
+            | Operation::CreateFile { .. }
+            | Operation::Move { .. }
+            | Operation::Delete { .. }
+            | Operation::Update { .. } => return self.change(customer, request, now).await,
+        };
+        self.store.query(customer, query).await.map_err(Failure::into_vfs_error)
+    }
+
+    /// Who asks: the certificate is his, the ticket signs the document (VFS-9, SRL-12).
+    async fn authenticate(
+        &self,
+        srl: &SignedSrl,
+        document: &[u8],
+        now: Timestamp,
+    ) -> Result<CustomerId, DocumentError> {
+        let secrets = self.secrets(srl.request()?.customer, now).await?;
+        let request = srl.authenticate(&secrets, seconds(now))?;
+        if !matches!(request.operation, SrlOperation::Control { .. }) {
+            return Err(SrlError::NotAllowed.into());
+        }
+        check_control_ticket(&request, &secrets, document)?;
+        Ok(request.customer)
+    }
+
+    async fn secrets(&self, customer: CustomerId, now: Timestamp) -> Result<Arc<[Secret]>, StoreError> {
+        let known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).get(&customer).cloned();
+        if let Some(known) = known
+            && now < known.until
+        {
+            return Ok(known.secrets);
+        }
+        let secrets: Arc<[Secret]> = self.store.secrets(customer).await?.into();
+        let mut cache = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.retain(|_, known| now < known.until);
+        // Guessed customer ids take no room.
+        if !secrets.is_empty() && cache.len() < SECRETS_MAX {
+            let until = after(now, SECRETS_FRESH);
+            cache.insert(customer, KnownSecrets { until, secrets: Arc::clone(&secrets) });
+        }
+        Ok(secrets)
+    }
+
+    async fn change(&self, customer: CustomerId, request: Request, now: Timestamp) -> Reply {
+        let upload = match &request.operation {
+            Operation::CreateFile { upload, .. } | Operation::Update { upload, .. } => *upload,
+            _ => None,
+        };
+        let mut verified = None;
+        if let Some(upload) = upload {
+            // The first answer stands even if its reference has been given up since.
+            if let Some(key) = request.key
+                && let Some(first) =
+                    self.store.recall(customer, key, now).await.map_err(Failure::into_vfs_error)?
+            {
+                return first;
+            }
+            verified = Some(self.verify(customer, upload, now).await?);
+        }
+        self.store.change(customer, request, verified, now).await
+    }
+
+    /// Asks the cluster whether it holds what the row shall point to (VFS-17): before the transaction, so that the
+    /// writer never waits for a network.
+    async fn verify(
+        &self,
+        customer: CustomerId,
+        upload: Upload,
+        now: Timestamp,
+    ) -> Result<Verified, VfsError> {
+        let Upload { content, token } = upload;
+        if content.fingerprint == Content::EMPTY.fingerprint {
+            return match content == Content::EMPTY {
+                true => Ok(Verified { content, token: None, asked: now }),
+                false => Err(no_such_object().into_vfs_error()),
+            };
+        }
+        match self.cluster.has_reference(customer, &content, token).await {
+            Ok(true) => Ok(Verified { content, token: Some(token), asked: now }),
+            Ok(false) => Err(no_such_object().into_vfs_error()),
+            Err(error) => Err(unavailable(&error.to_string())),
+        }
+    }
+
+    /// Changes after `since`, or the first that comes within the wait.
+    async fn changes(&self, customer: CustomerId, since: FeedPosition, wait_ms: u32) -> Reply {
+        let deadline = Instant::now() + Duration::from_millis(wait_ms.into()).min(WAIT_MAX);
+        // Before the first look, so that no change falls between the two.
+        let mut feed = self.store.watch_feed(customer);
+        let mut waiting = None;
+        loop {
+            let found = self.store.query(customer, Query::Changes { since }).await;
+            let answered = found.map_err(Failure::into_vfs_error)?;
+            let is_news = matches!(&answered.answer,
+                Answer::Changes { changes, reset, .. } if *reset || !changes.is_empty());
+            if is_news || Instant::now() >= deadline {
+                return Ok(answered);
+            }
+            if waiting.is_none() {
+                let permit = self.waiters.try_acquire();
+                waiting =
+                    Some(permit.map_err(|_| unavailable("too many wait for changes; try again later"))?);
+            }
+            // Time up, or the channel was renewed: either way the next look decides.
+            let _ = timeout_at(deadline, feed.changed()).await;
+        }
+    }
+}
+
+fn unavailable(message: &str) -> VfsError {
+    VfsError { code: VfsErrorCode::Unavailable, message: message.to_owned() }
+}

@@ -1,0 +1,69 @@
+//! Answers remembered by idempotency key, so that a repeated request gets the first one and has no second effect.
+
+use std::time::Duration;
+
+use protocol::id::{CustomerId, Timestamp, Token};
+use protocol::vfs::{Reply, VfsErrorCode, xml};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::failure::Failure;
+use super::time::before;
+
+/// How long an answer is remembered. Clients of a port retry for seconds, a takeover takes seconds.
+pub const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// The answer given under this key, if it is remembered.
+pub fn recall(
+    db: &Connection,
+    customer: CustomerId,
+    key: Token,
+    now: Timestamp,
+) -> Result<Option<Reply>, Failure> {
+    let document: Option<Vec<u8>> = db
+        .prepare_cached("SELECT document FROM reply WHERE customer = ?1 AND key = ?2 AND at > ?3")?
+        .query_row(params![customer.0, key.0, before(now, REMEMBERED).0], |row| row.get(0))
+        .optional()?;
+    let Some(document) = document else { return Ok(None) };
+    match xml::decode_replies(&document) {
+        Ok(mut replies) if replies.len() == 1 => Ok(replies.pop()),
+        _ => Err(Failure::new(VfsErrorCode::Unavailable, "the first answer cannot be read back")),
+    }
+}
+
+/// Remembers an answer and forgets up to two outdated ones, so that the memory shrinks again after a busy time.
+pub fn remember(
+    db: &Connection,
+    customer: CustomerId,
+    key: Token,
+    now: Timestamp,
+    reply: &Reply,
+) -> Result<(), Failure> {
+    db.prepare_cached(
+        "DELETE FROM reply WHERE id IN (SELECT id FROM reply ORDER BY id LIMIT 2) AND at <= ?1",
+    )?
+    .execute([before(now, REMEMBERED).0])?;
+    db.prepare_cached("INSERT OR REPLACE INTO reply (customer, key, at, document) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![customer.0, key.0, now.0, xml::encode_replies(std::slice::from_ref(reply))])?;
+    Ok(())
+}
+
+/// Whether an answer is one to remember. A refusal that may be lifted from outside is not: the same request, repeated
+/// after the contents were stored or the quota was raised, shall be tried again. It had no effect, so that is safe.
+pub fn is_memorable(reply: &Reply) -> bool {
+    match reply {
+        Ok(_) => true,
+        Err(error) => match error.code {
+            VfsErrorCode::QuotaExceeded
+            | VfsErrorCode::NoSuchObject
+            | VfsErrorCode::Denied
+            | VfsErrorCode::Unavailable => false,
+            VfsErrorCode::NotFound
+            | VfsErrorCode::Exists
+            | VfsErrorCode::NotEmpty
+            | VfsErrorCode::NotFolder
+            | VfsErrorCode::IsFolder
+            | VfsErrorCode::VersionMismatch
+            | VfsErrorCode::Invalid => true,
+        },
+    }
+}

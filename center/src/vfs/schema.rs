@@ -1,0 +1,109 @@
+//! The database file: how it is opened, and its schema by version.
+//!
+//! Owns pragmas and migrations. Knows no operation.
+
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::failure::StoreError;
+
+/// Each entry brings the schema from version `index` to `index + 1` (`PRAGMA user_version`). Never edit one that was
+/// released: append.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// How long a statement waits for another process (the `customer` commands) to end its transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Distinct statements are fewer; all of them stay prepared.
+const STATEMENTS_CACHED: usize = 96;
+
+/// Opens the database for writing, creating it (mode 0600: it holds the customers' secrets) and bringing its schema up
+/// to date.
+///
+/// # Errors
+/// [`StoreError::Io`] when the file cannot be created, [`StoreError::TooNew`] when a later release wrote it,
+/// [`StoreError::Database`] for the rest.
+pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let io = |source| StoreError::Io { path: path.to_owned(), source };
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(io)?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
+    drop(file);
+
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // Every commit reaches the disk before it is answered.
+    connection.pragma_update(None, "synchronous", "full")?;
+    // 16 MiB between checkpoints: a batch of a busy center dirties some hundred pages.
+    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "cache_size", -(64 << 10))?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens one more connection that only reads.
+pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    // Immediate: of two processes that open a new database at once, the second finds the first one's work done.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > MIGRATIONS.len() {
+        return Err(StoreError::TooNew { found: version, known: MIGRATIONS.len() });
+    }
+    for migration in &MIGRATIONS[version..] {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_opens_again_and_one_of_a_later_release_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vfs.db");
+        open_writer(&path).unwrap();
+        let connection = open_writer(&path).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        assert!(matches!(open_writer(&path), Err(StoreError::TooNew { found: 99, .. })));
+    }
+
+    #[test]
+    fn the_database_file_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vfs.db");
+        std::fs::write(&path, b"").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        open_writer(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vfs.db");
+        open_writer(&path).unwrap();
+        let reader = open_reader(&path).unwrap();
+        assert!(reader.execute("DELETE FROM entry", []).is_err());
+    }
+}

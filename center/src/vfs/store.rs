@@ -1,0 +1,218 @@
+//! The directory database as the rest of the center sees it: every operation, asynchronous and durable.
+//!
+//! Owns the writer, the readers and those who wait for changes. Asks nothing of the storage cluster: uploads come here
+//! verified (see [`DirectoryManager`](super::DirectoryManager)).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use protocol::digest::Fingerprint;
+use protocol::id::{CustomerId, FeedPosition, Timestamp, Token};
+use protocol::srl::Secret;
+use protocol::vfs::{Answer, Answered, Operation, Reply, Request};
+use rusqlite::Connection;
+use tokio::sync::{Notify, watch};
+
+use super::customer::{self, Customer, NewCustomer, Quota};
+use super::edit::{self, Edit, Verified};
+use super::failure::{Failure, StoreError};
+use super::feed::Waiters;
+use super::outbox::{self, Release};
+use super::query::{self, Query};
+use super::readers::Readers;
+use super::references::{self, Held};
+use super::replies;
+use super::schema;
+use super::writer::Writer;
+
+/// The directory database. Clones share it.
+#[derive(Clone)]
+pub struct MetaStore {
+    writer: Writer,
+    readers: Readers,
+    waiters: Arc<Waiters>,
+    work_left: Arc<Notify>,
+}
+
+impl MetaStore {
+    /// Opens the database file, creating it if needed. Several processes may have it open, of which one should serve.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = schema::open_writer(path)?;
+        let writer =
+            Writer::start(connection).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
+        Ok(Self { writer, readers: Readers::new(path), waiters: Arc::default(), work_left: Arc::default() })
+    }
+
+    /// Adds a customer with an empty root folder.
+    pub async fn add_customer(&self, new: NewCustomer, now: Timestamp) -> Result<Customer, StoreError> {
+        self.writer.write(move |db| customer::add(db, &new, now), |_| ()).await
+    }
+
+    /// All customers, by id.
+    pub async fn customers(&self) -> Result<Vec<Customer>, StoreError> {
+        self.readers.read(customer::list).await
+    }
+
+    /// Sets a customer's limits.
+    pub async fn set_quota(&self, id: CustomerId, quota: Quota) -> Result<Customer, StoreError> {
+        self.writer.write(move |db| customer::set_quota(db, id, quota), |_| ()).await
+    }
+
+    /// Gives a customer a new secret; the one before stays valid until the next rotation.
+    pub async fn rotate_secret(&self, id: CustomerId, secret: Secret) -> Result<(), StoreError> {
+        self.writer.write(move |db| customer::rotate_secret(db, id, &secret), |()| ()).await
+    }
+
+    /// The customer's live secrets, at most two, the one that signs first; empty when there is no such customer.
+    pub async fn secrets(&self, id: CustomerId) -> Result<Vec<Secret>, StoreError> {
+        self.readers.read(move |db| customer::secrets(db, id)).await
+    }
+
+    /// References the customer's rows hold, in order of fingerprint and token, after the given one; at most
+    /// [`PAGE_MAX`](references::PAGE_MAX). An empty page is the end (REF-4).
+    pub async fn references(
+        &self,
+        customer: CustomerId,
+        after: Option<(Fingerprint, Token)>,
+    ) -> Result<Vec<Held>, StoreError> {
+        self.readers.read(move |db| references::page(db, customer, after, references::PAGE_MAX)).await
+    }
+
+    /// Whether a row holds the reference or the outbox will release it. If not, and it is older than the grace time,
+    /// it is an orphan (REF-4).
+    pub async fn is_referenced(
+        &self,
+        customer: CustomerId,
+        fingerprint: Fingerprint,
+        token: Token,
+    ) -> Result<bool, StoreError> {
+        self.readers.read(move |db| references::is_referenced(db, customer, fingerprint, token)).await
+    }
+
+    /// Applies a changing operation, or recalls its answer when its key is known. The answer is durable.
+    pub(super) async fn change(
+        &self,
+        customer: CustomerId,
+        request: Request,
+        verified: Option<Verified>,
+        now: Timestamp,
+    ) -> Reply {
+        let waiters = Arc::clone(&self.waiters);
+        let work_left = Arc::clone(&self.work_left);
+        let committed = move |reply: &Reply| {
+            if let Ok(answered) = reply {
+                waiters.publish(customer, answered.position);
+                work_left.notify_one();
+            }
+        };
+        self.writer
+            .write(move |db| change(db, customer, &request, verified, now), committed)
+            .await
+            .unwrap_or_else(|failure: Failure| Err(failure.into_vfs_error()))
+    }
+
+    /// Answers an operation that changes nothing.
+    pub(super) async fn query(&self, customer: CustomerId, query: Query) -> Result<Answered, Failure> {
+        self.readers.read(move |db| query::answer(db, customer, &query)).await
+    }
+
+    /// The answer remembered under this key.
+    pub(super) async fn recall(
+        &self,
+        customer: CustomerId,
+        key: Token,
+        now: Timestamp,
+    ) -> Result<Option<Reply>, Failure> {
+        self.readers.read(move |db| replies::recall(db, customer, key, now)).await
+    }
+
+    /// Sees every position of the customer's feed published from now on.
+    pub(super) fn watch_feed(&self, customer: CustomerId) -> watch::Receiver<FeedPosition> {
+        self.waiters.subscribe(customer)
+    }
+
+    /// Returns when a change may have left work for the housekeeping.
+    pub(super) async fn work_left(&self) {
+        self.work_left.notified().await;
+    }
+
+    /// One step of clearing up after recursive deletes; whether more may be left.
+    pub(super) async fn sweep(&self, now: Timestamp) -> Result<bool, Failure> {
+        let waiters = Arc::clone(&self.waiters);
+        let committed = move |swept: &Option<(CustomerId, FeedPosition)>| {
+            if let Some((customer, position)) = swept {
+                waiters.publish(*customer, *position);
+            }
+        };
+        let swept = self.writer.write(move |db| edit::sweep(db, now), committed).await?;
+        Ok(swept.is_some())
+    }
+
+    /// References to release now.
+    pub(super) async fn releases_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Release>, Failure> {
+        self.readers.read(move |db| outbox::due(db, now, limit)).await
+    }
+
+    /// Records which releases the cluster acknowledged, and puts the others off.
+    pub(super) async fn settle(&self, releases: Vec<(Release, bool)>, now: Timestamp) -> Result<(), Failure> {
+        let settle = move |db: &Connection| -> Result<(), Failure> {
+            releases.iter().try_for_each(|(release, acknowledged)| match acknowledged {
+                true => outbox::acknowledge(db, release, now),
+                false => outbox::postpone(db, release, now),
+            })
+        };
+        self.writer.write(settle, |()| ()).await
+    }
+
+    /// References still to be released, of all customers.
+    pub async fn releases_pending(&self) -> Result<u64, StoreError> {
+        self.readers.read(outbox::pending).await
+    }
+}
+
+/// A changing operation inside the writer's savepoint.
+///
+/// A refusal is a result here and not an error, because it is remembered too: then nothing was written before it but
+/// in the inner savepoint, which is rolled back.
+fn change(
+    db: &Connection,
+    customer: CustomerId,
+    request: &Request,
+    verified: Option<Verified>,
+    now: Timestamp,
+) -> Result<Reply, Failure> {
+    if let Some(key) = request.key
+        && let Some(first) = replies::recall(db, customer, key, now)?
+    {
+        return Ok(first);
+    }
+    let reply = match apply(db, customer, &request.operation, verified, now) {
+        Ok(answered) => Ok(answered),
+        Err(Failure::Refused(error)) => Err(error),
+        Err(failure) => return Err(failure),
+    };
+    if let Some(key) = request.key
+        && replies::is_memorable(&reply)
+    {
+        replies::remember(db, customer, key, now, &reply)?;
+    }
+    Ok(reply)
+}
+
+fn apply(
+    db: &Connection,
+    customer: CustomerId,
+    operation: &Operation,
+    verified: Option<Verified>,
+    now: Timestamp,
+) -> Result<Answered, Failure> {
+    super::writer::in_savepoint(db, |db| {
+        let mut edit = Edit::begin(db, customer, now)?;
+        let changed = edit.apply(operation, verified)?;
+        let position = edit.finish()?;
+        Ok(Answered { position, answer: Answer::Changed(changed) })
+    })
+}

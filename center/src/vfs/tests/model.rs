@@ -1,0 +1,1 @@
+//! Random operations give the same results here and in a small model.

@@ -1,0 +1,225 @@
+//! Reading a customer's tree: rows by id, by name, and the entries of a folder.
+//!
+//! Works inside whatever transaction its connection is in, so that everything read through one [`Tree`] is of one
+//! moment. Knows no locks and no clock.
+
+use protocol::digest::{Content, Digest, Fingerprint};
+use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp, Token};
+use protocol::name::Name;
+use protocol::vfs::{Before, Body, Row, Target, Usage, VfsErrorCode};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::failure::Failure;
+
+/// Columns every row is read from, in the order [`Entry::from_columns`] expects.
+const COLUMNS: &str = "id, parent, name, version, created, modified, changed, metadata, subfolders, fingerprint, size, digest, token";
+
+/// A row, and the reference it holds.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The row as clients see it, without an SRL.
+    pub row: Row,
+    /// Token of the file's reference; `None` for folders and empty files.
+    pub token: Option<Token>,
+}
+
+impl Entry {
+    fn from_columns(columns: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let body = match columns.get(8)? {
+            Some(subfolders) => Body::Folder { subfolders },
+            None => Body::File {
+                content: Content {
+                    fingerprint: Fingerprint(columns.get(9)?),
+                    size: columns.get(10)?,
+                    digest: Digest(columns.get(11)?),
+                },
+            },
+        };
+        let name = match columns.get_ref(2)?.as_blob_or_null()? {
+            Some(bytes) => Some(Name::new(bytes).map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error))
+            })?),
+            None => None,
+        };
+        let row = Row {
+            id: ObjectId(columns.get(0)?),
+            parent: columns.get::<_, Option<u64>>(1)?.map(ObjectId),
+            name,
+            version: columns.get(3)?,
+            created: Timestamp(columns.get(4)?),
+            modified: Timestamp(columns.get(5)?),
+            changed: Timestamp(columns.get(6)?),
+            metadata: columns.get(7)?,
+            body,
+            srl: None,
+        };
+        Ok(Self { row, token: columns.get::<_, Option<[u8; 16]>>(12)?.map(Token) })
+    }
+
+    /// The file's contents; `None` for a folder.
+    pub fn content(&self) -> Option<Content> {
+        match self.row.body {
+            Body::File { content } => Some(content),
+            Body::Folder { .. } => None,
+        }
+    }
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        matches!(self.row.body, Body::Folder { .. })
+    }
+
+    /// Bytes it counts against the quota.
+    pub fn size(&self) -> u64 {
+        self.content().map_or(0, |content| content.size)
+    }
+
+    /// Version, size and times as they are now.
+    pub fn snapshot(&self) -> Before {
+        Before {
+            version: self.row.version,
+            size: self.size(),
+            modified: self.row.modified,
+            changed: self.row.changed,
+        }
+    }
+}
+
+/// A customer's own row.
+#[derive(Clone, Copy, Debug)]
+pub struct Account {
+    /// The root folder.
+    pub root: ObjectId,
+    /// Position of the last change.
+    pub position: FeedPosition,
+    /// Quota and use, without the cluster's free space.
+    pub usage: Usage,
+}
+
+impl Account {
+    /// Reads it; `NotFound` when there is no such customer.
+    pub fn read(db: &Connection, customer: CustomerId) -> Result<Self, Failure> {
+        db.prepare_cached(
+            "SELECT root, position, bytes_used, files_used, bytes_quota, files_quota FROM customer WHERE id = ?1",
+        )?
+        .query_row([customer.0], |row| {
+            Ok(Self {
+                root: ObjectId(row.get(0)?),
+                position: FeedPosition(row.get(1)?),
+                usage: Usage {
+                    bytes_used: row.get(2)?,
+                    files_used: row.get(3)?,
+                    bytes_quota: row.get(4)?,
+                    files_quota: row.get(5)?,
+                    bytes_free: 0,
+                },
+            })
+        })
+        .optional()?
+        .ok_or_else(|| Failure::new(VfsErrorCode::NotFound, "there is no such customer"))
+    }
+}
+
+/// One customer's folders and files, of one moment.
+pub struct Tree<'a> {
+    /// The connection, inside a transaction.
+    pub db: &'a Connection,
+    /// Whose.
+    pub customer: CustomerId,
+    /// The customer's row.
+    pub account: Account,
+    /// Whether a recursive delete is still clearing up, so that a row found by id may already be cut off.
+    sweeping: bool,
+}
+
+impl<'a> Tree<'a> {
+    /// Looks at a customer's tree through a connection that is inside a transaction.
+    pub fn open(db: &'a Connection, customer: CustomerId) -> Result<Self, Failure> {
+        let account = Account::read(db, customer)?;
+        let sweeping = db
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM doomed WHERE customer = ?1)")?
+            .query_row([customer.0], |row| row.get(0))?;
+        Ok(Self { db, customer, account, sweeping })
+    }
+
+    /// The row with this id, if it is the customer's and still hangs from the root.
+    pub fn entry(&self, id: ObjectId) -> Result<Entry, Failure> {
+        if i64::try_from(id.0).is_err() {
+            return Err(not_found()); // More than a database id holds.
+        }
+        let entry = self.entry_anywhere(id)?.ok_or_else(not_found)?;
+        if self.sweeping && !self.hangs_from(id, self.account.root)? {
+            return Err(not_found());
+        }
+        Ok(entry)
+    }
+
+    /// The row with this id, which must be a folder.
+    pub fn folder(&self, id: ObjectId) -> Result<Entry, Failure> {
+        let entry = self.entry(id)?;
+        match entry.is_folder() {
+            true => Ok(entry),
+            false => Err(Failure::new(VfsErrorCode::NotFolder, "the parent is a file")),
+        }
+    }
+
+    /// The row a target names.
+    pub fn find(&self, target: &Target) -> Result<Entry, Failure> {
+        match target {
+            Target::Id(id) => self.entry(*id),
+            Target::Name(folder, name) => {
+                let folder = self.folder(*folder)?;
+                self.child(folder.row.id, name)?.ok_or_else(not_found)
+            }
+        }
+    }
+
+    /// The entry of this name, if the folder has one.
+    pub fn child(&self, folder: ObjectId, name: &Name) -> Result<Option<Entry>, Failure> {
+        let mut statement = self.statement("parent = ?1 AND name = ?2")?;
+        let found =
+            statement.query_row(params![folder.0, name.as_bytes()], Entry::from_columns).optional()?;
+        Ok(found)
+    }
+
+    /// Up to `limit` entries of a folder with ids above `after`, in order of id.
+    pub fn children(&self, folder: ObjectId, after: ObjectId, limit: usize) -> Result<Vec<Entry>, Failure> {
+        let mut statement = self.statement("parent = ?1 AND id > ?2 ORDER BY id LIMIT ?3")?;
+        let entries = statement.query_map(params![folder.0, after.0, limit], Entry::from_columns)?;
+        Ok(entries.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether a folder has any entry.
+    pub fn has_children(&self, folder: ObjectId) -> Result<bool, Failure> {
+        let mut statement =
+            self.db.prepare_cached("SELECT EXISTS (SELECT 1 FROM entry WHERE parent = ?1)")?;
+        Ok(statement.query_row([folder.0], |row| row.get(0))?)
+    }
+
+    /// Whether `id` is `ancestor` or lies below it. Steps upwards: as many as the tree is deep there.
+    pub fn hangs_from(&self, id: ObjectId, ancestor: ObjectId) -> Result<bool, Failure> {
+        let mut parent_of = self.db.prepare_cached("SELECT parent FROM entry WHERE id = ?1")?;
+        let mut at = id;
+        while at != ancestor {
+            match parent_of.query_row([at.0], |row| row.get::<_, Option<u64>>(0)).optional()?.flatten() {
+                Some(parent) => at = ObjectId(parent),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn entry_anywhere(&self, id: ObjectId) -> Result<Option<Entry>, Failure> {
+        let mut statement = self.statement("id = ?1 AND customer = ?2")?;
+        Ok(statement.query_row(params![id.0, self.customer.0], Entry::from_columns).optional()?)
+    }
+
+    fn statement(&self, condition: &str) -> Result<rusqlite::CachedStatement<'a>, Failure> {
+        Ok(self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM entry WHERE {condition}"))?)
+    }
+}
+
+fn not_found() -> Failure {
+    Failure::new(VfsErrorCode::NotFound, "there is no such file or folder")
+}
