@@ -75,6 +75,12 @@ impl Syncer {
         }
     }
 
+    /// The last record that is durable.
+    #[cfg(test)]
+    pub fn durable(&self) -> Lsn {
+        self.shared.durable.borrow().lsn
+    }
+
     /// Whether a sync failed.
     pub fn check(&self) -> Result<(), JournalError> {
         match &self.shared.durable.borrow().failed {

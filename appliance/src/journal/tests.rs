@@ -135,8 +135,6 @@ struct Player<'a> {
     now: Timestamp,
     /// After each operation: number of the last record, and what was staged.
     history: Vec<(Lsn, Seen)>,
-    /// How many operations are durable.
-    synced: usize,
 }
 
 impl<'a> Player<'a> {
@@ -149,7 +147,7 @@ impl<'a> Player<'a> {
         let model = FILES.map(file).collect();
         let history = vec![(Lsn(0), Seen::new())];
         let (runtime, journal) = (runtime(), open(dir).0);
-        Self { dir, runtime, journal, center, model, now: Timestamp(1), history, synced: 0 }
+        Self { dir, runtime, journal, center, model, now: Timestamp(1), history }
     }
 
     fn play(&mut self, op: &Op) {
@@ -203,10 +201,7 @@ impl<'a> Player<'a> {
                 // Somebody made it anew.
                 model.row.version += 1;
             }
-            Op::Sync => {
-                self.runtime.block_on(self.journal.sync_all()).unwrap();
-                self.synced = self.history.len() - 1;
-            }
+            Op::Sync => self.runtime.block_on(self.journal.sync_all()).unwrap(),
             Op::Restart => self.restart(),
         }
         let staged = self.model.iter().filter_map(|(&file, model)| Some((file, model.staged.clone()?)));
@@ -300,14 +295,14 @@ proptest! {
             (log.active_end(), log.active_segment())
         };
         // Tear the last segment behind what is durable: the kernel wrote some pages and not others.
-        let durable = player.history[player.synced].0;
+        let durable = player.journal.inner.syncer.durable();
         let crashed = copy(dir.path());
         let path = segment::list(crashed.path()).unwrap().pop().unwrap().1;
         let mut bytes = std::fs::read(&path).unwrap();
         let start = end_of(&bytes, active, durable);
         let at = start + tear.index((log_end as usize - start).max(1));
         match flip {
-            Some(flip) => bytes[at] ^= flip,
+            Some(flip) => bytes[at..].iter_mut().take(1).for_each(|byte| *byte ^= flip),
             None => bytes[at..].fill(0),
         }
         std::fs::write(&path, &bytes).unwrap();
