@@ -10,6 +10,7 @@
 
 mod dispatch;
 pub mod filesystem;
+pub mod memory;
 pub mod mount;
 pub mod record;
 mod reply;

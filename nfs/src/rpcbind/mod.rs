@@ -263,7 +263,7 @@ mod tests {
 
     fn getport(program: u32, version: u32, protocol: u32) -> Vec<u8> {
         let mut args = Encoder::new();
-        [program, version, protocol, 0].map(|word| args.u32(word));
+        args.u32s([program, version, protocol, 0]);
         call(2, procedure::GETADDR, args).unwrap()
     }
 
@@ -271,7 +271,9 @@ mod tests {
         let mut args = Encoder::new();
         args.u32(program);
         args.u32(3);
-        [netid, "", ""].map(|text| args.opaque(text.as_bytes()));
+        for text in [netid, "", ""] {
+            args.opaque(text.as_bytes());
+        }
         let bytes = call(4, procedure::GETADDR, args).unwrap();
         String::from_utf8(Decoder::new(&bytes).opaque(99).unwrap().to_vec()).unwrap()
     }
