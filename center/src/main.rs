@@ -1,2 +1,11 @@
-//! placeholder
-fn main() {}
+//! `storage-center`: see [`center::cli`].
+
+use std::process::ExitCode;
+
+use center::cli::{Cli, run};
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    run(Cli::parse()).await
+}

@@ -129,7 +129,17 @@ mod tests {
     /// RFC 9110 §14.2: what is not understood is as if it were not there.
     #[test]
     fn odd_ranges_are_ignored() {
-        for odd in ["bytes=", "bytes=-", "bytes=5-3", "bytes=a-b", "items=0-1", "bytes=0-1,3-4", "bytes", "bytes=+1-2", "bytes=1 -2"] {
+        for odd in [
+            "bytes=",
+            "bytes=-",
+            "bytes=5-3",
+            "bytes=a-b",
+            "items=0-1",
+            "bytes=0-1,3-4",
+            "bytes",
+            "bytes=+1-2",
+            "bytes=1 -2",
+        ] {
             assert_eq!(range(odd, 10), Selected::Whole, "{odd}");
         }
     }

@@ -38,7 +38,9 @@ mod tests {
     fn only_harmless_types_are_given() {
         assert_eq!(by_extension("photos/Cat.JPG"), "image/jpeg");
         assert_eq!(by_extension("a.txt/b"), "application/octet-stream");
-        for dangerous in ["x.html", "x.svg", "x.xhtml", "x.js", "x.xml", "x.pdf", "", ".", "html", "x.txt%00.html"] {
+        for dangerous in
+            ["x.html", "x.svg", "x.xhtml", "x.js", "x.xml", "x.pdf", "", ".", "html", "x.txt%00.html"]
+        {
             assert_eq!(by_extension(dangerous), "application/octet-stream", "{dangerous}");
         }
     }

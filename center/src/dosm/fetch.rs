@@ -51,7 +51,11 @@ impl Fetcher {
     }
 
     /// The object's bytes.
-    pub async fn fetch(&self, request: FetchRequest<'_>, name: Fingerprint) -> Result<Response<Body>, Refusal> {
+    pub async fn fetch(
+        &self,
+        request: FetchRequest<'_>,
+        name: Fingerprint,
+    ) -> Result<Response<Body>, Refusal> {
         let object = self.isn.fetch(request.srl.customer, name).await?;
         let Content { size, .. } = *object.content();
         let (status, start, end) = match select(request.headers, name, size) {
@@ -79,7 +83,11 @@ impl Fetcher {
     }
 
     /// The digests by which a receiver checks ranges.
-    pub async fn digests(&self, request: FetchRequest<'_>, name: Fingerprint) -> Result<Response<Body>, Refusal> {
+    pub async fn digests(
+        &self,
+        request: FetchRequest<'_>,
+        name: Fingerprint,
+    ) -> Result<Response<Body>, Refusal> {
         let object = self.isn.fetch(request.srl.customer, name).await?;
         Ok(complete(StatusCode::OK, "application/octet-stream", object.block_digests()))
     }

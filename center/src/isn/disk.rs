@@ -112,7 +112,7 @@ pub struct Disk {
     next_temporary: AtomicU64,
     /// Folders `ab/cd` known to be durable, one bit each: the others are synced with their parents on first use.
     durable_folders: Box<[AtomicBool]>,
-    rebuilt: bool,
+    lost_index: bool,
     claim: Claim,
 }
 
@@ -149,7 +149,7 @@ impl Disk {
 
     fn open_claimed(layout: Layout, claim: Claim, reserve_bytes: u64) -> Result<Self, DiskError> {
         sweep(&layout.temporary())?;
-        let rebuilt = !claim.fresh && !layout.index().exists();
+        let lost_index = !claim.fresh && !layout.index().exists();
         let index = Arc::new(Index::open(&layout.index())?);
         let committer = Committer::start(Arc::clone(&index))?;
         let disk = Self {
@@ -161,7 +161,7 @@ impl Disk {
             reserve_bytes,
             next_temporary: AtomicU64::new(0),
             durable_folders: (0..=u16::MAX).map(|_| AtomicBool::new(false)).collect(),
-            rebuilt,
+            lost_index,
             claim,
         };
         disk.refresh_space()?;
@@ -190,8 +190,8 @@ impl Disk {
     }
 
     /// Whether the index had been lost, so that objects must be found again and references restored.
-    pub fn was_rebuilt(&self) -> bool {
-        self.rebuilt
+    pub fn lost_index(&self) -> bool {
+        self.lost_index
     }
 
     /// What it can be asked.
@@ -266,10 +266,8 @@ impl Disk {
         }
         self.place(&temporary.path, &temporary.file, content, blocks)?;
         let directories = self.directories_to_sync(fingerprint);
-        self.committer.commit(Commit {
-            directories,
-            change: Change::Hold { content: *content, reference, now },
-        })?;
+        self.committer
+            .commit(Commit { directories, change: Change::Hold { content: *content, reference, now } })?;
         self.durable_folders[folder_number(fingerprint)].store(true, Ordering::Relaxed);
         self.refresh_space()
     }
@@ -327,9 +325,10 @@ impl Disk {
         Ok((content, file, blocks))
     }
 
-    /// Whether this very reference holds this very object here.
-    pub fn has_reference(&self, content: &Content, reference: &Reference) -> Result<bool, DiskError> {
-        Ok(self.index.object(content.fingerprint)? == Some(*content) && self.index.has_reference(reference)?)
+    /// When the reference was last renewed, if it holds this very object here.
+    pub fn held_since(&self, content: &Content, reference: &Reference) -> Result<Option<u64>, DiskError> {
+        let here = self.index.object(content.fingerprint)? == Some(*content);
+        Ok(if here { self.index.renewed(reference)? } else { None })
     }
 
     /// Whether the customer has any reference to the object.

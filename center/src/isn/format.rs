@@ -46,7 +46,9 @@ pub enum FormatError {
         path: PathBuf,
     },
     /// `FORMAT` is not readable as such.
-    #[error("disk {path}: FORMAT is damaged ({reason}); restore it from another disk of this node with its own disk id")]
+    #[error(
+        "disk {path}: FORMAT is damaged ({reason}); restore it from another disk of this node with its own disk id"
+    )]
     Damaged {
         /// The disk's directory.
         path: PathBuf,
@@ -54,7 +56,9 @@ pub enum FormatError {
         reason: String,
     },
     /// Belongs to another cluster, node or version.
-    #[error("disk {path} belongs to {found}, this is {expected}; attach the right disk or correct the configuration")]
+    #[error(
+        "disk {path} belongs to {found}, this is {expected}; attach the right disk or correct the configuration"
+    )]
     Foreign {
         /// The disk's directory.
         path: PathBuf,
@@ -109,7 +113,10 @@ pub fn claim(layout: &Layout, cluster: &str, node: u32, new_disk_id: &str) -> Re
     if (format.version, format.cluster.as_str(), format.node) != (VERSION, cluster, node) {
         return Err(FormatError::Foreign {
             path: path(),
-            found: format!("node {} of cluster {:?} (format {})", format.node, format.cluster, format.version),
+            found: format!(
+                "node {} of cluster {:?} (format {})",
+                format.node, format.cluster, format.version
+            ),
             expected: format!("node {node} of cluster {cluster:?} (format {VERSION})"),
         });
     }

@@ -75,7 +75,8 @@ impl<'node> Incoming<'node> {
         let append = |(mounted, mut temporary): (Mounted, Temporary)| {
             let bytes = bytes.clone();
             async move {
-                let written = mounted.run(move |disk| disk.append(&mut temporary, &bytes).map(|()| temporary)).await;
+                let written =
+                    mounted.run(move |disk| disk.append(&mut temporary, &bytes).map(|()| temporary)).await;
                 written.map(|temporary| (mounted, temporary)).map_err(to_store_error)
             }
         };
@@ -130,7 +131,8 @@ async fn keep(
     let commits = files.into_iter().filter(elsewhere).take(missing).map(|(mounted, temporary)| {
         let blocks = blocks.clone();
         async move {
-            let commit = mounted.run(move |disk| disk.commit(temporary, &content, &blocks, reference, now)).await;
+            let commit =
+                mounted.run(move |disk| disk.commit(temporary, &content, &blocks, reference, now)).await;
             commit.map_err(to_store_error)
         }
     });

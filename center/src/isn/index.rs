@@ -9,11 +9,11 @@ use std::path::Path;
 
 use protocol::digest::{Content, Digest, Fingerprint};
 use protocol::id::{CustomerId, Token};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 /// Fingerprint → (size, digest).
 const OBJECTS: TableDefinition<&[u8; 16], (u64, &[u8; 32])> = TableDefinition::new("objects");
-/// (fingerprint, customer, token) → seconds since the epoch when it was made.
+/// (fingerprint, customer, token) → seconds since the epoch when it was made or last renewed.
 const REFERENCES: TableDefinition<(&[u8; 16], u32, &[u8; 16]), u64> = TableDefinition::new("references");
 /// Objects without a reference → seconds since the epoch from which they may be unlinked.
 const UNREFERENCED: TableDefinition<&[u8; 16], u64> = TableDefinition::new("unreferenced");
@@ -35,7 +35,7 @@ pub struct Reference {
 /// One change of the index.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// The object is on the disk and this reference holds it. Without effect on a reference that exists.
+    /// The object is on the disk and this reference holds it. A reference that exists is renewed.
     Hold {
         /// The object.
         content: Content,
@@ -103,10 +103,10 @@ impl Index {
         Ok(row.map(|row| to_content(fingerprint, row.value())))
     }
 
-    /// Whether this very reference is here.
-    pub fn has_reference(&self, reference: &Reference) -> Result<bool> {
+    /// When this very reference was made or last renewed, in seconds since the epoch, if it is here.
+    pub fn renewed(&self, reference: &Reference) -> Result<Option<u64>> {
         let references = self.database.begin_read()?.open_table(REFERENCES)?;
-        Ok(references.get(key(reference))?.is_some())
+        Ok(references.get(key(reference))?.map(|renewed| renewed.value()))
     }
 
     /// Whether the customer has any reference to the object.
@@ -118,7 +118,7 @@ impl Index {
         Ok(found.next().transpose()?.is_some())
     }
 
-    /// Up to `limit` references after `after`, in order, each with the second it was made in.
+    /// Up to `limit` references after `after`, in order, each with the second it was renewed in.
     pub fn references(&self, after: Option<Reference>, limit: usize) -> Result<Vec<(Reference, u64)>> {
         let references = self.database.begin_read()?.open_table(REFERENCES)?;
         let start = after.unwrap_or(FIRST_REFERENCE);
@@ -167,12 +167,6 @@ impl Index {
         let unreferenced = self.database.begin_read()?.open_table(UNREFERENCED)?;
         Ok(unreferenced.get(&fingerprint.0)?.is_some_and(|from| from.value() <= now))
     }
-
-    /// Number of objects and of references.
-    pub fn count(&self) -> Result<(u64, u64)> {
-        let transaction = self.database.begin_read()?;
-        Ok((transaction.open_table(OBJECTS)?.len()?, transaction.open_table(REFERENCES)?.len()?))
-    }
 }
 
 /// The three tables within one write transaction.
@@ -196,9 +190,7 @@ impl<'txn> Tables<'txn> {
             Change::Hold { content, reference, now } => {
                 self.insert_object(content)?;
                 self.unreferenced.remove(&content.fingerprint.0)?;
-                if self.references.get(key(reference))?.is_none() {
-                    self.references.insert(key(reference), now)?;
-                }
+                self.references.insert(key(reference), now)?;
             }
             Change::Release { reference, unlink_from } => {
                 self.references.remove(key(reference))?;
@@ -224,7 +216,8 @@ impl<'txn> Tables<'txn> {
     /// The empty object belongs to everybody, so nothing ever marks it.
     fn mark_if_unreferenced(&mut self, fingerprint: Fingerprint, unlink_from: u64) -> Result<()> {
         let known = self.objects.get(&fingerprint.0)?.is_some();
-        let held = self.references.range::<(&[u8; 16], u32, &[u8; 16])>(all_of(&fingerprint))?.next().is_some();
+        let held =
+            self.references.range::<(&[u8; 16], u32, &[u8; 16])>(all_of(&fingerprint))?.next().is_some();
         let marked = self.unreferenced.get(&fingerprint.0)?.is_some();
         if known && !held && !marked && fingerprint != Content::EMPTY.fingerprint {
             self.unreferenced.insert(&fingerprint.0, unlink_from)?;

@@ -147,13 +147,19 @@ impl Isn {
             rng: Mutex::new(StdRng::from_rng(&mut rng)),
         };
         let isn = Self { node: Arc::new(node) };
-        for mounted in isn.node.disks.iter().filter(|mounted| mounted.disk.was_rebuilt()) {
+        for mounted in isn.node.disks.iter().filter(|mounted| mounted.disk.lost_index()) {
             tracing::warn!(disk = %mounted.disk.root().display(), "the disk's index was lost: reading the names");
             let unlink_from = now.saturating_add(isn.node.settings.orphan_grace_seconds);
             let scanned = mounted.run(move |disk| scan(disk, unlink_from)).await;
             scanned.map_err(|error| OpenError::Disk { path: mounted.disk.root().to_path_buf(), error })?;
         }
         Ok(isn)
+    }
+
+    /// Whether a disk's index had been lost: its references must be restored from the rows before anything is
+    /// collected.
+    pub fn lost_references(&self) -> bool {
+        self.node.disks.iter().any(|mounted| mounted.disk.lost_index())
     }
 
     /// What it was told.
@@ -193,15 +199,17 @@ impl Isn {
     fn candidates(&self) -> Vec<Candidate> {
         let online = |(_, mounted): &(usize, &Mounted)| mounted.disk.state() == State::Online;
         let numbered = self.node.disks.iter().enumerate().filter(online);
-        numbered
-            .map(|(disk, mounted)| Candidate { disk, bytes_free: mounted.disk.bytes_free() })
-            .collect()
+        numbered.map(|(disk, mounted)| Candidate { disk, bytes_free: mounted.disk.bytes_free() }).collect()
     }
 
     /// Opens an object for a customer who has a reference to it. The empty object is everybody's.
-    pub async fn fetch(&self, customer: CustomerId, fingerprint: Fingerprint) -> Result<StoredObject, FetchError> {
+    pub async fn fetch(
+        &self,
+        customer: CustomerId,
+        fingerprint: Fingerprint,
+    ) -> Result<StoredObject, FetchError> {
         let entitled = fingerprint == Content::EMPTY.fingerprint
-            || self.any(move |disk| disk.customer_holds(customer, fingerprint)).await.is_ok_and(|held| held);
+            || self.entitled(customer, fingerprint).await.map_err(|_| FetchError::Unavailable)?;
         if !entitled {
             return Err(FetchError::NotFound);
         }
@@ -225,11 +233,52 @@ impl Isn {
         content: Content,
         token: Token,
     ) -> Result<bool, Unavailable> {
+        Ok(content == Content::EMPTY || self.held_since(customer, content, token).await?.is_some())
+    }
+
+    /// Whether any disk has the object, whoever refers to it.
+    pub async fn has_object(&self, content: Content) -> Result<bool, Unavailable> {
+        let here = move |disk: &Disk| Ok((disk.find(content.fingerprint)? == Some(content)).then_some(0));
+        Ok(self.latest(here).await?.is_some())
+    }
+
+    /// As [`Self::has_reference`], for somebody who is about to rely on it: a reference that is getting old is
+    /// renewed, so that it is not taken for an orphan meanwhile.
+    pub async fn keep_reference(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
         if content == Content::EMPTY {
             return Ok(true);
         }
+        let grace = self.node.settings.orphan_grace_seconds;
+        match self.held_since(customer, content, token).await? {
+            None => Ok(false),
+            Some(renewed) if now.saturating_sub(renewed) <= grace / 2 => Ok(true),
+            Some(_) => {
+                let isn = self.clone();
+                self.to_the_end(async move {
+                    let _lock = isn.lock(content.fingerprint).await;
+                    // It may have been collected while we waited.
+                    let held = isn.held_since(customer, content, token).await?.is_some();
+                    Ok(held && isn.hold_everywhere(content, customer, token, now).await?)
+                })
+                .await
+            }
+        }
+    }
+
+    async fn held_since(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+    ) -> Result<Option<u64>, Unavailable> {
         let reference = Reference { fingerprint: content.fingerprint, customer, token };
-        self.any(move |disk| disk.has_reference(&content, &reference)).await
+        self.latest(move |disk| disk.held_since(&content, &reference)).await
     }
 
     /// Gives up a reference on every disk; not an error if it is on none (REF-3).
@@ -245,31 +294,74 @@ impl Isn {
         let isn = self.clone();
         self.to_the_end(async move {
             let _lock = isn.lock(fingerprint).await;
-            let release = |mounted: Mounted| async move {
-                mounted.run(move |disk| disk.release(reference, unlink_from)).await
-            };
-            first_error(join_all(isn.online().map(release)).await)
+            isn.release_everywhere(reference, unlink_from).await
         })
         .await
     }
 
     /// Restores a reference that a row has and the disks lost (REF-4). Answers whether the object is here.
-    pub async fn restore(&self, content: Content, customer: CustomerId, token: Token, now: u64) -> Result<bool, Unavailable> {
-        let reference = Reference { fingerprint: content.fingerprint, customer, token };
+    pub async fn restore(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
         let isn = self.clone();
         self.to_the_end(async move {
             let _lock = isn.lock(content.fingerprint).await;
-            let mut held = false;
-            for mounted in isn.online() {
-                match mounted.run(move |disk| disk.hold(&content, reference, now)).await {
-                    Ok(()) => held = true,
-                    Err(DiskError::Missing(_)) => {}
-                    Err(error) => return Err(Unavailable(error.to_string())),
-                }
-            }
-            Ok(held)
+            isn.hold_everywhere(content, customer, token, now).await
         })
         .await
+    }
+
+    /// Gives up a reference that no row has, unless it was renewed at `renewed_before` or later (REF-4). Answers
+    /// whether it did.
+    pub async fn release_orphan(
+        &self,
+        reference: Reference,
+        renewed_before: u64,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        let unlink_from = now.saturating_add(self.node.settings.unlink_grace_seconds);
+        let isn = self.clone();
+        self.to_the_end(async move {
+            let _lock = isn.lock(reference.fingerprint).await;
+            let renewed = isn.latest(move |disk| Ok(disk.index().renewed(&reference)?)).await?;
+            if renewed.is_none_or(|renewed| renewed >= renewed_before) {
+                return Ok(false);
+            }
+            isn.release_everywhere(reference, unlink_from).await.map(|()| true)
+        })
+        .await
+    }
+
+    /// With the fingerprint locked: renews the reference on every disk that has the object.
+    async fn hold_everywhere(
+        &self,
+        content: Content,
+        customer: CustomerId,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        let reference = Reference { fingerprint: content.fingerprint, customer, token };
+        let mut held = false;
+        for mounted in self.online() {
+            match mounted.run(move |disk| disk.hold(&content, reference, now)).await {
+                Ok(()) => held = true,
+                Err(DiskError::Missing(_)) => {}
+                Err(error) => return Err(Unavailable(error.to_string())),
+            }
+        }
+        Ok(held)
+    }
+
+    /// With the fingerprint locked: gives the reference up on every disk.
+    async fn release_everywhere(&self, reference: Reference, unlink_from: u64) -> Result<(), Unavailable> {
+        let release = |mounted: Mounted| async move {
+            mounted.run(move |disk| disk.release(reference, unlink_from)).await
+        };
+        first_error(join_all(self.online().map(release)).await)
     }
 
     /// Unlinks what has had no reference for its grace (REF-2). Answers how many copies it unlinked.
@@ -351,20 +443,30 @@ impl Isn {
         self.node.disks.iter().filter(|mounted| mounted.disk.state() != State::Offline)
     }
 
-    /// Whether any readable disk says yes; an error only if none does and one could not say.
-    async fn any<F>(&self, question: F) -> Result<bool, Unavailable>
+    /// Whether the customer has any reference to the object (SRL-17).
+    async fn entitled(&self, customer: CustomerId, fingerprint: Fingerprint) -> Result<bool, Unavailable> {
+        let held =
+            self.latest(move |disk| Ok(disk.customer_holds(customer, fingerprint)?.then_some(0))).await;
+        held.map(|held| held.is_some())
+    }
+
+    /// The largest answer of the readable disks; an error only if there is none and one could not say.
+    async fn latest<F>(&self, question: F) -> Result<Option<u64>, Unavailable>
     where
-        F: Fn(&Disk) -> Result<bool, DiskError> + Clone + Send + 'static,
+        F: Fn(&Disk) -> Result<Option<u64>, DiskError> + Clone + Send + 'static,
     {
         let mut failed = self.readable().next().is_none().then(|| "no disk can be read".to_string());
+        let mut latest = None;
         for mounted in self.readable() {
             match mounted.run(question.clone()).await {
-                Ok(true) => return Ok(true),
-                Ok(false) => {}
+                Ok(answer) => latest = latest.max(answer),
                 Err(error) => failed = Some(error.to_string()),
             }
         }
-        failed.map_or(Ok(false), |reason| Err(Unavailable(reason)))
+        match (latest, failed) {
+            (None, Some(reason)) => Err(Unavailable(reason)),
+            (latest, _) => Ok(latest),
+        }
     }
 
     /// Runs a change of several disks to its end even if the caller gives up, so that its lock covers all of it.
@@ -390,7 +492,9 @@ async fn open_disk(settings: &Settings, root: &Path, new_id: &str) -> Result<Mou
     let settings = settings.clone();
     let (path, id) = (root.to_path_buf(), new_id.to_string());
     let pool = Pool::new(JOBS_PER_DISK);
-    let opened = pool.run(move || Disk::open(&path, &settings.cluster, settings.node, &id, settings.reserve_bytes)).await;
+    let opened = pool
+        .run(move || Disk::open(&path, &settings.cluster, settings.node, &id, settings.reserve_bytes))
+        .await;
     let interrupted = |error: Interrupted| OpenError::Disk {
         path: root.to_path_buf(),
         error: DiskError::Failed(error.to_string()),

@@ -79,10 +79,10 @@ fn folders(path: &Path) -> io::Result<Vec<std::path::PathBuf>> {
 pub fn identify(layout: &Layout, fingerprint: Fingerprint) -> io::Result<Option<Content>> {
     let path = layout.object(fingerprint);
     let Some(attribute) = optional(described(&path, fingerprint))? else { return Ok(None) };
-    if let Some(content) = attribute {
-        if content.blocks() <= 1 || layout.block_digests(fingerprint).exists() {
-            return Ok(Some(content));
-        }
+    if let Some(content) = attribute
+        && (content.blocks() <= 1 || layout.block_digests(fingerprint).exists())
+    {
+        return Ok(Some(content));
     }
     let mut file = File::open(&path)?;
     let mut hasher = ObjectHasher::new();
