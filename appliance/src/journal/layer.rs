@@ -145,7 +145,7 @@ pub fn resolve(layers: &[&Layer], base: u64, from: u64, to: u64, pieces: &mut Ve
         return;
     };
     let visible = top.visible(below.iter().rev().fold(base, |size, layer| layer.size_over(size)));
-    let mut hole = |from: u64, to: u64, pieces: &mut Vec<Piece>| {
+    let hole = |from: u64, to: u64, pieces: &mut Vec<Piece>| {
         let shown = to.min(visible);
         if from < shown {
             resolve(below, base, from, shown, pieces);
