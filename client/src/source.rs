@@ -47,6 +47,14 @@ impl Source {
         })
     }
 
+    /// The same bytes; `opened` is told of each attempt as it begins.
+    pub fn on_open(self, opened: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::new(move || {
+            opened();
+            self.open()
+        })
+    }
+
     /// The same bytes, from the start.
     pub(crate) fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
         (self.0)()
