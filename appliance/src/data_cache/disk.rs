@@ -22,7 +22,7 @@ use super::{BlockFile, Counters, DiskSettings, locked};
 /// How often a file is tried on a full disk, each time after throwing out some.
 const FULL_ATTEMPTS: u32 = 4;
 /// Bytes thrown out when the disk is full though the bound is not reached.
-const FULL_EVICT_BYTES: u64 = 16 << 20;
+const FULL_EVICT_BYTES: u64 = 4 << 20;
 
 /// See the module.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use protocol::digest::{BLOCK_BYTES, ObjectHasher};
 use tempfile::TempDir;
 
 use super::*;
+use crate::journal::small_disk::SmallDisk;
 
 type Cache = DataCache<&'static str>;
 
@@ -246,6 +247,24 @@ async fn an_evicted_block_stays_readable_where_it_is_open() {
     assert!(cache.get(&first.content, 0).await.is_none());
     assert_eq!(bytes_of(&block), first.bytes);
     assert_eq!(count(&cache.counters().evictions), 3);
+}
+
+/// PORT-21: a disk that others filled: the cache gives way, and goes on.
+#[tokio::test]
+async fn a_full_disk_costs_blocks_and_no_reader() {
+    let disk = SmallDisk::new(8 << 20);
+    let cache = open(&[disk.path()], 100 << 20);
+    for seed in 0..20 {
+        let object = Object::new(seed, MIB);
+        let fetched = cache.fetch(&object.content, 0, async || Ok(object.block(0))).await.unwrap();
+        let Block::File(file) = fetched else { panic!("room was made") };
+        assert_eq!(bytes_of(&file), object.bytes);
+    }
+    assert_eq!(cache.failed_disks(), Vec::<PathBuf>::new());
+    assert!(cache.bytes() <= 8 << 20);
+    std::fs::write(disk.path().join("other"), vec![0; 8 << 20]).unwrap_err();
+    let object = Object::new(100, MIB);
+    assert!(cache.fetch(&object.content, 0, async || Ok(object.block(0))).await.is_ok());
 }
 
 proptest! {

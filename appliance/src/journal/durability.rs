@@ -134,3 +134,33 @@ impl Shared {
         JournalError::Failed(reason)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    /// PORT-12: a disk that failed to sync once is not believed again, whatever its next sync says.
+    #[tokio::test]
+    async fn after_a_failed_sync_nothing_is_acknowledged() {
+        let good = tempfile::tempfile().unwrap();
+        // A pipe cannot be synced.
+        let bad = File::from(OwnedFd::from(std::io::pipe().unwrap().1));
+        let files = [good.try_clone().unwrap(), bad, good].map(Arc::new);
+        let turn = Mutex::new(0);
+        let syncer = Syncer::start(Lsn(0), move || {
+            let mut turn = locked(&turn);
+            *turn += 1;
+            (Lsn(10 * *turn), Arc::clone(&files[*turn as usize - 1]))
+        })
+        .unwrap();
+        syncer.wait(Lsn(5)).await.unwrap();
+        syncer.wait(Lsn(10)).await.unwrap();
+        syncer.check().unwrap();
+        for lsn in [11, 12, 5] {
+            assert!(matches!(syncer.wait(Lsn(lsn)).await, Err(JournalError::Failed(_))));
+        }
+        assert!(matches!(syncer.check(), Err(JournalError::Failed(_))));
+    }
+}

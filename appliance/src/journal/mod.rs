@@ -33,9 +33,12 @@ mod state;
 mod view;
 
 #[cfg(test)]
+pub(crate) mod small_disk;
+#[cfg(test)]
 mod tests;
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -124,7 +127,7 @@ impl Journal {
         settings.segment_bytes = settings.segment_bytes.min(settings.bytes_max / 4);
         let dir = settings.dir.clone();
         let io = |error| JournalError::from_io(&dir, error);
-        std::fs::create_dir_all(&dir).map_err(io)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io)?;
         let lock = File::create(dir.join("lock")).map_err(io)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| JournalError::InUse(dir.clone()))?;

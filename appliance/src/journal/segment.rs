@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Segment {
     /// Makes a segment of `bytes` bytes, durable with its name.
     pub fn create(dir: &Path, number: u64, bytes: u64, previous: Lsn) -> io::Result<Self> {
         let path = dir.join(file_name(number));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         let made = preallocate(&file, bytes)
             .and_then(|()| file.write_all_at(&encode_header(number, previous), 0))
             .and_then(|()| file.sync_all())

@@ -376,6 +376,33 @@ fn a_full_journal_refuses_writes_but_not_what_frees_it() {
     });
 }
 
+/// PORT-12: a full disk refuses writes, loses nothing, and takes writes again when uploads made room.
+#[test]
+fn a_full_disk_refuses_writes_and_recovers() {
+    let disk = small_disk::SmallDisk::new(64 * SEGMENT_BYTES);
+    let large = Settings { bytes_max: 1 << 30, ..settings(&disk.path().join("journal")) };
+    let journal = Journal::open(large).unwrap().0;
+    let (mut center, runtime, now) = (Center::default(), runtime(), Timestamp(1));
+    let row = center.store(Vec::new(), 1);
+    runtime.block_on(async {
+        let mut written = 0;
+        let full = loop {
+            let bytes = Bytes::from(vec![7; 1_000]);
+            match journal.write(key(100), row, written * 1_000, bytes, now).await {
+                Ok(lsn) => journal.sync(lsn).await.unwrap(),
+                Err(error) => break error,
+            }
+            written += 1;
+        };
+        assert!(matches!(full, JournalError::NoSpace(_)), "{full}");
+        assert_eq!(center.see(&journal)[&100].0, vec![7; 1_000 * written as usize]);
+
+        journal.drop_file(key(100), now).await.unwrap();
+        assert_eq!(journal.usage().files, 0);
+        journal.write(key(101), row, 0, Bytes::from(vec![7; 1_000]), now).await.unwrap();
+    });
+}
+
 #[test]
 fn a_row_older_than_the_last_upload_is_refused_as_base() {
     let (_dir, runtime, journal, mut center, row) = fixture();
