@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The storage center in one process: the VFS (role `ddm`), the object manager (`dosm`) and a storage node (`isn`).
+//!
+//! A request's way: [`http`] → [`router`] → [`vfs`] for documents, [`dosm`] for objects → [`isn`], the disks.
+//! [`local`] joins the parts, [`serve`] starts them, [`reconcile`] keeps them in step.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod dosm;
+pub mod host;
+pub mod http;
+pub mod isn;
+pub mod local;
+pub mod reconcile;
+pub mod router;
+pub mod serve;
+pub mod vfs;

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The library calls of the founding document (LIB-2): file and directory operations against a storage center.
+//!
+//! [`Center`] speaks to any of several DDMs and DOSMs, signs every request, repeats what may be repeated (everything:
+//! keys and tokens make each operation idempotent) until its deadline, and tells "the center cannot be reached" from
+//! "the center refuses" ([`ClientError::is_unavailable`]). No byte of an object leaves [`Center::fetch`] unverified.
+//!
+//! It caches nothing and keeps no state but its connections.
+
+mod center;
+mod error;
+mod object;
+mod random;
+mod retry;
+mod settings;
+mod source;
+mod transport;
+
+pub use center::Center;
+pub use error::ClientError;
+pub use settings::{Settings, SettingsError};
+pub use source::Source;
+
+/// A new idempotency key or upload token, drawn from the operating system's randomness.
+pub fn new_token() -> protocol::id::Token {
+    random::token()
+}

@@ -498,7 +498,8 @@ pub trait Filesystem: Send + Sync + 'static {
         set: SetAttributes,
     ) -> impl Future<Output = Mutation<(Handle, Attributes)>> + Send;
     /// Removes a file or symbolic link.
-    fn remove(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> impl Future<Output = Mutation<()>> + Send;
+    fn remove(&self, caller: &Caller, dir: &Handle, name: &[u8])
+    -> impl Future<Output = Mutation<()>> + Send;
     /// Removes an empty directory.
     fn rmdir(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> impl Future<Output = Mutation<()>> + Send;
     /// Gives an object another name, replacing a file by a file or an empty directory by a directory.

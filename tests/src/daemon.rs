@@ -31,7 +31,16 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `program` with `arguments`; its standard error goes to `log`, appended. Returns when it is ready.
     pub fn start(program: &str, arguments: &[&str], log: &Path) -> Self {
-        let mut command = vec![binary(program).to_str().unwrap().to_owned()];
+        Self::start_in(None, program, arguments, log)
+    }
+
+    /// The same in a network namespace.
+    pub fn start_in(netns: Option<&str>, program: &str, arguments: &[&str], log: &Path) -> Self {
+        let mut command = Vec::new();
+        if let Some(netns) = netns {
+            command.extend(["ip", "netns", "exec", netns].map(str::to_owned));
+        }
+        command.push(binary(program).to_str().unwrap().to_owned());
         command.extend(arguments.iter().map(|argument| argument.to_string()));
         let mut daemon = Self {
             name: program.to_owned(),
@@ -111,14 +120,6 @@ impl Daemon {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
     }
 
-    /// Processor seconds it has used, user and system.
-    pub fn cpu_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero())).unwrap();
-        let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-        let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
-    }
-
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
@@ -148,6 +149,14 @@ pub fn binary(program: &str) -> PathBuf {
         .map(|folder| folder.join(program))
         .find(|path| path.exists())
         .unwrap_or_else(|| panic!("{program} is not built: run `cargo build --workspace` first"))
+}
+
+/// Processor seconds a process has used, user and system.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// A TCP port of the loopback address that was free a moment ago.

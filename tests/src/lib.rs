@@ -6,14 +6,18 @@
 //! - [`mount`] is a hard NFSv3 mount: like a kernel's, it sends a call again over a new connection until it is answered.
 //! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
+//! - [`netns`] is a network namespace of its own.
+//! - [`bench`] compares the port with other NFS servers.
 //! - [`tools`] runs programs from outside (libnfs, curl).
 
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on fails its test at the line that could not")]
 
+pub mod bench;
 pub mod daemon;
 pub mod data;
 pub mod model;
 pub mod mount;
+pub mod netns;
 pub mod poll;
 pub mod rpc;
 pub mod site;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use protocol::srl::Secret;
 use tempfile::TempDir;
 
 use crate::daemon::{Daemon, binary, free_port};
@@ -16,6 +17,8 @@ use crate::tools::run_ok;
 /// A storage center, its customers and their secrets. Everything goes when this is dropped.
 pub struct Site {
     dir: TempDir,
+    /// The network namespace everything runs in; `None` for the test's own.
+    netns: Option<String>,
     /// The storage center's process.
     pub center: Daemon,
     center_port: u16,
@@ -41,6 +44,8 @@ pub struct PortSettings {
     pub customer: u32,
     /// `none`, `root` or `all`.
     pub squash: &'static str,
+    /// `off`, or the port's own rpcbind on port 111.
+    pub rpcbind: &'static str,
 }
 
 impl Default for PortSettings {
@@ -51,6 +56,7 @@ impl Default for PortSettings {
             quiet: Duration::from_millis(100),
             customer: 1,
             squash: "none",
+            rpcbind: "off",
         }
     }
 }
@@ -58,16 +64,22 @@ impl Default for PortSettings {
 impl Site {
     /// A running storage center with customer 1.
     pub fn start() -> Self {
+        Self::start_in(None)
+    }
+
+    /// The same in a network namespace, where well-known ports are free.
+    pub fn start_in(netns: Option<&str>) -> Self {
         let dir = tempfile::Builder::new().prefix("storage-port-e2e-").tempdir().unwrap();
         let center_port = free_port();
         let config = write_center_config(dir.path(), center_port);
         add_customer(&config, dir.path(), 1, &[]);
-        let center = Daemon::start(
+        let center = Daemon::start_in(
+            netns,
             "storage-center",
             &["serve", "--config", config.to_str().unwrap()],
             &dir.path().join("center.log"),
         );
-        Self { dir, center, center_port }
+        Self { dir, netns: netns.map(str::to_owned), center, center_port }
     }
 
     /// Adds a customer; `extra` are further arguments of `customer add`.
@@ -78,6 +90,12 @@ impl Site {
     /// The file of a customer's secret.
     pub fn secret_file(&self, customer: u32) -> PathBuf {
         self.dir.path().join(format!("customer-{customer}.secret"))
+    }
+
+    /// A customer's secret.
+    pub fn secret(&self, customer: u32) -> Secret {
+        let text = fs::read_to_string(self.secret_file(customer)).unwrap();
+        Secret::new(text.trim_end().as_bytes().to_vec()).unwrap()
     }
 
     /// Where everything lies.
@@ -103,7 +121,8 @@ impl Site {
     /// Starts a storage port; of the same name, it finds its old directories again.
     pub fn port_with(&self, name: &str, settings: &PortSettings) -> Port {
         let (dir, config) = self.write_port_config(name, settings);
-        let daemon = Daemon::start(
+        let daemon = Daemon::start_in(
+            self.netns.as_deref(),
             "storage-port",
             &["serve", "--config", config.to_str().unwrap()],
             &dir.join("port.log"),
@@ -146,7 +165,7 @@ srl_seconds = 3600
 [nfs]
 listen = "127.0.0.1:{nfs}"
 mount_listen = "127.0.0.1:{mount}"
-rpcbind = "off"
+rpcbind = "{rpcbind}"
 
 [cache]
 [[cache.disk]]
@@ -168,6 +187,7 @@ quiet_ms = {quiet_ms}
             customer = settings.customer,
             secret = self.secret_file(settings.customer).display(),
             squash = settings.squash,
+            rpcbind = settings.rpcbind,
             nfs = free_port(),
             mount = free_port(),
             cache_bytes = settings.cache_bytes / 2,

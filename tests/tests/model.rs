@@ -207,7 +207,8 @@ impl Pair {
 
     fn read(&mut self) {
         let file = self.file();
-        let offset = self.rng.random_range(0..if self.rng.random_ratio(1, 8) { FILE_BYTES_MAX } else { 50_000 });
+        let far = self.rng.random_ratio(1, 8);
+        let offset = self.rng.random_range(0..if far { FILE_BYTES_MAX } else { 50_000 });
         let count = self.rng.random_range(0..70_000);
         let model = match self.model.body(file) {
             Ok(Body::File(bytes)) => {

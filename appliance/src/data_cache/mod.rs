@@ -1,15 +1,45 @@
-//! The data cache: blocks of objects on local disks, found by fingerprint.
+//! The data cache: blocks of objects on local disks, found by fingerprint (PORT-3, PORT-4, PORT-10).
 //!
-//! SIGNATURES FIRST — bodies follow. Clone freely (one `Arc` inside).
+//! A key is the fingerprint of an object and the number of a block of 1 MiB: so what is found can never be stale,
+//! only absent. It knows nothing of files, of customers or of the center. It refuses bytes only its caller can
+//! check: what is inserted must have been verified; what it finds after a restart it verifies itself (PORT-21).
+//! No error of a disk reaches a reader: a block is found or it is not.
+//!
+//! | file | what |
+//! |---|---|
+//! | `key` | names, and which disk gets what (pure) |
+//! | `index` | what is on a disk, in order of use (pure) |
+//! | `index_log` | the index as a file |
+//! | `disk` | one disk |
+//! | `digests` | digest lists in memory |
+//! | `fills` | one download for many readers |
+//! | `maintenance` | the thread that sweeps and revives disks |
+
+mod digests;
+mod disk;
+mod fills;
+mod index;
+mod index_log;
+mod key;
+mod maintenance;
+
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use protocol::digest::{BlockDigests, Content, Fingerprint};
+
+use self::digests::DigestLists;
+use self::disk::Disk;
+use self::fills::Fills;
+use self::key::{BlockKey, DIGESTS};
+use self::maintenance::Maintenance;
 
 /// One disk of the cache.
 #[derive(Clone, Debug)]
@@ -23,7 +53,7 @@ pub struct DiskSettings {
 /// How a cache is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// At least one.
+    /// None at all is allowed: everything is a miss then.
     pub disks: Vec<DiskSettings>,
     /// Most files kept open per disk.
     pub open_files_max: usize,
@@ -31,6 +61,13 @@ pub struct Settings {
     pub entries_max: usize,
     /// Most fills at once.
     pub fills_max: usize,
+}
+
+impl Settings {
+    /// The usual sizes, on these disks.
+    pub fn new(disks: Vec<DiskSettings>) -> Self {
+        Self { disks, open_files_max: 1_024, entries_max: 1 << 20, fills_max: 32 }
+    }
 }
 
 /// One block in a file of its own: never rewritten or truncated while `file` lives; fit for `sendfile`.
@@ -58,64 +95,190 @@ pub struct Counters {
     pub hits: AtomicU64,
     /// Blocks not found.
     pub misses: AtomicU64,
-    /// Blocks thrown out for space.
+    /// Files thrown out for space.
     pub evictions: AtomicU64,
-    /// Blocks whose bytes were wrong.
+    /// Files whose bytes were wrong.
     pub corrupt: AtomicU64,
-    /// Bytes on all disks.
-    pub bytes: AtomicU64,
-    /// Disks out of service at present.
-    pub disks_failed: AtomicU64,
 }
 
-/// See the module. `E`: how a fill fails; shared by all who wait for one fill.
+/// See the module. A handle: clones are the same cache. `E` says how a fill fails.
+#[derive(Debug)]
 pub struct DataCache<E> {
-    _fill_error: std::marker::PhantomData<E>,
+    inner: Arc<Inner<E>>,
 }
 
 impl<E> Clone for DataCache<E> {
     fn clone(&self) -> Self {
-        todo!()
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 
+#[derive(Debug)]
+struct Inner<E> {
+    disks: Arc<[Disk]>,
+    lists: Mutex<DigestLists>,
+    fills: Fills<E>,
+    counters: Arc<Counters>,
+    _maintenance: Maintenance,
+}
+
 impl<E: Clone + Send + Sync + 'static> DataCache<E> {
-    /// Opens the disks; one that cannot be used is logged, left out and tried again later. Blocks for as long as it takes to read the
-    /// index logs.
-    pub fn open(_settings: Settings) -> Self {
-        todo!()
+    /// Opens the disks. One that cannot be used is told of, left out and tried again. Blocks for as long as it takes
+    /// to read the index logs.
+    pub fn open(settings: Settings) -> Self {
+        let counters = Arc::new(Counters::default());
+        let disk =
+            |disk| Disk::new(disk, settings.open_files_max, settings.entries_max, Arc::clone(&counters));
+        let disks: Arc<[Disk]> = settings.disks.iter().map(disk).collect();
+        maintenance::revive(&disks);
+        let maintenance = Maintenance::start(Arc::clone(&disks));
+        let fills = Fills::new(settings.fills_max);
+        let lists = Mutex::default();
+        Self { inner: Arc::new(Inner { disks, lists, fills, counters, _maintenance: maintenance }) }
     }
-    /// A block that is open and was verified: no disk access, never blocks. Counts a hit if found, nothing if not.
-    pub fn get_hot(&self, _fingerprint: &Fingerprint, _block: u32) -> Option<BlockFile> {
-        todo!()
+
+    /// A block that is open and was verified. Never touches a disk. Counts a hit if found, nothing if not.
+    pub fn get_hot(&self, fingerprint: &Fingerprint, block: u32) -> Option<BlockFile> {
+        let key = BlockKey { fingerprint: *fingerprint, block };
+        let found = self.disk(&key).and_then(|disk| self.inner.disks[disk].hot(&key));
+        if found.is_some() {
+            self.inner.counters.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        found
     }
-    /// A block of `content`, verified on its first use since the start.
-    pub async fn get(&self, _content: &Content, _block: u32) -> Option<BlockFile> {
-        todo!()
+
+    /// A block of `content`, verified on its first use since the start. Counts a hit or a miss.
+    pub async fn get(&self, content: &Content, block: u32) -> Option<BlockFile> {
+        if let Some(found) = self.get_hot(&content.fingerprint, block) {
+            return Some(found);
+        }
+        let found = self.find(content, block).await;
+        let Counters { hits, misses, .. } = self.counters();
+        if found.is_some() { hits } else { misses }.fetch_add(1, Ordering::Relaxed);
+        found
     }
+
+    async fn find(&self, content: &Content, block: u32) -> Option<BlockFile> {
+        let key = BlockKey { fingerprint: content.fingerprint, block };
+        let disk = &self.inner.disks[self.disk(&key)?];
+        if !disk.may_have(&key) {
+            return None;
+        }
+        let digests = if disk.is_verified(&key) { None } else { Some(self.digests(content).await?) };
+        let content = *content;
+        self.on_disk(key, move |disk| {
+            disk.find(&key, |bytes| {
+                // Without a list it had been verified before, and no longer is: better fetched again.
+                digests.is_some_and(|digests| digests.verify(&content, block.into(), bytes).is_ok())
+            })
+        })
+        .await
+    }
+
     /// Keeps a block the caller has verified. `None` if no disk took it.
-    pub async fn insert(&self, _content: &Content, _block: u32, _bytes: Bytes) -> Option<BlockFile> {
-        todo!()
+    pub async fn insert(&self, content: &Content, block: u32, bytes: Bytes) -> Option<BlockFile> {
+        let key = BlockKey { fingerprint: content.fingerprint, block };
+        self.on_disk(key, move |disk| disk.put(&key, &bytes)).await
     }
-    /// The block digests of an object, if kept (those of objects of at most one block always are).
-    pub async fn digests(&self, _content: &Content) -> Option<Arc<BlockDigests>> {
-        todo!()
+
+    /// The block digests of an object, if kept. Those of an object of at most one block always are.
+    pub async fn digests(&self, content: &Content) -> Option<Arc<BlockDigests>> {
+        if content.blocks() <= 1 {
+            return BlockDigests::from_bytes(content, &[]).ok().map(Arc::new);
+        }
+        if let Some(list) = locked(&self.inner.lists).get(content) {
+            return Some(list);
+        }
+        let (key, content) = (list_key(content), *content);
+        let list = self.on_disk(key, move |disk| {
+            let mut list = None;
+            // Checked on every use, not only the first: it is read but seldom.
+            disk.find_and_read(&key, |bytes| {
+                list = BlockDigests::from_bytes(&content, bytes).ok();
+                list.is_some()
+            });
+            list
+        });
+        let list = Arc::new(list.await?);
+        locked(&self.inner.lists).put(content, Arc::clone(&list));
+        Some(list)
     }
+
     /// Keeps the block digests of an object: without them its blocks do not outlive a restart.
-    pub async fn insert_digests(&self, _content: &Content, _digests: &BlockDigests) {
-        todo!()
+    pub async fn insert_digests(&self, content: &Content, digests: &BlockDigests) {
+        if content.blocks() <= 1 {
+            return;
+        }
+        let (key, list) = (list_key(content), Arc::new(digests.clone()));
+        locked(&self.inner.lists).put(*content, Arc::clone(&list));
+        self.on_disk(key, move |disk| disk.put(&key, &list.as_bytes())).await;
     }
-    /// `get`, else what `fill` gives (verified by it), kept. Concurrent calls for one block share one fill, and its error; if the
-    /// caller that fills goes away, another takes over with its own `fill`.
-    pub async fn fetch<F, Fut>(&self, _content: &Content, _block: u32, _fill: F) -> Result<Block, E>
+
+    /// [`get`](Self::get), or else what `fill` gives, kept; `fill` has verified it. Concurrent calls for one block
+    /// share one fill and its outcome; if the caller that fills goes away, another goes on with its own.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub async fn fetch<F, Fut>(&self, content: &Content, block: u32, fill: F) -> Result<Block, E>
     where
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<Bytes, E>> + Send,
     {
-        todo!()
+        if let Some(found) = self.get(content, block).await {
+            return Ok(Block::File(found));
+        }
+        let key = BlockKey { fingerprint: content.fingerprint, block };
+        let fill = || async move {
+            // Another fill may have ended between the look and the flight.
+            if let Some(found) = self.get_hot(&content.fingerprint, block) {
+                return Ok(Block::File(found));
+            }
+            let bytes = fill().await?;
+            let kept = self.insert(content, block, bytes.clone()).await;
+            Ok(kept.map_or(Block::Bytes(bytes), Block::File))
+        };
+        self.inner.fills.join(key, fill).await
     }
-    /// Counters.
+
+    /// What happened since the start.
     pub fn counters(&self) -> &Counters {
-        todo!()
+        &self.inner.counters
     }
+
+    /// Bytes on all disks, in whole pages.
+    pub fn bytes(&self) -> u64 {
+        self.inner.disks.iter().map(Disk::bytes).sum()
+    }
+
+    /// The directories of disks that are out of service at present.
+    pub fn failed_disks(&self) -> Vec<PathBuf> {
+        let failed = self.inner.disks.iter().filter(|disk| !disk.is_up());
+        failed.map(|disk| disk.path().to_owned()).collect()
+    }
+
+    /// Which disk has, or gets, a block: of those in service the one that wants it most.
+    fn disk(&self, key: &BlockKey) -> Option<usize> {
+        let up = self.inner.disks.iter().enumerate().filter(|(_, disk)| disk.is_up());
+        let scores = up.map(|(number, disk)| (key.score(disk.seed, disk.bytes_max), number));
+        scores.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, number)| number)
+    }
+
+    /// Works on the disk of a block, off the runtime.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        key: BlockKey,
+        work: impl FnOnce(&Disk) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
+        let (disks, disk) = (Arc::clone(&self.inner.disks), self.disk(&key)?);
+        tokio::task::spawn_blocking(move || work(&disks[disk])).await.ok().flatten()
+    }
+}
+
+fn list_key(content: &Content) -> BlockKey {
+    BlockKey { fingerprint: content.fingerprint, block: DIGESTS }
+}
+
+/// A lock is never left in a broken state by a panic here: nothing between its taking and giving up panics.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

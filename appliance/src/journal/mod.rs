@@ -1,289 +1,401 @@
-//! The write journal: what clients wrote and the storage center does not have yet.
+//! The write journal: what clients wrote and the storage center does not have yet (PORT-12).
 //!
-//! SIGNATURES FIRST — bodies follow. Clone freely (one `Arc` inside).
+//! It owns one directory with a log of records, and in memory, for every *staged* file, where its newest bytes are
+//! in that log. It knows nothing of NFS, of the center or of clocks: it is told the time. It never reads base
+//! contents; it says which of their bytes are wanted ([`Piece`]).
+//!
+//! The way of a write: [`Journal::write`] appends a record (readable at once); [`Journal::sync`] makes it durable,
+//! many callers by one disk sync; [`Journal::candidates`] names the file when it is quiet;
+//! [`Journal::begin_upload`] fixes its contents under a durable token; [`Journal::finish_upload`] frees the space.
+//! After a crash at any point, replay comes to the state of some prefix of the records that holds at least all that
+//! was synced.
+//!
+//! | file | what |
+//! |---|---|
+//! | `record` | one record as bytes (pure) |
+//! | `layer` | what was written over what, as extents (pure) |
+//! | `state` | the staged files, as a fold over records (pure) |
+//! | `segment`, `log` | files, and the row of them that takes records |
+//! | `replay` | from files to state |
+//! | `durability` | group commit |
+//!
+//! Locks: `log` (held while a record is written) before `state` (never held over I/O). So a READ or GETATTR waits
+//! for nobody's disk.
+
+mod durability;
+mod error;
+mod layer;
+mod log;
+mod record;
+mod replay;
+mod segment;
+mod state;
+mod view;
+
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use protocol::digest::Content;
-use protocol::id::{CustomerId, ObjectId, Timestamp, Token};
+use protocol::id::{Timestamp, Token};
+use rustix::fs::FlockOperation;
 
-/// A file of a customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileKey {
-    /// Whose.
-    pub customer: CustomerId,
-    /// Which.
-    pub file: ObjectId,
-}
+use self::durability::Syncer;
+use self::log::{AppendError, Bounds, Log};
+use self::record::{Encoded, HEADER_BYTES, Record};
+use self::state::{Place, Request, State};
 
-/// Number of a journal record; grows by one with each, never reused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lsn(pub u64);
+pub use self::error::JournalError;
+pub use self::view::{Base, FileKey, Lsn, Piece, Ready, StagedView, UploadSnapshot, Usage};
 
-/// What a staged file's changes stand on: the contents of its row at a version of the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Base {
-    /// Contents.
-    pub content: Content,
-    /// `Row::version` with these contents.
-    pub version: u64,
-}
+/// Largest payload of one [`Journal::write`].
+pub const WRITE_BYTES_MAX: usize = 4 << 20;
+
+/// A write up to this length is copied into the page cache by the calling task itself, if nobody holds the log: some
+/// microseconds, less than a hop to another thread. Longer ones, and all that would have to wait, hop.
+const INLINE_BYTES_MAX: usize = 16 << 10;
+
+/// A sync begins by itself when so much has been appended since the last: so the kernel never has so many dirty
+/// pages that it makes writers wait, and the sync of a full segment has little left to do.
+const SYNC_AHEAD_BYTES: u64 = 8 << 20;
 
 /// How a journal is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Its own directory; made if it is not there.
     pub dir: PathBuf,
-    /// Most bytes on disk; at least four segments.
+    /// Most bytes on disk. A quarter of it is the largest segment; the last segment is never given to writes.
     pub bytes_max: u64,
-    /// Size of a segment file; default 64 MiB.
+    /// Size of a segment file.
     pub segment_bytes: u64,
     /// Most extents in memory, about 100 bytes each.
     pub extents_max: usize,
-    /// Most files staged at once.
+    /// Most files staged at once, about 500 bytes each.
     pub files_max: usize,
 }
 
-/// What `open` found.
+impl Settings {
+    /// The usual sizes, for a journal in `dir` of at most `bytes_max` bytes.
+    pub fn new(dir: PathBuf, bytes_max: u64) -> Self {
+        Self { dir, bytes_max, segment_bytes: 64 << 20, extents_max: 1 << 20, files_max: 1 << 18 }
+    }
+}
+
+/// What a replay found.
 #[derive(Debug, Default)]
 pub struct Recovery {
     /// Files with changes to upload.
     pub files: usize,
     /// Records replayed.
     pub records: u64,
-    /// Bytes of a record at the end that had not been written whole: never acknowledged.
+    /// Bytes at the end that were not a whole record: never acknowledged.
     pub torn_bytes: u64,
-    /// One line per damage found inside the journal: what was lost, where it is kept. Alarm the operator.
+    /// One line for each damage inside the log: what was lost, where it is kept. Alarm the operator.
     pub damage: Vec<String>,
 }
 
-/// Why the journal refused. `Full` → `TryLater` and wake the uploader; `StaleBase` → read the row again and repeat;
-/// `TooLarge` → `FileTooLarge`; the others → `Io` (`NoSpace` → `NoSpace`).
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum JournalError {
-    /// Upload something first.
-    #[error("the journal is full until files are uploaded")]
-    Full,
-    /// The row given as base is older than the last upload of this file.
-    #[error("the row is older than the last upload of this file")]
-    StaleBase,
-    /// Past the largest file size, or a write above `WRITE_BYTES_MAX`.
-    #[error("past the largest file size")]
-    TooLarge,
-    /// The journal's disk has less space than `bytes_max`.
-    #[error("no space left on the journal's disk {0}")]
-    NoSpace(PathBuf),
-    /// A sync failed: nothing is acknowledged any more until a restart.
-    #[error("the journal's disk failed: {0}; nothing more is acknowledged until a restart")]
-    Failed(Arc<str>),
-    /// Any other error of the disk.
-    #[error("journal {path}: {error}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// What.
-        error: Arc<std::io::Error>,
-    },
-}
-
-/// A staged file as clients see it, in place of what its row says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StagedView {
-    /// What the changes stand on.
-    pub base: Base,
-    /// Size in bytes.
-    pub size: u64,
-    /// Last change of the contents.
-    pub modified: Timestamp,
-    /// Last change of anything; strictly growing while staged. Show the later of this and the row's.
-    pub changed: Timestamp,
-    /// The file's last record: COMMIT is `sync` of it.
-    pub lsn: Lsn,
-}
-
-/// A piece of a staged file's bytes, in order.
+/// See the module. A handle: clones are the same journal.
 #[derive(Clone, Debug)]
-pub enum Piece {
-    /// In the journal: never rewritten or truncated while the `File` lives; fit for `sendfile`.
-    Staged {
-        /// The segment file.
-        log: Arc<File>,
-        /// First byte in it.
-        position: u64,
-        /// Length in bytes.
-        len: u64,
-    },
-    /// Bytes of the base contents.
-    Base {
-        /// First byte in them.
-        offset: u64,
-        /// Length in bytes.
-        len: u64,
-    },
-    /// Zeros.
-    Zero {
-        /// Length in bytes.
-        len: u64,
-    },
+pub struct Journal {
+    inner: Arc<Inner>,
 }
 
-/// The contents of a staged file at one moment, to be stored. Fixed: later writes go beside it.
-#[derive(Clone, Debug)]
-pub struct UploadSnapshot {
-    /// Which file.
-    pub file: FileKey,
-    /// Store under this token: durable, and the same at every repetition of this upload.
-    pub token: Token,
-    /// What it stands on; `Update{if_version: base.version}`.
-    pub base: Base,
-    /// Size in bytes.
-    pub size: u64,
-    /// For `Update.modified`.
-    pub modified: Timestamp,
-    /// For `Update.changed`.
-    pub changed: Timestamp,
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    log: Arc<Mutex<Log>>,
+    state: Mutex<State>,
+    syncer: Syncer,
+    /// Held while segments are discarded, so that they go in order.
+    reclaiming: Mutex<()>,
+    /// Keeps other processes out for as long as it is open.
+    _lock: File,
 }
-
-impl UploadSnapshot {
-    /// The contents are the base's; only the times changed: no STORE needed.
-    pub fn is_base(&self) -> bool {
-        todo!()
-    }
-    /// Where the bytes `offset .. offset + len` are, cut at the end of the file.
-    pub fn pieces(&self, _offset: u64, _len: u64) -> Vec<Piece> {
-        todo!()
-    }
-}
-
-/// Which files to upload now.
-#[derive(Clone, Copy, Debug)]
-pub struct Ready {
-    /// Not written for so long …
-    pub quiet: Duration,
-    /// … or dirty for so long.
-    pub age_max: Duration,
-    /// Most files wanted.
-    pub limit: usize,
-}
-
-/// How full the journal is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
-    /// Bytes of segment files on disk.
-    pub bytes_used: u64,
-    /// Bound of them.
-    pub bytes_max: u64,
-    /// Extents in memory.
-    pub extents: usize,
-    /// Staged files.
-    pub files: usize,
-}
-
-/// Largest payload of one `write`.
-pub const WRITE_BYTES_MAX: usize = 4 << 20;
-
-/// See the module.
-#[derive(Clone)]
-pub struct Journal {}
 
 impl Journal {
     /// Opens or makes the journal and replays it. Blocks: call it before serving.
-    pub fn open(_settings: Settings) -> Result<(Self, Recovery), JournalError> {
-        todo!()
+    ///
+    /// # Errors
+    /// `InUse`, `NoSpace`, `Io`: all for the operator.
+    pub fn open(mut settings: Settings) -> Result<(Self, Recovery), JournalError> {
+        settings.segment_bytes = settings.segment_bytes.min(settings.bytes_max / 4);
+        let dir = settings.dir.clone();
+        let io = |error| JournalError::from_io(&dir, error);
+        std::fs::create_dir_all(&dir).map_err(io)?;
+        let lock = File::create(dir.join("lock")).map_err(io)?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| JournalError::InUse(dir.clone()))?;
+
+        let mut replayed = replay::replay(&dir, settings.segment_bytes).map_err(io)?;
+        let segments_max = (settings.bytes_max / settings.segment_bytes.max(1)) as usize;
+        let bounds = Bounds { segment_bytes: settings.segment_bytes, segments_max };
+        let log = Log::new(dir.clone(), bounds, &mut replayed).map_err(io)?;
+        let log = Arc::new(Mutex::new(log));
+        let point = Arc::clone(&log);
+        let syncer = Syncer::start(replayed.last, move || locked(&point).sync_point()).map_err(io)?;
+        let state = Mutex::new(replayed.state);
+        let inner = Inner { settings, log, state, syncer, reclaiming: Mutex::default(), _lock: lock };
+        Ok((Self { inner: Arc::new(inner) }, replayed.report))
     }
-    /// Stages bytes. `base` is the file's row as the caller knows it; it counts only if the file is not staged yet.
-    /// The bytes are readable at once, durable after `sync(lsn)`.
+
+    /// Stages bytes, at most [`WRITE_BYTES_MAX`]. `base` is the file's row as the caller knows it; it counts only if
+    /// the file is not staged yet. The bytes are readable at once and durable after [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// Any but `InUse`.
     pub async fn write(
         &self,
-        _file: FileKey,
-        _base: Base,
-        _offset: u64,
-        _data: Bytes,
-        _now: Timestamp,
+        file: FileKey,
+        base: Base,
+        offset: u64,
+        data: Bytes,
+        now: Timestamp,
     ) -> Result<Lsn, JournalError> {
-        todo!()
+        self.request(file, Request::Write(base, offset, data), now).await.map(Option::unwrap_or_default)
     }
-    /// Stages a new size: cuts, or extends with zeros.
+
+    /// Stages a new size: cuts the file, or extends it with zeros. Otherwise like [`write`](Self::write).
+    ///
+    /// # Errors
+    /// Any but `InUse`.
     pub async fn truncate(
         &self,
-        _file: FileKey,
-        _base: Base,
-        _size: u64,
-        _now: Timestamp,
+        file: FileKey,
+        base: Base,
+        size: u64,
+        now: Timestamp,
     ) -> Result<Lsn, JournalError> {
-        todo!()
+        self.request(file, Request::Truncate(base, size), now).await.map(Option::unwrap_or_default)
     }
-    /// SETATTR of times on a staged file (the caller also updates the row). `None` if it is not staged.
+
+    /// SETATTR of the modification time on a staged file; the caller also updates the row. `None` if the file is not
+    /// staged: the row is all there is.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace`, `Failed`, `Io`.
     pub async fn set_times(
         &self,
-        _file: FileKey,
-        _modified: Timestamp,
-        _changed: Timestamp,
+        file: FileKey,
+        modified: Timestamp,
+        now: Timestamp,
     ) -> Result<Option<Lsn>, JournalError> {
-        todo!()
+        self.request(file, Request::Times(modified), now).await
     }
-    /// Waits until every record up to `lsn` is durable. Many callers share one disk sync.
-    pub async fn sync(&self, _lsn: Lsn) -> Result<(), JournalError> {
-        todo!()
+
+    /// The row moved on to `version` with the same contents (a rename, a mode): takes over the version.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace`, `Failed`, `Io`.
+    pub async fn set_version(&self, file: FileKey, version: u64) -> Result<(), JournalError> {
+        self.request(file, Request::Version(version), Timestamp::default()).await.map(drop)
     }
-    /// Makes everything appended so far durable (graceful stop).
+
+    /// Waits until every record up to `lsn` is durable.
+    ///
+    /// # Errors
+    /// `Failed`.
+    pub async fn sync(&self, lsn: Lsn) -> Result<(), JournalError> {
+        self.inner.syncer.wait(lsn).await
+    }
+
+    /// Makes everything so far durable: for a graceful stop.
+    ///
+    /// # Errors
+    /// `Failed`.
     pub async fn sync_all(&self) -> Result<(), JournalError> {
-        todo!()
+        let last = locked(&self.inner.log).last();
+        self.sync(last).await
     }
-    /// The file as staged; `None` if its row says all. Never blocks on the disk.
-    pub fn view(&self, _file: FileKey) -> Option<StagedView> {
-        todo!()
+
+    /// The file as staged; `None` if its row says all.
+    pub fn view(&self, file: FileKey) -> Option<StagedView> {
+        locked(&self.inner.state).view(file)
     }
-    /// The view and where the bytes `offset .. offset + len` are (cut at the end of the file), at one moment.
-    pub fn read(&self, _file: FileKey, _offset: u64, _len: u64) -> Option<(StagedView, Vec<Piece>)> {
-        todo!()
+
+    /// The view, and where the bytes `offset .. offset + len` are (cut at the end of the file), at one moment.
+    pub fn read(&self, file: FileKey, offset: u64, len: u64) -> Option<(StagedView, Vec<Piece>)> {
+        locked(&self.inner.state).read(file, offset, len)
     }
-    /// Files to upload now: those that hold up the oldest journal space first. Files with an upload begun and not
-    /// finished are always among them.
-    pub fn candidates(&self, _now: Timestamp, _ready: Ready) -> Vec<FileKey> {
-        todo!()
+
+    /// Files to upload now: those that hold up the oldest journal space first. A file whose upload was begun and not
+    /// finished is always among them.
+    pub fn candidates(&self, now: Timestamp, ready: Ready) -> Vec<FileKey> {
+        locked(&self.inner.state).candidates(now, ready)
     }
-    /// Fixes the file's present contents for an upload under `token`, made durable before this returns. If an
-    /// upload was begun before (also before a crash), that one is given again, with its own token and contents.
-    /// `None` if nothing is staged.
+
+    /// Fixes the file's present contents for an upload under `token`, durably. If an upload was begun before, be it
+    /// before a crash, that one is given again, with its own token and contents. `None` if nothing is staged.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace`, `Failed`, `Io`.
     pub async fn begin_upload(
         &self,
-        _file: FileKey,
-        _token: Token,
-        _now: Timestamp,
+        file: FileKey,
+        token: Token,
+        now: Timestamp,
     ) -> Result<Option<UploadSnapshot>, JournalError> {
-        todo!()
+        if let Some(lsn) = self.request(file, Request::Seal(token), now).await? {
+            self.sync(lsn).await?;
+        }
+        Ok(locked(&self.inner.state).upload(file))
     }
-    /// The row now holds the upload `token` begun for (`base`: its contents and version). Writes taken since stay staged on it. Frees
-    /// journal space. No effect if that upload is not the one begun.
+
+    /// The row holds what was uploaded under `token`; `base` is what it says now. Writes taken meanwhile stay staged
+    /// on it. Frees journal space. Without effect unless that upload is the one begun.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace`, `Failed`, `Io`: repeat it later; the same upload stays begun.
     pub async fn finish_upload(
         &self,
-        _file: FileKey,
-        _token: Token,
-        _base: Base,
-        _now: Timestamp,
+        file: FileKey,
+        token: Token,
+        base: Base,
+        now: Timestamp,
     ) -> Result<(), JournalError> {
-        todo!()
+        self.request(file, Request::Finish(token, base), now).await?;
+        self.reclaim().await
     }
+
     /// Somebody else changed the row: puts the staged changes onto other contents. An upload begun is undone; the
     /// caller gives up what it stored under the old token.
-    pub async fn rebase(&self, _file: FileKey, _base: Base, _now: Timestamp) -> Result<(), JournalError> {
-        todo!()
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace`, `Failed`, `Io`.
+    pub async fn rebase(&self, file: FileKey, base: Base, now: Timestamp) -> Result<(), JournalError> {
+        self.request(file, Request::Rebase(base), now).await.map(drop)
     }
-    /// The row moved on to `version` with the same contents (a rename, a mode): only the version is taken over.
-    pub async fn set_version(&self, _file: FileKey, _version: u64) -> Result<(), JournalError> {
-        todo!()
+
+    /// The file is gone from the center: forgets its changes. Frees journal space.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace`, `Failed`, `Io`.
+    pub async fn drop_file(&self, file: FileKey, now: Timestamp) -> Result<(), JournalError> {
+        self.request(file, Request::Drop, now).await?;
+        self.reclaim().await
     }
-    /// The file is gone: forgets its changes.
-    pub async fn drop_file(&self, _file: FileKey, _now: Timestamp) -> Result<(), JournalError> {
-        todo!()
-    }
+
     /// How full it is.
     pub fn usage(&self) -> Usage {
-        todo!()
+        let (bytes_used, bytes_max) = {
+            let log = locked(&self.inner.log);
+            (log.bytes(), log.bytes_max())
+        };
+        let state = locked(&self.inner.state);
+        Usage { bytes_used, bytes_max, extents: state.extents(), files: state.files() }
     }
+
+    async fn request(
+        &self,
+        file: FileKey,
+        request: Request,
+        now: Timestamp,
+    ) -> Result<Option<Lsn>, JournalError> {
+        if let Some(outcome) = self.inner.try_request(file, &request, now) {
+            return outcome;
+        }
+        let inner = Arc::clone(&self.inner);
+        off_the_runtime(move || inner.request(&mut locked(&inner.log), file, &request, now)).await
+    }
+
+    /// Takes away the segments nobody needs. What is not needed in memory may still be needed by a replay that does
+    /// not see the newest records: so these are made durable first.
+    async fn reclaim(&self) -> Result<(), JournalError> {
+        let (needed, last) = {
+            let log = locked(&self.inner.log);
+            let needed = locked(&self.inner.state).first_segment().unwrap_or(log.active_segment());
+            if log.oldest_segment() >= needed {
+                return Ok(());
+            }
+            (needed, log.last())
+        };
+        self.sync(last).await?;
+        let inner = Arc::clone(&self.inner);
+        off_the_runtime(move || {
+            let _turn = locked(&inner.reclaiming);
+            let segments = locked(&inner.log).take_below(needed);
+            let discarded = segments.iter().try_for_each(|segment| segment.discard(&inner.settings.dir));
+            discarded.map_err(|error| JournalError::from_io(&inner.settings.dir, error))
+        })
+        .await
+    }
+}
+
+impl Inner {
+    /// Does a short request at once. `None` if that would mean waiting.
+    fn try_request(
+        &self,
+        file: FileKey,
+        request: &Request,
+        now: Timestamp,
+    ) -> Option<Result<Option<Lsn>, JournalError>> {
+        // Room for the payload and two records of the longest other kind.
+        let bytes = (request.len() + 4 * HEADER_BYTES) as u64;
+        if request.len() > INLINE_BYTES_MAX {
+            return None;
+        }
+        let mut log = self.log.try_lock().ok()?;
+        log.fits(bytes).then(|| self.request(&mut log, file, request, now))
+    }
+
+    /// Decides, appends, applies: all under the log's lock, so in one order for memory and disk. Returns the last
+    /// record's number, or `None` if there was nothing to do.
+    fn request(
+        &self,
+        log: &mut Log,
+        file: FileKey,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Option<Lsn>, JournalError> {
+        self.syncer.check()?;
+        let changes = {
+            let state = locked(&self.state);
+            let full =
+                state.extents() >= self.settings.extents_max || state.files() >= self.settings.files_max;
+            if full && request.takes_space() {
+                return Err(JournalError::Full);
+            }
+            state.decide(file, request)?
+        };
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let encoded: Vec<_> = changes.iter().map(|change| Encoded::new(file, now, change)).collect();
+        let appended = log.append(&encoded, !request.takes_space()).map_err(|error| match error {
+            AppendError::Full => JournalError::Full,
+            AppendError::TooLarge => JournalError::TooLarge,
+            AppendError::Sync(error) => self.syncer.fail(&error),
+            AppendError::Write(error) => JournalError::from_io(&self.settings.dir, error),
+        })?;
+        if log.unsynced() >= SYNC_AHEAD_BYTES {
+            self.syncer.want(log.last());
+        }
+        let mut state = locked(&self.state);
+        let (mut lsn, mut position) = (appended.first, appended.position);
+        for (change, encoded) in changes.into_iter().zip(&encoded) {
+            let place = Place {
+                segment: appended.segment,
+                log: &appended.log,
+                position: position + HEADER_BYTES as u64,
+            };
+            state.apply(&Record { lsn, file, time: now, change }, place);
+            position += encoded.len();
+            lsn.0 += 1;
+        }
+        Ok(Some(log.last()))
+    }
+}
+
+/// A lock is never left in a broken state by a panic here: nothing between its taking and giving up panics.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.unwrap_or_else(|error| Err(JournalError::Failed(error.to_string().into())))
 }

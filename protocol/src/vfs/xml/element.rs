@@ -1,6 +1,5 @@
 //! Reads a document into a tree of elements, and takes the tree apart without leaving anything over.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -17,16 +16,16 @@ const ATTRIBUTES_MAX: usize = 16;
 
 /// An element of which attributes and children are taken one by one; [`Element::finish`] complains of the rest.
 #[derive(Debug)]
-pub(super) struct Element<'a> {
-    pub(super) name: Cow<'a, str>,
-    attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    children: std::vec::IntoIter<Element<'a>>,
+pub(super) struct Element {
+    pub(super) name: String,
+    attributes: Vec<(String, String)>,
+    children: std::vec::IntoIter<Element>,
     text: String,
 }
 
-impl<'a> Element<'a> {
+impl Element {
     /// The root element of a whole document, which must be the given one.
-    pub(super) fn document(bytes: &'a [u8], bytes_max: usize, root: &'static str) -> Result<Self, XmlError> {
+    pub(super) fn document(bytes: &[u8], bytes_max: usize, root: &'static str) -> Result<Self, XmlError> {
         if bytes.len() > bytes_max {
             return Err(XmlError::TooLong { bytes_max });
         }
@@ -45,7 +44,7 @@ impl<'a> Element<'a> {
     }
 
     /// An attribute's value as it stands, or `None` if it is not there.
-    pub(super) fn optional_text(&mut self, attribute: &'static str) -> Option<Cow<'a, str>> {
+    pub(super) fn optional_text(&mut self, attribute: &'static str) -> Option<String> {
         let index = self.attributes.iter().position(|(name, _)| name == attribute)?;
         Some(self.attributes.swap_remove(index).1)
     }
@@ -70,17 +69,17 @@ impl<'a> Element<'a> {
     }
 
     /// The next child.
-    pub(super) fn child(&mut self) -> Option<Element<'a>> {
+    pub(super) fn child(&mut self) -> Option<Element> {
         self.children.next()
     }
 
     /// The next child, if it is a wanted one.
-    pub(super) fn child_if(&mut self, wanted: impl FnOnce(&Element) -> bool) -> Option<Element<'a>> {
+    pub(super) fn child_if(&mut self, wanted: impl FnOnce(&Element) -> bool) -> Option<Element> {
         if wanted(self.children.as_slice().first()?) { self.children.next() } else { None }
     }
 
     /// The next child, if it is of that name.
-    pub(super) fn child_named(&mut self, name: &str) -> Option<Element<'a>> {
+    pub(super) fn child_named(&mut self, name: &str) -> Option<Element> {
         self.child_if(|child| child.name == name)
     }
 
@@ -146,14 +145,14 @@ fn shown(text: &str) -> String {
 }
 
 #[derive(Default)]
-struct Inside<'a> {
-    elements: Vec<Element<'a>>,
+struct Inside {
+    elements: Vec<Element>,
     /// Empty if there is nothing but white space.
     text: String,
 }
 
 /// Everything up to the end of the element, or of the document at depth 0.
-fn children<'a>(reader: &mut Reader<&'a [u8]>, depth: usize) -> Result<Inside<'a>, XmlError> {
+fn children(reader: &mut Reader<&[u8]>, depth: usize) -> Result<Inside, XmlError> {
     let mut inside = Inside::default();
     loop {
         match reader.read_event().map_err(malformed)? {
@@ -184,10 +183,8 @@ fn children<'a>(reader: &mut Reader<&'a [u8]>, depth: usize) -> Result<Inside<'a
     Ok(inside)
 }
 
-type Tag<'a> = (Cow<'a, str>, Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-fn tag<'a>(start: &BytesStart<'a>) -> Result<Tag<'a>, XmlError> {
-    // The event borrows from the document, but its accessors borrow from the event: copies cost little here.
+/// The name and the attributes of a start tag.
+fn tag(start: &BytesStart) -> Result<(String, Vec<(String, String)>), XmlError> {
     let name = text(start.name().as_ref())?.to_owned();
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
@@ -196,9 +193,9 @@ fn tag<'a>(start: &BytesStart<'a>) -> Result<Tag<'a>, XmlError> {
             return Err(malformed(format!("`{name}` has more than {ATTRIBUTES_MAX} attributes")));
         }
         let value = unescape(text(&attribute.value)?).map_err(malformed)?.into_owned();
-        attributes.push((Cow::Owned(text(attribute.key.as_ref())?.to_owned()), Cow::Owned(value)));
+        attributes.push((text(attribute.key.as_ref())?.to_owned(), value));
     }
-    Ok((Cow::Owned(name), attributes))
+    Ok((name, attributes))
 }
 
 fn text(bytes: &[u8]) -> Result<&str, XmlError> {

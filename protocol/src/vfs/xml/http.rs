@@ -60,7 +60,7 @@ pub fn encode_error(code: &str, message: &str) -> Vec<u8> {
 /// Reads what [`encode_error`] wrote.
 pub fn decode_error(document: &[u8]) -> Result<ErrorDocument, XmlError> {
     let mut element = Element::document(document, BYTES_MAX, "error")?;
-    let code = element.optional_text("code").ok_or_else(|| element.missing("code"))?.into_owned();
+    let code = element.optional_text("code").ok_or_else(|| element.missing("code"))?;
     let error = ErrorDocument { code, message: element.take_text() };
     element.finish()?;
     Ok(error)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 
 use crate::name::Name;
 
@@ -49,7 +49,7 @@ pub(super) fn name(text: &str) -> Option<Name> {
 }
 
 /// Bytes in base64.
-pub(super) fn base64(bytes: &[u8]) -> Base64Display<'_, 'static, base64::engine::GeneralPurpose> {
+pub(super) fn base64(bytes: &[u8]) -> Base64Display<'_, 'static, GeneralPurpose> {
     Base64Display::new(bytes, &STANDARD)
 }
 

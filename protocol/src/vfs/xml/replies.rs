@@ -6,7 +6,7 @@ use super::writer::Writer;
 use super::{REPLIES_BYTES_MAX, XmlError};
 use crate::id::FeedPosition;
 use crate::vfs::{
-    Answer, Answered, Before, Change, Changed, ENTRIES_MAX, FolderChange, Reply, Usage, VfsError,
+    Answer, Answered, Before, Change, Changed, ENTRIES_MAX, FolderChange, Reply, Row, Usage, VfsError,
     VfsErrorCode,
 };
 
@@ -84,7 +84,7 @@ fn write_answer(writer: &mut Writer, answered: &Answered) {
 }
 
 fn read_answer(element: &mut Element) -> Result<Answer, XmlError> {
-    Ok(match &*element.name {
+    Ok(match element.name.as_str() {
         "row" => Answer::Row(required_row(element)?),
         "listing" => {
             let more = element.required("more", boolean)?;
@@ -177,7 +177,7 @@ fn read_before(mut element: Element) -> Result<Before, XmlError> {
     Ok(before)
 }
 
-fn required_row(element: &mut Element) -> Result<crate::vfs::Row, XmlError> {
+fn required_row(element: &mut Element) -> Result<Row, XmlError> {
     let row = element.child().ok_or_else(|| element.missing("folder or file"))?;
     read_row(row)
 }

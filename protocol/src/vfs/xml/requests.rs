@@ -105,7 +105,7 @@ fn element_name(operation: &Operation) -> &'static str {
 }
 
 fn read_operation(element: &mut Element) -> Result<Operation, XmlError> {
-    Ok(match &*element.name {
+    Ok(match element.name.as_str() {
         "open-root" => Operation::OpenRoot,
         "open-folder" => Operation::OpenFolder {
             folder: element.required("folder", id)?,

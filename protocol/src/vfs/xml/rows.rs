@@ -62,7 +62,7 @@ pub(super) fn is_row(element: &Element) -> bool {
 }
 
 pub(super) fn read_row(mut element: Element) -> Result<Row, XmlError> {
-    let body = match &*element.name {
+    let body = match element.name.as_str() {
         "folder" => Body::Folder { subfolders: element.required("subfolders", number)? },
         "file" => Body::File { content: read_content(&mut element)? },
         _ => return Err(element.unknown_in("a row's place")),
@@ -77,7 +77,7 @@ pub(super) fn read_row(mut element: Element) -> Result<Row, XmlError> {
         changed: element.required("changed", timestamp)?,
         metadata: element.optional("metadata", bytes)?.unwrap_or_default(),
         body,
-        srl: element.optional_text("srl").map(Into::into),
+        srl: element.optional_text("srl"),
     };
     element.finish()?;
     Ok(row)

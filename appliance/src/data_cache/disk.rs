@@ -1,0 +1,415 @@
+//! One disk of the cache: a directory of block files, its index and its open files.
+//!
+//! A file is written to `tmp/` and renamed, without a sync: after a power cut it may hold anything, so every file is
+//! checked on its first use. A disk whose directory fails is out of service until [`Disk::open`] succeeds again.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use lru::LruCache;
+use rustix::fs::FlockOperation;
+
+use super::index::{Entry, Index};
+use super::index_log::{Change, IndexLog};
+use super::key::BlockKey;
+use super::{BlockFile, Counters, DiskSettings, locked};
+
+/// How often a file is tried on a full disk, each time after throwing out some.
+const FULL_ATTEMPTS: u32 = 4;
+/// Bytes thrown out when the disk is full though the bound is not reached.
+const FULL_EVICT_BYTES: u64 = 16 << 20;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+    /// Tells disks apart in [`BlockKey::score`]; the path's, so that the order of configuration does not matter.
+    pub seed: u64,
+    /// Most bytes of blocks.
+    pub bytes_max: u64,
+    entries_max: usize,
+    open_files_max: NonZeroUsize,
+    counters: Arc<Counters>,
+    temporary: AtomicU64,
+    /// `None`: out of service.
+    state: Mutex<Option<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    index: Index,
+    /// Files that are open and were verified.
+    open: LruCache<BlockKey, BlockFile>,
+    log: IndexLog,
+    /// Whether every file is in the index: what is not in it is not there.
+    swept: bool,
+    /// Keeps other processes out.
+    _lock: File,
+}
+
+/// What the index knows of a file.
+enum Known {
+    Entry(Entry),
+    /// The sweep has not come to it yet.
+    Perhaps,
+    No,
+}
+
+impl Disk {
+    /// Describes a disk; it is out of service until [`open`](Self::open).
+    pub fn new(
+        settings: &DiskSettings,
+        open_files_max: usize,
+        entries_max: usize,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&blake3::hash(settings.path.as_os_str().as_encoded_bytes()).as_bytes()[..8]);
+        Self {
+            path: settings.path.clone(),
+            seed: u64::from_le_bytes(seed),
+            bytes_max: settings.bytes_max,
+            entries_max,
+            open_files_max: NonZeroUsize::new(open_files_max).unwrap_or(NonZeroUsize::MIN),
+            counters,
+            temporary: AtomicU64::new(0),
+            state: Mutex::new(None),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it takes part.
+    pub fn is_up(&self) -> bool {
+        locked(&self.state).is_some()
+    }
+
+    /// Bytes on it, in whole pages.
+    pub fn bytes(&self) -> u64 {
+        locked(&self.state).as_ref().map_or(0, |state| state.index.bytes())
+    }
+
+    /// Puts the disk into service: reads its index log.
+    pub fn open(&self) -> io::Result<()> {
+        let mut folders = DirBuilder::new();
+        folders.recursive(true).mode(0o700).create(&self.path)?;
+        let lock = File::create(self.path.join("lock"))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let temporary = self.path.join("tmp");
+        if temporary.exists() {
+            // What was being written when the port died.
+            std::fs::remove_dir_all(&temporary)?;
+        }
+        folders.create(&temporary)?;
+        for folder in 0..=u8::MAX {
+            folders.create(self.path.join(format!("{folder:02x}")))?;
+        }
+        let mut index = Index::new(self.bytes_max, self.entries_max);
+        let mut surplus = Vec::new();
+        let log = IndexLog::open(&self.path.join("index.log"), |change| match change {
+            Change::Added(key, len) => match index.reserve(len) {
+                Some(evicted) => {
+                    surplus.extend(evicted);
+                    index.commit(key, Entry { len, verified: false });
+                }
+                None => surplus.push(key),
+            },
+            Change::Removed(key) => drop(index.remove(&key)),
+        })?;
+        // The bound may have been lowered meanwhile.
+        for key in surplus.iter().filter(|key| index.get(key).is_none()) {
+            std::fs::remove_file(self.path.join(key.path())).ok();
+        }
+        let open = LruCache::new(self.open_files_max);
+        *locked(&self.state) = Some(State { index, open, log, swept: false, _lock: lock });
+        self.compact();
+        Ok(())
+    }
+
+    /// An open, verified file. Never touches the disk.
+    pub fn hot(&self, key: &BlockKey) -> Option<BlockFile> {
+        let mut state = locked(&self.state);
+        let state = state.as_mut()?;
+        let file = state.open.get(key)?.clone();
+        state.index.touch(key);
+        Some(file)
+    }
+
+    /// Whether the file is known and its bytes were checked since the start.
+    pub fn is_verified(&self, key: &BlockKey) -> bool {
+        self.known(key).is_some_and(|known| matches!(known, Known::Entry(Entry { verified: true, .. })))
+    }
+
+    /// Whether a look at the disk may find the file.
+    pub fn may_have(&self, key: &BlockKey) -> bool {
+        self.known(key).is_some_and(|known| !matches!(known, Known::No))
+    }
+
+    fn known(&self, key: &BlockKey) -> Option<Known> {
+        let state = locked(&self.state);
+        let state = state.as_ref()?;
+        Some(match state.index.get(key) {
+            Some(entry) => Known::Entry(entry),
+            None if state.swept => Known::No,
+            None => Known::Perhaps,
+        })
+    }
+
+    /// Opens a file; on its first use since the start only if `is_right` says so of its bytes. A wrong file is
+    /// removed. Blocks.
+    pub fn find(&self, key: &BlockKey, is_right: impl FnOnce(&[u8]) -> bool) -> Option<BlockFile> {
+        let verified = self.is_verified(key);
+        self.find_if(key, |block| Ok(verified || is_right(&read_block(block)?)))
+    }
+
+    /// Like [`find`](Self::find), but `is_right` sees the bytes on every use.
+    pub fn find_and_read(&self, key: &BlockKey, is_right: impl FnOnce(&[u8]) -> bool) -> Option<BlockFile> {
+        self.find_if(key, |block| Ok(is_right(&read_block(block)?)))
+    }
+
+    fn find_if(
+        &self,
+        key: &BlockKey,
+        is_right: impl FnOnce(&BlockFile) -> io::Result<bool>,
+    ) -> Option<BlockFile> {
+        if !self.may_have(key) {
+            return None;
+        }
+        let path = self.path.join(key.path());
+        let opened = open_block(&path).and_then(|block| Ok((is_right(&block)?, block)));
+        match opened {
+            Ok((true, block)) => {
+                self.found(key, &block);
+                Some(block)
+            }
+            Ok((false, _)) => {
+                self.counters.corrupt.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(file = %path.display(), "dropped a cached file: its bytes are wrong");
+                self.forget(key);
+                std::fs::remove_file(&path).ok();
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.forget(key);
+                None
+            }
+            Err(error) => {
+                self.fail(&error);
+                None
+            }
+        }
+    }
+
+    /// Writes a file whose bytes are right, throwing out others for it. `None` if that did not work: the cache
+    /// is the poorer for it, nobody else. Blocks.
+    pub fn put(&self, key: &BlockKey, bytes: &[u8]) -> Option<BlockFile> {
+        let len = u32::try_from(bytes.len()).ok()?;
+        let evicted = locked(&self.state).as_mut()?.index.reserve(len)?;
+        self.unlink(&evicted);
+        match self.write(key, bytes) {
+            Ok(block) => {
+                self.commit(key, &block);
+                Some(block)
+            }
+            Err(error) => {
+                if let Some(state) = &mut *locked(&self.state) {
+                    state.index.release(len);
+                }
+                if !is_full(&error) {
+                    self.fail(&error);
+                }
+                None
+            }
+        }
+    }
+
+    fn write(&self, key: &BlockKey, bytes: &[u8]) -> io::Result<BlockFile> {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.path.join(format!("tmp/{number}"));
+        let mut attempt = 1;
+        loop {
+            match write_block(&temporary, &self.path.join(key.path()), bytes) {
+                Err(error) if is_full(&error) && attempt < FULL_ATTEMPTS => {
+                    attempt += 1;
+                    self.throw_out(FULL_EVICT_BYTES);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Others filled the disk: gives way.
+    fn throw_out(&self, bytes: u64) {
+        let mut evicted = Vec::new();
+        if let Some(state) = &mut *locked(&self.state) {
+            let goal = state.index.bytes().saturating_sub(bytes);
+            while state.index.bytes() > goal {
+                let Some(key) = state.index.evict() else { break };
+                evicted.push(key);
+            }
+        }
+        self.unlink(&evicted);
+    }
+
+    /// Takes away files that are no longer in the index.
+    fn unlink(&self, evicted: &[BlockKey]) {
+        if evicted.is_empty() {
+            return;
+        }
+        let mut failed = None;
+        if let Some(state) = &mut *locked(&self.state) {
+            for key in evicted {
+                state.open.pop(key);
+                failed = state.log.append(Change::Removed(*key)).err().or(failed);
+            }
+        }
+        for key in evicted {
+            // A reader that has it open keeps it.
+            std::fs::remove_file(self.path.join(key.path())).ok();
+        }
+        self.counters.evictions.fetch_add(evicted.len() as u64, Ordering::Relaxed);
+        if let Some(error) = failed.filter(|error| !is_full(error)) {
+            self.fail(&error);
+        }
+    }
+
+    fn commit(&self, key: &BlockKey, block: &BlockFile) {
+        let mut long = false;
+        if let Some(state) = &mut *locked(&self.state) {
+            state.index.commit(*key, Entry { len: block.len, verified: true });
+            state.open.put(*key, block.clone());
+            // A lost record is found by the sweep of the next start.
+            state.log.append(Change::Added(*key, block.len)).ok();
+            long = state.log.is_long(state.index.len());
+        }
+        if long {
+            self.compact();
+        }
+    }
+
+    /// A file was opened and is right.
+    fn found(&self, key: &BlockKey, block: &BlockFile) {
+        if self.known(key).is_some_and(|known| matches!(known, Known::Perhaps)) {
+            self.adopt(*key, block.len);
+        }
+        if let Some(state) = &mut *locked(&self.state) {
+            // If it was thrown out meanwhile, it is served this once.
+            if state.index.get(key).is_some() {
+                state.index.mark_verified(key);
+                state.index.touch(key);
+                state.open.put(*key, block.clone());
+            }
+        }
+    }
+
+    fn forget(&self, key: &BlockKey) {
+        if let Some(state) = &mut *locked(&self.state)
+            && state.index.remove(key)
+        {
+            state.open.pop(key);
+            state.log.append(Change::Removed(*key)).ok();
+        }
+    }
+
+    fn compact(&self) {
+        let (new, old) = (self.path.join("index.log.new"), self.path.join("index.log"));
+        let compaction = match &mut *locked(&self.state) {
+            Some(State { log, index, .. }) => log.compact(&new, index),
+            None => return,
+        };
+        if let Err(error) = compaction.and_then(|compaction| compaction.finish(&new, &old))
+            && !is_full(&error)
+        {
+            self.fail(&error);
+        }
+    }
+
+    /// Takes in the files of one folder (0 to 255) that the index log lost. After the last folder, what is not in
+    /// the index is not on the disk. False if the disk is out of service or was swept.
+    pub fn sweep(&self, folder: u8) -> bool {
+        if locked(&self.state).as_ref().is_none_or(|state| state.swept) {
+            return false;
+        }
+        if let Err(error) = self.sweep_folder(folder) {
+            self.fail(&error);
+            return false;
+        }
+        if folder == u8::MAX
+            && let Some(state) = &mut *locked(&self.state)
+        {
+            state.swept = true;
+        }
+        true
+    }
+
+    fn sweep_folder(&self, folder: u8) -> io::Result<()> {
+        for file in std::fs::read_dir(self.path.join(format!("{folder:02x}")))? {
+            let file = file?;
+            let Some(key) = file.file_name().to_str().and_then(BlockKey::parse) else { continue };
+            if self.known(&key).is_none_or(|known| matches!(known, Known::Entry(_))) {
+                continue;
+            }
+            // Gone again, or longer than any block: not there.
+            let len = file.metadata().ok().and_then(|metadata| u32::try_from(metadata.len()).ok());
+            if !len.is_some_and(|len| self.adopt(key, len)) {
+                std::fs::remove_file(file.path()).ok();
+            }
+        }
+        Ok(())
+    }
+
+    fn adopt(&self, key: BlockKey, len: u32) -> bool {
+        let mut state = locked(&self.state);
+        let Some(state) = state.as_mut() else { return false };
+        let adopted = state.index.adopt(key, len);
+        if adopted {
+            // A lost record is found again by the sweep of the next start.
+            state.log.append(Change::Added(key, len)).ok();
+        }
+        adopted
+    }
+
+    /// Takes the disk out of service.
+    fn fail(&self, error: &io::Error) {
+        if locked(&self.state).take().is_some() {
+            tracing::error!(disk = %self.path.display(), %error, "a cache disk failed and is out of service: check it; it is tried again every 30 s");
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn open_block(path: &Path) -> io::Result<BlockFile> {
+    let file = File::open(path)?;
+    let len = u32::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::NotFound)?;
+    Ok(BlockFile { file: Arc::new(file), len })
+}
+
+fn read_block(block: &BlockFile) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; block.len as usize];
+    match block.file.read_exact_at(&mut bytes, 0) {
+        // Cut short since: its length is then wrong, and so is the block.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
+        outcome => outcome.map(|()| bytes),
+    }
+}
+
+fn write_block(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<BlockFile> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(temporary)?;
+    let written = file.write_all_at(bytes, 0).and_then(|()| std::fs::rename(temporary, path));
+    if let Err(error) = written {
+        std::fs::remove_file(temporary).ok();
+        return Err(error);
+    }
+    Ok(BlockFile { file: Arc::new(file), len: bytes.len() as u32 })
+}

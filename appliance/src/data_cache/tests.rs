@@ -1,0 +1,284 @@
+//! The cache on real directories: bounds, restarts, bad bytes, bad disks.
+
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use protocol::digest::{BLOCK_BYTES, ObjectHasher};
+use tempfile::TempDir;
+
+use super::*;
+
+type Cache = DataCache<&'static str>;
+
+fn open(disks: &[&Path], bytes_max: u64) -> Cache {
+    let disk = |path: &&Path| DiskSettings { path: path.join("cache"), bytes_max };
+    DataCache::open(Settings::new(disks.iter().map(disk).collect()))
+}
+
+/// An object of `size` bytes that begin with `seed`.
+struct Object {
+    bytes: Bytes,
+    content: Content,
+    digests: BlockDigests,
+}
+
+impl Object {
+    fn new(seed: u64, size: usize) -> Self {
+        let bytes: Vec<u8> =
+            seed.to_le_bytes().into_iter().chain((8..).map(|at| at as u8)).take(size).collect();
+        let mut hasher = ObjectHasher::new();
+        hasher.update(&bytes);
+        let (content, digests) = hasher.finish();
+        Self { bytes: bytes.into(), content, digests }
+    }
+
+    fn block(&self, block: u32) -> Bytes {
+        let start = block as usize * BLOCK_BYTES as usize;
+        self.bytes.slice(start..start + self.content.block_len(block.into()) as usize)
+    }
+
+    async fn insert(&self, cache: &Cache) {
+        cache.insert_digests(&self.content, &self.digests).await;
+        for block in 0..self.content.blocks() as u32 {
+            cache.insert(&self.content, block, self.block(block)).await.unwrap();
+        }
+    }
+}
+
+fn bytes_of(block: &BlockFile) -> Vec<u8> {
+    let mut bytes = vec![0; block.len as usize];
+    block.file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+/// All block files below a directory.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false if path.to_str().unwrap().contains("index.log") || path.ends_with("lock") => {}
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "the condition never came true");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+/// PORT-3, PORT-10: what was put in is found, in whole and in part.
+#[tokio::test]
+async fn blocks_are_found_as_they_were_put_in() {
+    let dir = TempDir::new().unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    let object = Object::new(1, 2 * MIB + 5);
+    assert!(cache.get(&object.content, 0).await.is_none());
+    object.insert(&cache).await;
+    for block in 0..3 {
+        let found = cache.get_hot(&object.content.fingerprint, block).unwrap();
+        assert_eq!(bytes_of(&found), object.block(block));
+    }
+    assert!(cache.get(&object.content, 3).await.is_none());
+    assert_eq!((count(&cache.counters().hits), count(&cache.counters().misses)), (3, 2));
+    assert_eq!(cache.digests(&object.content).await.unwrap().as_bytes(), object.digests.as_bytes());
+}
+
+/// PORT-21: a restart keeps the hits; each is verified before it is given out, and the index alone tells of them.
+#[tokio::test]
+async fn a_restart_keeps_the_hits() {
+    let dir = TempDir::new().unwrap();
+    let objects = [Object::new(1, 3 * MIB), Object::new(2, 100)];
+    let cache = open(&[dir.path()], 100 << 20);
+    for object in &objects {
+        object.insert(&cache).await;
+    }
+    let bytes = cache.bytes();
+    drop(cache);
+    let cache = open(&[dir.path()], 100 << 20);
+    assert_eq!(cache.bytes(), bytes, "known before any sweep");
+    for object in &objects {
+        assert!(cache.get_hot(&object.content.fingerprint, 0).is_none(), "not verified yet");
+        for block in 0..object.content.blocks() as u32 {
+            assert_eq!(bytes_of(&cache.get(&object.content, block).await.unwrap()), object.block(block));
+            assert!(cache.get_hot(&object.content.fingerprint, block).is_some());
+        }
+    }
+    assert_eq!(count(&cache.counters().misses), 0);
+}
+
+/// PORT-21: without its index log, the cache finds its files when they are asked for, and the sweep finds the rest.
+#[tokio::test]
+async fn files_the_index_lost_are_found_again() {
+    let dir = TempDir::new().unwrap();
+    let object = Object::new(1, 3 * MIB);
+    let cache = open(&[dir.path()], 100 << 20);
+    object.insert(&cache).await;
+    let bytes = cache.bytes();
+    drop(cache);
+    std::fs::remove_file(dir.path().join("cache/index.log")).unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    assert_eq!(bytes_of(&cache.get(&object.content, 1).await.unwrap()), object.block(1));
+    until(|| cache.bytes() == bytes).await;
+}
+
+/// PORT-21: never wrong bytes. A block that was damaged on disk is dropped, counted and fetched anew.
+#[tokio::test]
+async fn a_damaged_block_is_fetched_anew() {
+    let dir = TempDir::new().unwrap();
+    let object = Object::new(1, 3 * MIB);
+    let cache = open(&[dir.path()], 100 << 20);
+    object.insert(&cache).await;
+    drop(cache);
+    for (file, damage) in files(&dir.path().join("cache")).iter().zip(["flip", "cut", "empty"]) {
+        let mut bytes = std::fs::read(file).unwrap();
+        match damage {
+            "flip" => bytes[1_000] ^= 1,
+            "cut" => bytes.truncate(MIB - 1),
+            _ => bytes.clear(),
+        }
+        std::fs::write(file, bytes).unwrap();
+    }
+    let cache = open(&[dir.path()], 100 << 20);
+    for block in 0..3 {
+        let fetched = cache.fetch(&object.content, block, async || Ok(object.block(block))).await.unwrap();
+        let Block::File(file) = fetched else { panic!("kept on disk") };
+        assert_eq!(bytes_of(&file), object.block(block));
+    }
+    assert_eq!(count(&cache.counters().corrupt), 3);
+}
+
+#[tokio::test]
+async fn a_damaged_digest_list_is_a_miss() {
+    let dir = TempDir::new().unwrap();
+    let object = Object::new(1, 2 * MIB);
+    let cache = open(&[dir.path()], 100 << 20);
+    object.insert(&cache).await;
+    drop(cache);
+    let list =
+        files(&dir.path().join("cache")).into_iter().find(|path| path.extension().unwrap() == "b3").unwrap();
+    std::fs::write(list, [1; 64]).unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    assert!(cache.digests(&object.content).await.is_none());
+    assert!(cache.get(&object.content, 0).await.is_none(), "cannot be verified");
+    assert_eq!(count(&cache.counters().corrupt), 1);
+}
+
+/// PORT-21: what a kill left half written is gone, and costs no space.
+#[tokio::test]
+async fn a_kill_between_writing_and_renaming_leaves_nothing() {
+    let dir = TempDir::new().unwrap();
+    drop(open(&[dir.path()], 100 << 20));
+    std::fs::write(dir.path().join("cache/tmp/0"), [0; 1_000]).unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    assert_eq!((files(&dir.path().join("cache")), cache.bytes()), (Vec::new(), 0));
+    Object::new(1, 10).insert(&cache).await;
+}
+
+/// PORT-4, PORT-21: a lost disk costs its blocks, the other goes on, and readers see no error.
+#[tokio::test]
+async fn a_lost_disk_costs_only_misses() {
+    let (lost, kept) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let cache = open(&[lost.path(), kept.path()], 100 << 20);
+    let objects: Vec<_> = (0..40).map(|seed| Object::new(seed, 100)).collect();
+    for object in &objects {
+        object.insert(&cache).await;
+    }
+    let on_kept = files(&kept.path().join("cache")).len();
+    assert!((5..35).contains(&on_kept), "{on_kept} of 40");
+    std::fs::remove_dir_all(lost.path().join("cache")).unwrap();
+    // Blocks that are open go on being served; a new one meets the loss.
+    for object in (100..140).map(|seed| Object::new(seed, 100)) {
+        let fetched = cache.fetch(&object.content, 0, async || Ok(object.block(0))).await;
+        assert!(fetched.is_ok());
+    }
+    assert_eq!(cache.failed_disks(), [lost.path().join("cache")]);
+    let mut found = 0;
+    for object in &objects {
+        found += usize::from(cache.get(&object.content, 0).await.is_some());
+    }
+    assert_eq!(found, on_kept);
+    maintenance::revive(&cache.inner.disks);
+    assert_eq!(cache.failed_disks(), Vec::<PathBuf>::new());
+    for object in &objects {
+        object.insert(&cache).await;
+    }
+}
+
+#[tokio::test]
+async fn no_disk_at_all_still_gives_bytes() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("cache"), "a file where a directory should be").unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    assert_eq!(cache.failed_disks().len(), 1);
+    let object = Object::new(1, 100);
+    let fetched = cache.fetch(&object.content, 0, async || Ok(object.block(0))).await.unwrap();
+    assert!(matches!(fetched, Block::Bytes(bytes) if bytes == object.bytes));
+    assert!(matches!(cache.fetch(&object.content, 0, async || Err("down")).await, Err("down")));
+}
+
+/// A reader keeps what it has open, whatever is thrown out.
+#[tokio::test]
+async fn an_evicted_block_stays_readable_where_it_is_open() {
+    let dir = TempDir::new().unwrap();
+    let cache = open(&[dir.path()], 2 << 20);
+    let first = Object::new(1, MIB);
+    first.insert(&cache).await;
+    let block = cache.get(&first.content, 0).await.unwrap();
+    for seed in 2..6 {
+        Object::new(seed, MIB).insert(&cache).await;
+    }
+    assert!(cache.get(&first.content, 0).await.is_none());
+    assert_eq!(bytes_of(&block), first.bytes);
+    assert_eq!(count(&cache.counters().evictions), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// PORT-21: the files on disk never exceed the bound, also after a restart with a smaller one.
+    #[test]
+    fn the_bound_is_never_exceeded(
+        objects in prop::collection::vec((0u64..20, 1usize..100_000, any::<bool>()), 1..40),
+        bound in 100_000u64..400_000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let dir = TempDir::new().unwrap();
+            let used = || -> u64 {
+                let files = files(&dir.path().join("cache"));
+                files.iter().map(|file| file.metadata().unwrap().len().next_multiple_of(4_096)).sum()
+            };
+            let mut cache = open(&[dir.path()], bound);
+            for (seed, size, restart) in objects {
+                let object = Object::new(seed, size);
+                object.insert(&cache).await;
+                assert!(used() <= bound && used() == cache.bytes());
+                assert_eq!(bytes_of(&cache.get(&object.content, 0).await.unwrap()), object.bytes);
+                if restart {
+                    drop(cache);
+                    cache = open(&[dir.path()], bound);
+                    assert_eq!(used(), cache.bytes());
+                }
+            }
+            drop(cache);
+            let cache = open(&[dir.path()], bound / 2);
+            assert!(used() <= bound / 2 && used() == cache.bytes());
+        });
+    }
+}

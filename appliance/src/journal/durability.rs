@@ -1,0 +1,136 @@
+//! Group commit: one thread syncs the log, as often as anybody waits, for all who wait.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+use super::{JournalError, Lsn, locked};
+
+/// How far the log is durable.
+#[derive(Clone, Debug)]
+struct Durable {
+    lsn: Lsn,
+    /// After a failed sync the kernel may have dropped the very pages it could not write and call the next sync a
+    /// success. So nothing is believed any more until a restart has read the log back.
+    failed: Option<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    lsn: Lsn,
+    stop: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    wanted: Mutex<Wanted>,
+    bell: Condvar,
+    durable: watch::Sender<Durable>,
+}
+
+/// Knows what is durable and makes more so. Ends its thread when dropped.
+#[derive(Debug)]
+pub struct Syncer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    /// Starts the thread. `point` tells the last record and the file whose sync makes it durable.
+    pub fn start(durable: Lsn, point: impl Fn() -> (Lsn, Arc<File>) + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            wanted: Mutex::default(),
+            bell: Condvar::new(),
+            durable: watch::Sender::new(Durable { lsn: durable, failed: None }),
+        });
+        let thread = std::thread::Builder::new().name("journal-sync".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.run(&point)
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Asks for a sync up to `lsn` without waiting.
+    pub fn want(&self, lsn: Lsn) {
+        let mut wanted = locked(&self.shared.wanted);
+        if wanted.lsn < lsn {
+            wanted.lsn = lsn;
+            self.shared.bell.notify_one();
+        }
+    }
+
+    /// Waits until `lsn` is durable.
+    pub async fn wait(&self, lsn: Lsn) -> Result<(), JournalError> {
+        let mut durable = self.shared.durable.subscribe();
+        if durable.borrow().lsn < lsn {
+            self.want(lsn);
+        }
+        let reached = durable.wait_for(|durable| durable.lsn >= lsn || durable.failed.is_some()).await;
+        match reached.ok().and_then(|durable| durable.failed.clone()) {
+            Some(reason) => Err(JournalError::Failed(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// The last record that is durable.
+    #[cfg(test)]
+    pub fn durable(&self) -> Lsn {
+        self.shared.durable.borrow().lsn
+    }
+
+    /// Whether a sync failed.
+    pub fn check(&self) -> Result<(), JournalError> {
+        match &self.shared.durable.borrow().failed {
+            Some(reason) => Err(JournalError::Failed(Arc::clone(reason))),
+            None => Ok(()),
+        }
+    }
+
+    /// A sync elsewhere failed.
+    pub fn fail(&self, error: &io::Error) -> JournalError {
+        self.shared.fail(error)
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        locked(&self.shared.wanted).stop = true;
+        self.shared.bell.notify_one();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, point: &impl Fn() -> (Lsn, Arc<File>)) {
+        while self.wait_for_wish() {
+            // Everything appended by now comes along: that is the group.
+            let (lsn, file) = point();
+            match file.sync_data() {
+                Ok(()) => self.durable.send_modify(|durable| durable.lsn = durable.lsn.max(lsn)),
+                Err(error) => {
+                    self.fail(&error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// False when it is time to stop.
+    fn wait_for_wish(&self) -> bool {
+        let durable = self.durable.borrow().lsn;
+        let idle = |wanted: &mut Wanted| !wanted.stop && wanted.lsn <= durable;
+        let wanted = self.bell.wait_while(locked(&self.wanted), idle);
+        !wanted.unwrap_or_else(std::sync::PoisonError::into_inner).stop
+    }
+
+    fn fail(&self, error: &io::Error) -> JournalError {
+        let reason: Arc<str> = error.to_string().into();
+        self.durable.send_modify(|durable| durable.failed = Some(Arc::clone(&reason)));
+        JournalError::Failed(reason)
+    }
+}

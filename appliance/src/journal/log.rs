@@ -1,0 +1,181 @@
+//! The log: a row of segments of which the last takes records.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Lsn;
+use super::record::{Encoded, HEADER_BYTES};
+use super::replay::Replayed;
+use super::segment::{SEGMENT_HEADER_BYTES, Segment};
+
+/// Sizes of a log.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// Most segments. The last of them is kept for records that lead to space being freed.
+    pub segments_max: usize,
+}
+
+/// Why nothing was appended.
+#[derive(Debug)]
+pub enum AppendError {
+    /// All segments are in use.
+    Full,
+    /// The batch does not fit into a segment.
+    TooLarge,
+    /// The full segment could not be made durable.
+    Sync(io::Error),
+    /// Nothing was written, or nothing that counts.
+    Write(io::Error),
+}
+
+/// Where a batch of records went: they follow each other from there.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// Number of the first.
+    pub first: Lsn,
+    /// Number of the segment.
+    pub segment: u64,
+    /// Its file.
+    pub log: Arc<File>,
+    /// Where the first begins.
+    pub position: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Log {
+    dir: PathBuf,
+    bounds: Bounds,
+    /// Full ones, the oldest first: all durable.
+    older: VecDeque<Segment>,
+    active: Segment,
+    /// Number of the last record.
+    last: Lsn,
+    /// Number of the next one, which need not be the one behind `last`: numbers of torn records are not used again.
+    next: Lsn,
+    /// Bytes appended since the last [`Self::sync_point`].
+    unsynced: u64,
+}
+
+impl Log {
+    /// Goes on behind what was replayed: in its last segment, or in a new one if there is none.
+    pub fn new(dir: PathBuf, bounds: Bounds, replayed: &mut Replayed) -> io::Result<Self> {
+        let last = replayed.last;
+        let mut older = VecDeque::from(std::mem::take(&mut replayed.segments));
+        let active = match older.pop_back() {
+            Some(active) => active,
+            None => Segment::create(&dir, replayed.newest_segment + 1, bounds.segment_bytes, last)?,
+        };
+        let records_max = bounds.segment_bytes / HEADER_BYTES as u64;
+        let skipped = if replayed.report.torn_bytes > 0 { records_max } else { 0 };
+        Ok(Self { dir, bounds, older, active, last, next: Lsn(last.0 + 1 + skipped), unsynced: 0 })
+    }
+
+    /// Number of the last record.
+    pub fn last(&self) -> Lsn {
+        self.last
+    }
+
+    /// Number of the segment that takes records.
+    pub fn active_segment(&self) -> u64 {
+        self.active.number
+    }
+
+    /// Where the next record goes in that segment.
+    #[cfg(test)]
+    pub fn active_end(&self) -> u64 {
+        self.active.end
+    }
+
+    /// Number of the oldest segment.
+    pub fn oldest_segment(&self) -> u64 {
+        self.older.front().unwrap_or(&self.active).number
+    }
+
+    /// What to sync to make every record so far durable.
+    pub fn sync_point(&mut self) -> (Lsn, Arc<File>) {
+        self.unsynced = 0;
+        (self.last, Arc::clone(&self.active.file))
+    }
+
+    /// Bytes appended since the last sync began.
+    pub fn unsynced(&self) -> u64 {
+        self.unsynced
+    }
+
+    /// Bytes on disk: full segments, and what is written of the active one.
+    pub fn bytes(&self) -> u64 {
+        self.older.len() as u64 * self.bounds.segment_bytes + self.active.end
+    }
+
+    /// Bound of [`Self::bytes`] for records that take space.
+    pub fn bytes_max(&self) -> u64 {
+        (self.bounds.segments_max as u64 - 1) * self.bounds.segment_bytes
+    }
+
+    /// Whether `bytes` more go into the active segment, so that appending them takes no sync.
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.active.end + bytes <= self.bounds.segment_bytes
+    }
+
+    /// Writes records behind each other. Unless they are to `free` space, the last segment is closed to them.
+    ///
+    /// # Errors
+    /// Nothing counts as written then: the next batch takes the same numbers and the same place.
+    pub fn append(&mut self, records: &[Encoded<'_>], free: bool) -> Result<Appended, AppendError> {
+        let bytes = records.iter().map(Encoded::len).sum();
+        if bytes > self.bounds.segment_bytes - SEGMENT_HEADER_BYTES as u64 {
+            return Err(AppendError::TooLarge);
+        }
+        let segments = self.older.len() + 1 + usize::from(!self.fits(bytes));
+        if segments > self.bounds.segments_max - usize::from(!free) {
+            return Err(AppendError::Full);
+        }
+        if !self.fits(bytes) {
+            self.roll()?;
+        }
+        let appended = Appended {
+            first: self.next,
+            segment: self.active.number,
+            log: Arc::clone(&self.active.file),
+            position: self.active.end,
+        };
+        let (mut next, mut position) = (self.next, self.active.end);
+        for record in records {
+            self.write(record, next, position).map_err(AppendError::Write)?;
+            next.0 += 1;
+            position += record.len();
+        }
+        self.last = Lsn(next.0 - 1);
+        (self.next, self.active.end) = (next, position);
+        self.unsynced += bytes;
+        Ok(appended)
+    }
+
+    fn write(&self, record: &Encoded<'_>, lsn: Lsn, position: u64) -> io::Result<()> {
+        self.active.file.write_all_at(&record.header(lsn), position)?;
+        self.active.file.write_all_at(record.payload(), position + HEADER_BYTES as u64)
+    }
+
+    /// Opens the next segment. The full one is made durable first: so only the last segment can ever have a torn
+    /// end, and damage anywhere else is damage.
+    fn roll(&mut self) -> Result<(), AppendError> {
+        self.active.file.sync_data().map_err(AppendError::Sync)?;
+        let next = Segment::create(&self.dir, self.active.number + 1, self.bounds.segment_bytes, self.last)
+            .map_err(AppendError::Write)?;
+        self.older.push_back(std::mem::replace(&mut self.active, next));
+        Ok(())
+    }
+
+    /// Takes the full segments below `number` out of the log, the oldest first; the caller discards them.
+    pub fn take_below(&mut self, number: u64) -> Vec<Segment> {
+        let count = self.older.partition_point(|segment| segment.number < number);
+        self.older.drain(..count).collect()
+    }
+}

@@ -1,0 +1,365 @@
+//! What the log means: the staged files, as a fold over its records. Pure.
+//!
+//! A request is first *decided* (which records does it take, if any?) and then, once those are written, *applied*.
+//! Replay applies the same records in the same order, so it comes to the same state by construction.
+
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::hash_map::HashMap;
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lru::LruCache;
+use protocol::id::{Timestamp, Token};
+
+use super::layer::{Layer, Touched, resolve};
+use super::record::{Change, Record};
+use super::{Base, FileKey, JournalError, Lsn, Piece, Ready, StagedView, UploadSnapshot, WRITE_BYTES_MAX};
+
+/// Largest file: offsets stay within what a file system call takes.
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+
+/// How many finished files are remembered to recognise a base that is too old. The race lasts as long as one NFS call.
+const FINISHED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
+
+/// Where a record's payload is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Its file.
+    pub log: &'a Arc<File>,
+    /// First byte of the payload in it.
+    pub position: u64,
+}
+
+/// What somebody wants of the journal.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Stage bytes from an offset on.
+    Write(Base, u64, Bytes),
+    /// Stage a size.
+    Truncate(Base, u64),
+    /// Set the modification time, if staged.
+    Times(Timestamp),
+    /// Take over the row's version, if staged.
+    Version(u64),
+    /// Fix the contents for an upload.
+    Seal(Token),
+    /// The upload is in the row.
+    Finish(Token, Base),
+    /// Other base contents.
+    Rebase(Base),
+    /// Forget the file.
+    Drop,
+}
+
+impl Request {
+    /// Bytes of payload.
+    pub fn len(&self) -> usize {
+        if let Self::Write(_, _, data) = self { data.len() } else { 0 }
+    }
+
+    /// Whether it fills the journal; the others lead to its being emptied.
+    pub fn takes_space(&self) -> bool {
+        matches!(self, Self::Write(..) | Self::Truncate(..))
+    }
+}
+
+/// A layer that is being uploaded.
+#[derive(Clone, Debug)]
+struct Sealed {
+    token: Token,
+    layer: Arc<Layer>,
+}
+
+#[derive(Debug)]
+struct StagedFile {
+    base: Base,
+    sealed: Option<Sealed>,
+    open: Layer,
+    /// Change time as clients see it; strictly growing, whatever the clock does.
+    changed: Timestamp,
+    lsn: Lsn,
+    /// Replay met the file without its `Begin`: that segment was reclaimed, and a `Finish` follows, or it is lost.
+    headless: bool,
+}
+
+/// The staged files. See the module.
+#[derive(Debug)]
+pub struct State {
+    files: HashMap<FileKey, StagedFile>,
+    extents: usize,
+    /// How many files need which segment, and all behind it, for their replay.
+    pins: BTreeMap<u64, usize>,
+    /// The lowest row version that may be staged again, of files lately unstaged.
+    finished: LruCache<FileKey, u64>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            files: HashMap::new(),
+            extents: 0,
+            pins: BTreeMap::new(),
+            finished: LruCache::new(FINISHED_MAX),
+        }
+    }
+}
+
+impl State {
+    /// Number of staged files.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Number of extents in all.
+    pub fn extents(&self) -> usize {
+        self.extents
+    }
+
+    /// The oldest segment any staged file needs for its replay.
+    pub fn first_segment(&self) -> Option<u64> {
+        self.pins.keys().next().copied()
+    }
+
+    /// The records that a request takes, in order; none if it has nothing to do.
+    ///
+    /// # Errors
+    /// `StaleBase`, `TooLarge`.
+    pub fn decide<'a>(&self, file: FileKey, request: &'a Request) -> Result<Vec<Change<'a>>, JournalError> {
+        let staged = self.files.get(&file);
+        let changes = match *request {
+            Request::Write(_, offset, ref data) if !fits(offset, data.len()) => {
+                return Err(JournalError::TooLarge);
+            }
+            Request::Truncate(_, size) if size > FILE_BYTES_MAX => return Err(JournalError::TooLarge),
+            Request::Write(base, offset, ref data) => {
+                self.staging(file, base, Change::Write { offset, data })?
+            }
+            Request::Truncate(base, size) => self.staging(file, base, Change::Truncate(size))?,
+            Request::Times(modified) => staged.map(|_| Change::Times(modified)).into_iter().collect(),
+            Request::Version(version) => {
+                let newer = staged.filter(|staged| staged.base.version < version);
+                newer.map(|_| Change::Version(version)).into_iter().collect()
+            }
+            Request::Seal(token) => {
+                let unsealed = staged.filter(|staged| staged.sealed.is_none());
+                unsealed.map(|_| Change::Seal(token)).into_iter().collect()
+            }
+            Request::Finish(token, base) => {
+                let begun = staged.and_then(|staged| staged.sealed.as_ref()).filter(|s| s.token == token);
+                begun.map(|_| Change::Finish(token, base)).into_iter().collect()
+            }
+            Request::Rebase(base) => staged.map(|_| Change::Rebase(base)).into_iter().collect(),
+            Request::Drop => staged.map(|_| Change::Drop).into_iter().collect(),
+        };
+        Ok(changes)
+    }
+
+    fn staging<'a>(
+        &self,
+        file: FileKey,
+        base: Base,
+        change: Change<'a>,
+    ) -> Result<Vec<Change<'a>>, JournalError> {
+        if self.files.contains_key(&file) {
+            return Ok(vec![change]);
+        }
+        if self.finished.peek(&file).is_some_and(|&version| base.version < version) {
+            return Err(JournalError::StaleBase);
+        }
+        Ok(vec![Change::Begin(base), change])
+    }
+
+    /// Takes in a record that stands in the log at `place`.
+    pub fn apply(&mut self, record: &Record<'_>, place: Place<'_>) {
+        let before = self.remove(record.file);
+        let mut staged = match (&record.change, before) {
+            (Change::Begin(base), _) => StagedFile::new(*base, place.segment, false),
+            (Change::Finish(..) | Change::Rebase(_) | Change::Drop, None) => return,
+            (_, None) => StagedFile::new(NO_BASE, place.segment, true),
+            (_, Some(staged)) => staged,
+        };
+        staged.lsn = record.lsn;
+        staged.apply(record, place);
+        let done = matches!(record.change, Change::Finish(..)) && !staged.is_touched();
+        if done || record.change == Change::Drop {
+            // A row read before the file went may still be about: only a newer one proves that it is there.
+            let version = staged.base.version.saturating_add(u64::from(!done));
+            self.finished.put(record.file, version);
+        } else {
+            self.insert(record.file, staged);
+        }
+    }
+
+    fn insert(&mut self, file: FileKey, staged: StagedFile) {
+        self.extents += staged.extents();
+        *self.pins.entry(staged.first_segment()).or_default() += 1;
+        self.files.insert(file, staged);
+    }
+
+    fn remove(&mut self, file: FileKey) -> Option<StagedFile> {
+        let staged = self.files.remove(&file)?;
+        self.extents -= staged.extents();
+        if let Entry::Occupied(mut pin) = self.pins.entry(staged.first_segment()) {
+            *pin.get_mut() -= 1;
+            if *pin.get() == 0 {
+                pin.remove();
+            }
+        }
+        Some(staged)
+    }
+
+    /// Ends a replay: forgets the files of which no change was replayed, and those that are not whole, which it
+    /// returns.
+    pub fn settle(&mut self) -> Vec<FileKey> {
+        let given_up = |staged: &StagedFile| staged.headless || !staged.is_touched();
+        let files: Vec<_> =
+            self.files.iter().filter(|(_, staged)| given_up(staged)).map(|(&file, _)| file).collect();
+        files.into_iter().filter(|&file| self.remove(file).is_some_and(|staged| staged.headless)).collect()
+    }
+
+    /// The file as staged.
+    pub fn view(&self, file: FileKey) -> Option<StagedView> {
+        self.files.get(&file).and_then(StagedFile::view)
+    }
+
+    /// The view and where its bytes are.
+    pub fn read(&self, file: FileKey, offset: u64, len: u64) -> Option<(StagedView, Vec<Piece>)> {
+        let staged = self.files.get(&file)?;
+        let view = staged.view()?;
+        let mut pieces = Vec::new();
+        let to = offset.saturating_add(len).min(view.size);
+        if offset < to {
+            let layers: Vec<_> = std::iter::once(&staged.open).chain(staged.sealed_layer()).collect();
+            resolve(&layers, staged.base.content.size, offset, to, &mut pieces);
+        }
+        Some((view, pieces))
+    }
+
+    /// Files to upload now, those that hold up the oldest segment first.
+    pub fn candidates(&self, now: Timestamp, ready: Ready) -> Vec<FileKey> {
+        let is_ready = |staged: &&StagedFile| {
+            let open = staged.open.touched.is_some_and(|touched| {
+                since(touched.last, now) >= ready.quiet.as_nanos()
+                    || since(touched.first, now) >= ready.age_max.as_nanos()
+            });
+            open || staged.sealed.is_some()
+        };
+        let mut found: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(_, staged)| is_ready(staged))
+            .map(|(&file, staged)| (staged.first_segment(), staged.lsn, file))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, _, file)| file).take(ready.limit).collect()
+    }
+
+    /// The upload begun for a file.
+    pub fn upload(&self, file: FileKey) -> Option<UploadSnapshot> {
+        let staged = self.files.get(&file)?;
+        let Sealed { token, layer } = staged.sealed.clone()?;
+        let touched = layer.touched?;
+        Some(UploadSnapshot {
+            file,
+            token,
+            base: staged.base,
+            size: layer.size_over(staged.base.content.size),
+            modified: touched.modified,
+            changed: touched.changed,
+            layer,
+        })
+    }
+}
+
+/// Stands in until a `Finish` tells.
+const NO_BASE: Base = Base { content: protocol::digest::Content::EMPTY, version: 0 };
+
+impl StagedFile {
+    fn new(base: Base, segment: u64, headless: bool) -> Self {
+        let open = Layer::new(segment);
+        Self { base, sealed: None, open, changed: Timestamp(i64::MIN), lsn: Lsn(0), headless }
+    }
+
+    fn apply(&mut self, record: &Record<'_>, place: Place<'_>) {
+        match record.change {
+            Change::Begin(_) | Change::Drop => {}
+            Change::Write { offset, data } => {
+                self.open.write(offset, data.len() as u64, Arc::clone(place.log), place.position);
+                self.touch(record.time, record.time);
+            }
+            Change::Truncate(size) => {
+                self.open.truncate(size);
+                self.touch(record.time, record.time);
+            }
+            Change::Times(modified) => self.touch(record.time, modified),
+            Change::Version(version) => self.base.version = version,
+            Change::Seal(token) => {
+                let layer = std::mem::replace(&mut self.open, Layer::new(place.segment));
+                self.sealed = Some(Sealed { token, layer: Arc::new(layer) });
+            }
+            Change::Finish(token, base) => {
+                if self.sealed.take_if(|sealed| sealed.token == token).is_some() {
+                    self.base = base;
+                    self.headless = false;
+                }
+            }
+            Change::Rebase(base) => {
+                if let Some(sealed) = self.sealed.take() {
+                    let open = std::mem::take(&mut self.open);
+                    self.open = open.merge_over(Arc::unwrap_or_clone(sealed.layer));
+                }
+                self.base = base;
+            }
+        }
+    }
+
+    fn touch(&mut self, now: Timestamp, modified: Timestamp) {
+        self.changed = now.max(Timestamp(self.changed.0.saturating_add(1)));
+        let first = self.open.touched.map_or(now, |touched| touched.first);
+        self.open.touched = Some(Touched { first, last: now, modified, changed: self.changed });
+    }
+
+    fn is_touched(&self) -> bool {
+        self.open.touched.is_some() || self.sealed.is_some()
+    }
+
+    /// What is being uploaded, if anything is.
+    fn sealed_layer(&self) -> Option<&Layer> {
+        self.sealed.as_ref().map(|sealed| &*sealed.layer)
+    }
+
+    fn extents(&self) -> usize {
+        self.open.extents() + self.sealed_layer().map_or(0, Layer::extents)
+    }
+
+    fn first_segment(&self) -> u64 {
+        self.sealed_layer().unwrap_or(&self.open).first_segment
+    }
+
+    fn view(&self) -> Option<StagedView> {
+        let touched = self.open.touched.or_else(|| self.sealed_layer()?.touched)?;
+        let base = self.base.content.size;
+        let below = self.sealed_layer().map_or(base, |layer| layer.size_over(base));
+        let size = self.open.size_over(below);
+        Some(StagedView {
+            base: self.base,
+            size,
+            modified: touched.modified,
+            changed: touched.changed,
+            lsn: self.lsn,
+        })
+    }
+}
+
+fn fits(offset: u64, len: usize) -> bool {
+    len <= WRITE_BYTES_MAX && offset.checked_add(len as u64).is_some_and(|end| end <= FILE_BYTES_MAX)
+}
+
+/// Nanoseconds between. A clock that stepped back must not keep files from being uploaded: both ways count.
+fn since(then: Timestamp, now: Timestamp) -> u128 {
+    now.0.abs_diff(then.0).into()
+}

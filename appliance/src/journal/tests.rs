@@ -1,0 +1,495 @@
+//! The journal against a plain model: after any operations, a crash at any byte and a replay, the files read as the
+//! model said after some prefix of the operations that holds all that was synced.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use protocol::digest::{Content, Digest, Fingerprint};
+use protocol::id::{CustomerId, ObjectId};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::*;
+
+const SEGMENT_BYTES: u64 = 4 << 10;
+const FILES: std::ops::Range<u64> = 100..103;
+const READY: Ready = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: 100 };
+
+fn settings(dir: &Path) -> Settings {
+    Settings {
+        dir: dir.to_owned(),
+        bytes_max: 256 * SEGMENT_BYTES,
+        segment_bytes: SEGMENT_BYTES,
+        extents_max: 10_000,
+        files_max: 100,
+    }
+}
+
+fn open(dir: &Path) -> (Journal, Recovery) {
+    Journal::open(settings(dir)).unwrap()
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+fn key(file: u64) -> FileKey {
+    FileKey { customer: CustomerId(7), file: ObjectId(file) }
+}
+
+/// The storage center: contents by name.
+#[derive(Default)]
+struct Center(HashMap<Fingerprint, Vec<u8>>);
+
+impl Center {
+    fn store(&mut self, bytes: Vec<u8>, version: u64) -> Base {
+        let name = (self.0.len() as u128).to_le_bytes();
+        let content =
+            Content { fingerprint: Fingerprint(name), size: bytes.len() as u64, digest: Digest([9; 32]) };
+        self.0.insert(content.fingerprint, bytes);
+        Base { content, version }
+    }
+
+    fn bytes(&self, base: &Base, pieces: Vec<Piece>) -> Vec<u8> {
+        let contents = &self.0[&base.content.fingerprint];
+        let bytes = pieces.into_iter().flat_map(|piece| match piece {
+            Piece::Staged { log, position, len } => {
+                let mut bytes = vec![0; len as usize];
+                log.read_exact_at(&mut bytes, position).unwrap();
+                bytes
+            }
+            Piece::Base { offset, len } => contents[offset as usize..(offset + len) as usize].to_vec(),
+            Piece::Zero { len } => vec![0; len as usize],
+        });
+        bytes.collect()
+    }
+
+    /// What a journal shows of all files.
+    fn see(&self, journal: &Journal) -> Seen {
+        let seen = FILES.filter_map(|file| {
+            let (view, pieces) = journal.read(key(file), 0, u64::MAX)?;
+            let bytes = self.bytes(&view.base, pieces);
+            assert_eq!(bytes.len() as u64, view.size);
+            Some((file, (bytes, view.modified)))
+        });
+        seen.collect()
+    }
+}
+
+/// Staged files: their bytes and modification times.
+type Seen = BTreeMap<u64, (Vec<u8>, Timestamp)>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Write(u64, usize, usize),
+    Truncate(u64, usize),
+    Times(u64),
+    Begin(u64),
+    Finish(u64),
+    Rebase(u64),
+    Version(u64),
+    Drop(u64),
+    Sync,
+    Restart,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => (FILES, 0usize..3_000, 0usize..600).prop_map(|(file, offset, len)| Op::Write(file, offset, len)),
+        2 => (FILES, 0usize..4_000).prop_map(|(file, size)| Op::Truncate(file, size)),
+        1 => FILES.prop_map(Op::Times),
+        3 => FILES.prop_map(Op::Begin),
+        3 => FILES.prop_map(Op::Finish),
+        1 => FILES.prop_map(Op::Rebase),
+        1 => FILES.prop_map(Op::Version),
+        1 => FILES.prop_map(Op::Drop),
+        2 => Just(Op::Sync),
+        1 => Just(Op::Restart),
+    ]
+}
+
+/// A file of the model: its row, what is staged, and the upload begun.
+struct ModelFile {
+    row: Base,
+    staged: Option<(Vec<u8>, Timestamp)>,
+    sealed: Option<Sealed>,
+}
+
+struct Sealed {
+    token: Token,
+    bytes: Vec<u8>,
+    changed_since: bool,
+}
+
+/// Plays operations on a journal and on the model, and remembers after each what the files look like.
+struct Player<'a> {
+    dir: &'a Path,
+    runtime: Runtime,
+    journal: Journal,
+    center: Center,
+    model: BTreeMap<u64, ModelFile>,
+    now: Timestamp,
+    /// After each operation: number of the last record, and what was staged.
+    history: Vec<(Lsn, Seen)>,
+}
+
+impl<'a> Player<'a> {
+    fn new(dir: &'a Path) -> Self {
+        let mut center = Center::default();
+        let file = |file| {
+            let row = center.store(vec![file as u8; 700 * (file - FILES.start) as usize], 1);
+            (file, ModelFile { row, staged: None, sealed: None })
+        };
+        let model = FILES.map(file).collect();
+        let history = vec![(Lsn(0), Seen::new())];
+        let (runtime, journal) = (runtime(), open(dir).0);
+        Self { dir, runtime, journal, center, model, now: Timestamp(1), history }
+    }
+
+    fn play(&mut self, op: &Op) {
+        self.now.0 += 1;
+        match *op {
+            Op::Write(file, offset, len) => {
+                let data = vec![self.now.0 as u8; len];
+                let (row, now) = (self.model[&file].row, self.now);
+                let write = self.journal.write(key(file), row, offset as u64, Bytes::from(data.clone()), now);
+                self.runtime.block_on(write).unwrap();
+                self.change(file, now, |bytes| {
+                    if len > 0 {
+                        bytes.resize(bytes.len().max(offset + len), 0);
+                        bytes[offset..offset + len].copy_from_slice(&data);
+                    }
+                });
+            }
+            Op::Truncate(file, size) => {
+                let (row, now) = (self.model[&file].row, self.now);
+                self.runtime.block_on(self.journal.truncate(key(file), row, size as u64, now)).unwrap();
+                self.change(file, now, |bytes| bytes.resize(size, 0));
+            }
+            Op::Times(file) => {
+                let modified = Timestamp(-self.now.0);
+                let set = self.journal.set_times(key(file), modified, self.now);
+                let lsn = self.runtime.block_on(set).unwrap();
+                assert_eq!(lsn.is_some(), self.model[&file].staged.is_some());
+                if lsn.is_some() {
+                    self.change(file, modified, |_| ());
+                }
+            }
+            Op::Begin(file) => self.begin(file),
+            Op::Finish(file) => self.finish(file),
+            Op::Rebase(file) => {
+                // The same bytes under another name: which of a file's bytes a rebase keeps is `layer`'s matter.
+                let model = self.model.get_mut(&file).unwrap();
+                let bytes = self.center.0[&model.row.content.fingerprint].clone();
+                model.row = self.center.store(bytes, model.row.version + 1);
+                model.sealed = None;
+                self.runtime.block_on(self.journal.rebase(key(file), model.row, self.now)).unwrap();
+            }
+            Op::Version(file) => {
+                let row = &mut self.model.get_mut(&file).unwrap().row;
+                row.version += 1;
+                self.runtime.block_on(self.journal.set_version(key(file), row.version)).unwrap();
+            }
+            Op::Drop(file) => {
+                self.runtime.block_on(self.journal.drop_file(key(file), self.now)).unwrap();
+                let model = self.model.get_mut(&file).unwrap();
+                (model.staged, model.sealed) = (None, None);
+                // Somebody made it anew.
+                model.row.version += 1;
+            }
+            Op::Sync => self.runtime.block_on(self.journal.sync_all()).unwrap(),
+            Op::Restart => self.restart(),
+        }
+        let staged = self.model.iter().filter_map(|(&file, model)| Some((file, model.staged.clone()?)));
+        let expected: Seen = staged.collect();
+        assert_eq!(self.center.see(&self.journal), expected, "after {op:?}");
+        for (&file, model) in &self.model {
+            if let Some(view) = self.journal.view(key(file)) {
+                assert_eq!(view.base, model.row);
+            }
+        }
+        let last = locked(&self.journal.inner.log).last();
+        self.history.push((last, expected));
+    }
+
+    fn change(&mut self, file: u64, modified: Timestamp, change: impl FnOnce(&mut Vec<u8>)) {
+        let model = self.model.get_mut(&file).unwrap();
+        let row = || (self.center.0[&model.row.content.fingerprint].clone(), modified);
+        let (bytes, time) = model.staged.get_or_insert_with(row);
+        change(bytes);
+        *time = modified;
+        if let Some(sealed) = &mut model.sealed {
+            sealed.changed_since = true;
+        }
+    }
+
+    fn begin(&mut self, file: u64) {
+        let token = Token(u128::from(self.now.0 as u64).to_le_bytes());
+        let begin = self.journal.begin_upload(key(file), token, self.now);
+        let snapshot = self.runtime.block_on(begin).unwrap();
+        let model = self.model.get_mut(&file).unwrap();
+        let Some((bytes, _)) = &model.staged else {
+            assert!(snapshot.is_none());
+            return;
+        };
+        let snapshot = snapshot.unwrap();
+        let new = || Sealed { token, bytes: bytes.clone(), changed_since: false };
+        let sealed = model.sealed.get_or_insert_with(new);
+        assert_eq!((snapshot.token, snapshot.base), (sealed.token, model.row));
+        assert_eq!(self.center.bytes(&snapshot.base, snapshot.pieces(0, u64::MAX)), sealed.bytes);
+        assert!(!snapshot.is_base() || self.center.0[&model.row.content.fingerprint] == sealed.bytes);
+    }
+
+    fn finish(&mut self, file: u64) {
+        let model = self.model.get_mut(&file).unwrap();
+        let Some(sealed) = model.sealed.take() else { return };
+        model.row = self.center.store(sealed.bytes, model.row.version + 1);
+        let finish = self.journal.finish_upload(key(file), sealed.token, model.row, self.now);
+        self.runtime.block_on(finish).unwrap();
+        if !sealed.changed_since {
+            model.staged = None;
+        }
+    }
+
+    fn restart(&mut self) {
+        let elsewhere = TempDir::new().unwrap();
+        // The handle must be given up before the directory can be opened again.
+        self.journal = open(elsewhere.path()).0;
+        let (journal, recovery) = open(self.dir);
+        assert_eq!((recovery.torn_bytes, recovery.damage), (0, Vec::new()));
+        self.journal = journal;
+    }
+}
+
+/// What a crash leaves: a copy of the directory.
+fn copy(from: &Path) -> TempDir {
+    let to = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// PORT-12, PORT-21: kill -9 or a power cut at any byte loses nothing that was synced, and shows no half state.
+    #[test]
+    fn a_crash_leaves_a_prefix_that_holds_all_that_was_synced(
+        ops in prop::collection::vec(op(), 1..60),
+        tear in any::<Index>(),
+        flip in prop::option::of(1u8..),
+    ) {
+        let dir = TempDir::new().unwrap();
+        let mut player = Player::new(dir.path());
+        for op in &ops {
+            player.play(op);
+        }
+        let (log_end, active) = {
+            let log = locked(&player.journal.inner.log);
+            (log.active_end(), log.active_segment())
+        };
+        // Tear the last segment behind what is durable: the kernel wrote some pages and not others.
+        let durable = player.journal.inner.syncer.durable();
+        let crashed = copy(dir.path());
+        let path = segment::list(crashed.path()).unwrap().pop().unwrap().1;
+        let mut bytes = std::fs::read(&path).unwrap();
+        let start = end_of(&bytes, active, durable);
+        let at = start + tear.index((log_end as usize - start).max(1));
+        match flip {
+            Some(flip) => bytes[at..].iter_mut().take(1).for_each(|byte| *byte ^= flip),
+            None => bytes[at..].fill(0),
+        }
+        std::fs::write(&path, &bytes).unwrap();
+
+        let (journal, recovery) = open(crashed.path());
+        prop_assert_eq!(recovery.damage, Vec::<String>::new());
+        let last = locked(&journal.inner.log).last();
+        prop_assert!(last >= durable);
+        let seen = player.center.see(&journal);
+        let states = player.history.iter().filter(|(lsn, _)| *lsn <= last);
+        let newest = states.max_by_key(|(lsn, _)| *lsn).map(|(lsn, _)| *lsn).unwrap();
+        let possible = player.history.iter().filter(|(lsn, _)| *lsn == newest);
+        let possible: Vec<_> = possible.map(|(_, seen)| seen).collect();
+        prop_assert!(possible.contains(&&seen), "not the state after record {newest:?}");
+
+        // And again, from what the replay made of it: the torn end is gone for good.
+        let (before, files) = (player.center.see(&journal), recovery.files);
+        drop(journal);
+        let (journal, recovery) = open(crashed.path());
+        prop_assert_eq!((recovery.torn_bytes, recovery.files), (0, files));
+        prop_assert_eq!(player.center.see(&journal), before);
+    }
+}
+
+/// Where the records up to `lsn` end in a segment.
+fn end_of(bytes: &[u8], segment: u64, lsn: Lsn) -> usize {
+    let previous = segment::previous_lsn(bytes, segment).unwrap();
+    let mut end = segment::SEGMENT_HEADER_BYTES;
+    let mut last = previous;
+    while let Some((record, length)) = record::decode(&bytes[end..]) {
+        if record.lsn > lsn || record.lsn <= last {
+            break;
+        }
+        last = record.lsn;
+        end += length;
+    }
+    end
+}
+
+/// A journal in a fresh directory, a file of 10,000 bytes of ones, and the center that has it.
+fn fixture() -> (TempDir, Runtime, Journal, Center, Base) {
+    let dir = TempDir::new().unwrap();
+    let journal = open(dir.path()).0;
+    let mut center = Center::default();
+    let row = center.store(vec![1; 10_000], 5);
+    (dir, runtime(), journal, center, row)
+}
+
+/// PORT-12: what is staged is bounded; a full journal takes uploads' ends and is empty again.
+#[test]
+fn a_full_journal_refuses_writes_but_not_what_frees_it() {
+    let (_dir, runtime, journal, mut center, row) = fixture();
+    runtime.block_on(async {
+        let mut now = Timestamp(1);
+        let full = loop {
+            now.0 += 1;
+            match journal.write(key(100), row, 0, Bytes::from(vec![3; 900]), now).await {
+                Ok(_) => assert!(journal.usage().bytes_used <= journal.usage().bytes_max),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, JournalError::Full));
+        assert!(journal.usage().bytes_used > journal.usage().bytes_max - SEGMENT_BYTES);
+        assert_eq!(journal.candidates(now, READY), [key(100)]);
+        let snapshot = journal.begin_upload(key(100), Token([1; 16]), now).await.unwrap().unwrap();
+        let row = center.store(center.bytes(&row, snapshot.pieces(0, u64::MAX)), 6);
+        journal.finish_upload(key(100), snapshot.token, row, now).await.unwrap();
+        assert!(journal.usage().bytes_used <= SEGMENT_BYTES);
+        assert_eq!(journal.usage().files, 0);
+        journal.write(key(100), row, 0, Bytes::from(vec![4; 900]), now).await.unwrap();
+    });
+}
+
+#[test]
+fn a_row_older_than_the_last_upload_is_refused_as_base() {
+    let (_dir, runtime, journal, mut center, row) = fixture();
+    let now = Timestamp(1);
+    runtime.block_on(async {
+        journal.write(key(100), row, 0, Bytes::from_static(b"x"), now).await.unwrap();
+        let snapshot = journal.begin_upload(key(100), Token([1; 16]), now).await.unwrap().unwrap();
+        let newer = center.store(center.bytes(&row, snapshot.pieces(0, u64::MAX)), 6);
+        journal.finish_upload(key(100), snapshot.token, newer, now).await.unwrap();
+        let stale = journal.write(key(100), row, 1, Bytes::from_static(b"y"), now).await;
+        assert!(matches!(stale, Err(JournalError::StaleBase)));
+        journal.write(key(100), newer, 1, Bytes::from_static(b"y"), now).await.unwrap();
+        journal.drop_file(key(100), now).await.unwrap();
+        let gone = journal.truncate(key(100), newer, 1, now).await;
+        assert!(matches!(gone, Err(JournalError::StaleBase)));
+    });
+}
+
+#[test]
+fn only_quiet_or_old_files_are_candidates() {
+    let (_dir, runtime, journal, _, row) = fixture();
+    let second = 1_000_000_000;
+    runtime.block_on(async {
+        let write = |file, at| journal.write(key(file), row, 0, Bytes::from_static(b"x"), Timestamp(at));
+        write(100, 0).await.unwrap();
+        write(101, 0).await.unwrap();
+        let ready =
+            Ready { quiet: Duration::from_secs(5), age_max: Duration::from_secs(10), limit: usize::MAX };
+        assert_eq!(journal.candidates(Timestamp(second), ready), []);
+        write(101, 9 * second).await.unwrap();
+        write(102, 9 * second).await.unwrap();
+        assert_eq!(journal.candidates(Timestamp(9 * second), ready), [key(100)]);
+        assert_eq!(journal.candidates(Timestamp(10 * second), ready), [key(100), key(101)]);
+        assert_eq!(journal.candidates(Timestamp(10 * second), Ready { limit: 1, ..ready }), [key(100)]);
+    });
+}
+
+#[test]
+fn a_journal_is_open_in_one_place_only() {
+    let (dir, _runtime, _journal, _, _) = fixture();
+    assert!(matches!(Journal::open(settings(dir.path())), Err(JournalError::InUse(_))));
+}
+
+/// PORT-21: damage in the middle costs the records it hit, is told, and leaves the others.
+#[test]
+fn damage_inside_the_log_is_told_and_costs_only_what_it_hit() {
+    let (dir, runtime, journal, center, row) = fixture();
+    runtime.block_on(async {
+        for file in FILES {
+            for part in 0..4 {
+                let bytes = Bytes::from(vec![7; 1_000]);
+                let written = journal.write(key(file), row, part * 1_000, bytes, Timestamp(1)).await;
+                journal.sync(written.unwrap()).await.unwrap();
+            }
+        }
+    });
+    drop(journal);
+    let path = &segment::list(dir.path()).unwrap()[0].1;
+    let mut bytes = std::fs::read(path).unwrap();
+    // Inside the second write of the first file.
+    bytes[segment::SEGMENT_HEADER_BYTES + 120 + 1_056 + 500] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+
+    let (journal, recovery) = open(dir.path());
+    assert_eq!(recovery.damage.len(), 1, "{:?}", recovery.damage);
+    assert!(recovery.damage[0].contains(".damaged"));
+    let seen = center.see(&journal);
+    assert_eq!(seen[&100].0[..4_000], [[7; 1_000], [1; 1_000], [7; 1_000], [7; 1_000]].concat());
+    assert_eq!(seen[&102].0[..4_000], [7; 4_000]);
+
+    runtime.block_on(async {
+        for file in FILES {
+            journal.drop_file(key(file), Timestamp(2)).await.unwrap();
+        }
+    });
+    assert!(path.with_extension("damaged").exists(), "kept for the operator");
+}
+
+/// PORT-21: a lost segment gives up the files that began in it rather than show wrong bytes.
+#[test]
+fn a_file_whose_beginning_is_lost_is_given_up_and_told() {
+    let (dir, runtime, journal, center, row) = fixture();
+    runtime.block_on(async {
+        for (file, part) in [(100, 0), (100, 1), (100, 2), (101, 0), (100, 3), (101, 1)] {
+            let bytes = Bytes::from(vec![7; 1_000]);
+            journal.write(key(file), row, part * 1_000, bytes, Timestamp(1)).await.unwrap();
+        }
+    });
+    drop(journal);
+    let path = &segment::list(dir.path()).unwrap()[0].1;
+    std::fs::write(path, [0xff; 100]).unwrap();
+    let (journal, recovery) = open(dir.path());
+    assert_eq!(recovery.damage.len(), 2, "{:?}", recovery.damage);
+    assert!(recovery.damage[1].contains("file 100 of customer 7"));
+    assert_eq!(center.see(&journal).keys().collect::<Vec<_>>(), [&101]);
+}
+
+#[test]
+fn many_commits_share_their_syncs() {
+    let (_dir, _, journal, _, row) = fixture();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let commits = (0..64).map(|at| {
+            let journal = journal.clone();
+            tokio::spawn(async move {
+                let data = Bytes::from(vec![at as u8; 100]);
+                let lsn = journal.write(key(100), row, at * 100, data, Timestamp(1)).await.unwrap();
+                journal.sync(lsn).await.unwrap();
+            })
+        });
+        for commit in commits.collect::<Vec<_>>() {
+            commit.await.unwrap();
+        }
+    });
+    let view = journal.view(key(100)).unwrap();
+    assert_eq!((view.size, view.lsn), (10_000, Lsn(65)));
+}

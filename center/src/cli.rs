@@ -1,0 +1,235 @@
+//! The command line of `storage-center`.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use protocol::id::CustomerId;
+use protocol::srl::Secret;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::control::{Answer, ask, check};
+use crate::host;
+use crate::http::acceptor;
+use crate::reconcile::Mode;
+use crate::serve::{Opened, open, serve};
+use crate::vfs::{Customer, MetaStore, NewCustomer, Quota};
+
+/// Overrides the configuration's `log`.
+const LOG_VARIABLE: &str = "STORAGE_CENTER_LOG";
+
+/// A storage center: directory service, object manager and storage node.
+#[derive(Debug, Parser)]
+#[command(name = "storage-center", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or Ctrl-C.
+    Serve(File),
+    /// Work on the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Work on customers; also while the center runs.
+    Customer {
+        #[command(subcommand)]
+        command: CustomerCommand,
+    },
+    /// Compare the rows of the VFS with the references on the disks; also while the center runs.
+    Check {
+        #[command(flatten)]
+        file: File,
+        /// Restore what is missing, give up what is old and belongs to no row.
+        #[arg(long)]
+        repair: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the configuration is right.
+    Check(File),
+}
+
+#[derive(Debug, Subcommand)]
+enum CustomerCommand {
+    /// Add a customer and write the secret that signs its SRLs.
+    Add {
+        #[command(flatten)]
+        file: File,
+        /// Its name, unlike any other's.
+        #[arg(long)]
+        name: String,
+        /// Its id; by default the next free one.
+        #[arg(long)]
+        id: Option<u32>,
+        /// Most bytes of all its files.
+        #[arg(long)]
+        quota_bytes: Option<u64>,
+        /// Most files and folders.
+        #[arg(long)]
+        quota_files: Option<u64>,
+        /// A new file for the secret.
+        #[arg(long)]
+        secret_out: PathBuf,
+    },
+    /// List customers with quota and use.
+    List(File),
+}
+
+#[derive(Debug, Args)]
+struct File {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// What a person is told when a command fails: one line.
+struct Failed(String);
+
+impl<E: std::error::Error> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command. 0: done; 1: failed, or a check found differences; 2: wrong usage (by clap).
+pub async fn run(cli: Cli) -> ExitCode {
+    match perform(cli.command).await {
+        Ok(code) => code,
+        Err(Failed(reason)) => {
+            eprintln!("storage-center: {}", reason.replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(command: Command) -> Result<ExitCode, Failed> {
+    match command {
+        Command::Serve(File { config }) => {
+            let config = Config::load(&config)?;
+            start_log(&config.log)?;
+            serve(&config, announce).await?;
+        }
+        Command::Config { command: ConfigCommand::Check(File { config }) } => {
+            let loaded = Config::load(&config)?;
+            parse_log(&loaded.log)?;
+            if let (Some(certificate), Some(key)) = (&loaded.http.certificate, &loaded.http.key) {
+                acceptor(certificate, key)?;
+            }
+            println!("{} is right", config.display());
+        }
+        Command::Customer {
+            command: CustomerCommand::Add { file, name, id, quota_bytes, quota_files, secret_out },
+        } => {
+            let config = Config::load(&file.config)?;
+            let quota = Quota { bytes: quota_bytes, files: quota_files };
+            let customer = add_customer(&config, name, id.map(CustomerId), quota, &secret_out).await?;
+            println!("customer {} added, its secret is in {}", customer.id, secret_out.display());
+        }
+        Command::Customer { command: CustomerCommand::List(File { config }) } => {
+            let config = Config::load(&config)?;
+            for customer in MetaStore::open(&config.vfs.database)?.customers().await? {
+                println!("{}", Line(&customer));
+            }
+        }
+        Command::Check { file, repair } => {
+            let config = Config::load(&file.config)?;
+            let mode = if repair { Mode::Repair } else { Mode::Compare };
+            let answer = check_anyhow(&config, mode).await?;
+            println!("{}", answer.text);
+            if !answer.agrees {
+                return Err(Failed("rows and references differ; see the report".to_string()));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn announce(addresses: &[SocketAddr]) {
+    let addresses: Vec<String> = addresses.iter().map(|address| format!("http={address}")).collect();
+    tracing::info!("storage center ready: {}", addresses.join(" "));
+    // Whoever started us may have stopped listening; that does not concern the service.
+    let _ = writeln!(io::stdout(), "ready {}", addresses.join(" "));
+    let _ = io::stdout().flush();
+}
+
+fn parse_log(configured: &str) -> Result<EnvFilter, Failed> {
+    let text = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| configured.to_string());
+    EnvFilter::try_new(&text).map_err(|error| {
+        Failed(format!("log: {text:?} is no level ({error}); use error, warn, info or debug"))
+    })
+}
+
+fn start_log(configured: &str) -> Result<(), Failed> {
+    let filter = parse_log(configured)?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    Ok(())
+}
+
+async fn add_customer(
+    config: &Config,
+    name: String,
+    id: Option<CustomerId>,
+    quota: Quota,
+    secret_out: &Path,
+) -> Result<Customer, Failed> {
+    // A secret is text, so that it can be copied by hand: 256 bits in hex.
+    let text = host::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let secret = Secret::new(text.clone().into_bytes())?;
+    let store = MetaStore::open(&config.vfs.database)?;
+    write_secret(secret_out, &text)?;
+    let added = store.add_customer(NewCustomer { id, name, secret, quota }, host::now()).await;
+    if added.is_err() {
+        // It opens nothing; what cannot be removed does no harm.
+        let _ = fs::remove_file(secret_out);
+    }
+    Ok(added?)
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<(), Failed> {
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            writeln!(file, "{text}")?;
+            file.sync_all()
+        });
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failed(format!("{} exists; name a new file with --secret-out", path.display()))
+        }
+        _ => Failed(format!("cannot write {}: {error}; name another file with --secret-out", path.display())),
+    })
+}
+
+/// By the running process, or else by opening everything ourselves.
+async fn check_anyhow(config: &Config, mode: Mode) -> Result<Answer, Failed> {
+    if let Some(answer) = ask(&config.control_socket(), mode).await? {
+        return Ok(answer);
+    }
+    let Opened { vfs, isn } = open(config).await?;
+    Ok(check(&vfs, &isn, mode).await)
+}
+
+/// A customer in one line.
+struct Line<'a>(&'a Customer);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Customer { id, name, usage, .. } = self.0;
+        let limit = |quota: Option<u64>| quota.map_or("no limit".to_string(), |quota| quota.to_string());
+        let (bytes, files) = (limit(usage.bytes_quota), limit(usage.files_quota));
+        let name = name.escape_debug();
+        write!(f, "{id}\t{name}\t{} bytes ({bytes})\t{} files ({files})", usage.bytes_used, usage.files_used)
+    }
+}

@@ -1,0 +1,207 @@
+//! STORE and DELETE: objects in, references out (DOSM-14, VFS-17).
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header};
+use hyper::body::Incoming as RequestBody;
+use percent_encoding::percent_decode_str;
+use protocol::digest::{Content, Digest, Fingerprint};
+use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::name::Name;
+use protocol::vfs::Upload;
+use protocol::vfs::xml::{Stored, encode_stored};
+
+use super::body::{Body, complete, empty, gather};
+use super::directory::{Directory, NewFile};
+use super::multipart::{Form, receive_form};
+use super::refusal::Refusal;
+use crate::host;
+use crate::isn::{Announced, Incoming, Isn};
+
+const UPLOAD_TOKEN: &str = "x-upload-token";
+const CONTENT_BLAKE3: &str = "x-content-blake3";
+const CONTENT_MD5: &str = "content-md5";
+
+/// Stores objects and gives up references.
+#[derive(Debug)]
+pub struct Storer<D> {
+    isn: Isn,
+    directory: Arc<D>,
+}
+
+/// Where a stored object goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'request> {
+    /// Whose.
+    pub customer: CustomerId,
+    /// In which folder; 0 for an object without a row.
+    pub parent: ObjectId,
+    /// The customer's part of the SRL: its last segment names the file.
+    pub uri: &'request str,
+}
+
+impl Destination<'_> {
+    fn is_file(&self) -> bool {
+        self.parent != ObjectId(0)
+    }
+}
+
+impl<D: Directory> Storer<D> {
+    /// On this node, with rows made by this directory.
+    pub fn new(isn: Isn, directory: Arc<D>) -> Self {
+        Self { isn, directory }
+    }
+
+    /// PUT: the body is the object.
+    pub async fn put(
+        &self,
+        to: Destination<'_>,
+        headers: &HeaderMap,
+        mut body: RequestBody,
+        now: u64,
+    ) -> Result<Response<Body>, Refusal> {
+        let token = match upload_token(headers)? {
+            Some(token) => token,
+            None if to.is_file() => host::random_token(),
+            None => return Err(Refusal::Malformed("the header X-Upload-Token is missing".to_string())),
+        };
+        let name = if to.is_file() { Some(name_of(to.uri)?) } else { None };
+        let announced = announced(headers)?;
+        let incoming = self.receive(&mut body, announced.size.unwrap_or(0)).await?;
+        let content = incoming.finish(announced, to.customer, token, now).await?;
+        self.answer(to, name, Upload { content, token }, now).await
+    }
+
+    /// POST: a form with the object as its field `file` (SRL-8).
+    pub async fn post(
+        &self,
+        to: Destination<'_>,
+        headers: &HeaderMap,
+        body: RequestBody,
+        now: u64,
+    ) -> Result<Response<Body>, Refusal> {
+        let Form { incoming, token, name } = receive_form(&self.isn, headers, body).await?;
+        let token = match token {
+            Some(token) => token,
+            None if to.is_file() => host::random_token(),
+            None => return Err(Refusal::Malformed("the field `token` is missing".to_string())),
+        };
+        let name = match name {
+            Some(name) if to.is_file() => Some(name),
+            None if to.is_file() => Some(name_of(to.uri)?),
+            _ => None,
+        };
+        let content = incoming.finish(Announced::default(), to.customer, token, now).await?;
+        self.answer(to, name, Upload { content, token }, now).await
+    }
+
+    /// DELETE: gives up one reference, whether or not it is there (REF-3).
+    pub async fn delete(
+        &self,
+        customer: CustomerId,
+        fingerprint: Fingerprint,
+        headers: &HeaderMap,
+        now: u64,
+    ) -> Result<Response<Body>, Refusal> {
+        let token = upload_token(headers)?
+            .ok_or_else(|| Refusal::Malformed("the header X-Upload-Token is missing".to_string()))?;
+        self.release(customer, fingerprint, token, now).await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Takes the next bytes from the connection while the last ones are hashed and written.
+    async fn receive(&self, body: &mut RequestBody, length: u64) -> Result<Incoming<'_>, Refusal> {
+        let mut incoming = self.isn.receive(length).await?;
+        let mut bytes: Bytes = gather(body).await?;
+        while !bytes.is_empty() {
+            let (written, next) = tokio::join!(incoming.write(bytes), gather(body));
+            (incoming, bytes) = (written?, next?);
+        }
+        Ok(incoming)
+    }
+
+    async fn answer(
+        &self,
+        to: Destination<'_>,
+        name: Option<Name>,
+        upload: Upload,
+        now: u64,
+    ) -> Result<Response<Body>, Refusal> {
+        let file = match name {
+            None => None,
+            Some(name) => Some(self.make_row(to, name, upload, now).await?),
+        };
+        let stored = Stored { content: upload.content, token: upload.token, file };
+        let status = if file.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(complete(status, "application/xml", encode_stored(&stored)))
+    }
+
+    /// A refused row leaves no reference; one whose fate is not known leaves it to the collection of orphans.
+    async fn make_row(
+        &self,
+        to: Destination<'_>,
+        name: Name,
+        upload: Upload,
+        now: u64,
+    ) -> Result<ObjectId, Refusal> {
+        let file = NewFile { parent: to.parent, name, upload };
+        match self.directory.create_file(to.customer, file).await {
+            Ok(id) => Ok(id),
+            Err(error) => {
+                if error.code != protocol::vfs::VfsErrorCode::Unavailable {
+                    self.release(to.customer, upload.content.fingerprint, upload.token, now).await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn release(
+        &self,
+        customer: CustomerId,
+        fingerprint: Fingerprint,
+        token: Token,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        if fingerprint == Content::EMPTY.fingerprint {
+            return Ok(());
+        }
+        let released = self.isn.release(customer, fingerprint, token, now).await;
+        released.map_err(|error| Refusal::Unavailable(error.to_string()))
+    }
+}
+
+fn upload_token(headers: &HeaderMap) -> Result<Option<Token>, Refusal> {
+    parsed(headers, UPLOAD_TOKEN, "32 hex digits", Token::parse)
+}
+
+fn announced(headers: &HeaderMap) -> Result<Announced, Refusal> {
+    let md5 = |text: &str| Some(Fingerprint(STANDARD.decode(text).ok()?.try_into().ok()?));
+    Ok(Announced {
+        size: parsed(headers, header::CONTENT_LENGTH.as_str(), "a number", |text| text.parse().ok())?,
+        fingerprint: parsed(headers, CONTENT_MD5, "the base64 of an MD5", md5)?,
+        digest: parsed(headers, CONTENT_BLAKE3, "64 hex digits", Digest::parse)?,
+    })
+}
+
+fn parsed<T>(
+    headers: &HeaderMap,
+    name: &'static str,
+    form: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Refusal> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    match value.to_str().ok().and_then(parse) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Refusal::Malformed(format!("the header {name} is not {form}"))),
+    }
+}
+
+fn name_of(uri: &str) -> Result<Name, Refusal> {
+    let last = uri.rsplit('/').next().unwrap_or(uri);
+    let bytes: Vec<u8> = percent_decode_str(last).collect();
+    Name::new(&bytes).map_err(|error| Refusal::Malformed(format!("the SRL names no file: {error}")))
+}

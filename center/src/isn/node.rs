@@ -1,0 +1,510 @@
+//! A storage node: several disks, each object on two of them where there are two (ISN-1, DOSM-15).
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::join_all;
+use protocol::digest::{Content, Fingerprint};
+use protocol::id::{CustomerId, Token};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use thiserror::Error;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::disk::{Disk, DiskError, OpenError, State};
+use super::incoming::Incoming;
+use super::index::Reference;
+use super::object::{Copy, StoredObject};
+use super::placement::{Candidate, choose};
+use super::pool::{Interrupted, Pool};
+use super::scan::{Scanned, scan};
+
+/// Blocking jobs at once on one disk: enough to fill a batch of the committer, few enough for a spinning disk.
+const JOBS_PER_DISK: usize = 16;
+/// Objects being received at once. Each holds at most two buffers; the rest wait before their bytes are read.
+const RECEIVING_MAX: usize = 64;
+/// Locks of the fingerprints. A thousand for some dozens at work: two meet by chance seldom, and then only wait.
+const LOCKS: usize = 1_024;
+/// Objects unlinked, or references listed, at a time.
+const PAGE: usize = 1_000;
+
+/// What a node is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster its disks must belong to.
+    pub cluster: String,
+    /// Its number in it.
+    pub node: u32,
+    /// One directory per disk.
+    pub disks: Vec<PathBuf>,
+    /// Bytes left free on every disk.
+    pub reserve_bytes: u64,
+    /// Seconds from an object's last reference to its unlinking (REF-2).
+    pub unlink_grace_seconds: u64,
+    /// Seconds that an object nobody refers to, or a reference without a row, is kept (REF-4).
+    pub orphan_grace_seconds: u64,
+}
+
+/// Why an object was not stored.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Its bytes are not what the sender announced; nothing was kept.
+    #[error("the bytes received are not those announced ({0})")]
+    Mismatch(&'static str),
+    /// Another object has this fingerprint; nothing was merged.
+    #[error("another object has the fingerprint {0}")]
+    Collision(Fingerprint),
+    /// No disk has room.
+    #[error("no disk has room for the object")]
+    NoSpace,
+    /// A disk failed under it, or none is usable; the same request may be sent again.
+    #[error("the storage node cannot store now: {0}")]
+    Unavailable(String),
+}
+
+/// Why an object cannot be read.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// Not here, or this customer has no reference to it (SRL-17).
+    #[error("no such object")]
+    NotFound,
+    /// It should be here, but no disk can give it whole.
+    #[error("no disk can give the object now")]
+    Unavailable,
+}
+
+/// The node is in no state to answer.
+#[derive(Debug, Error)]
+#[error("the storage node cannot answer now: {0}")]
+pub struct Unavailable(pub String);
+
+impl From<Interrupted> for StoreError {
+    fn from(error: Interrupted) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// A storage node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Isn {
+    node: Arc<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    settings: Settings,
+    disks: Vec<Mounted>,
+    hashing: Pool,
+    receiving: Semaphore,
+    locks: Box<[tokio::sync::Mutex<()>]>,
+    rng: Mutex<StdRng>,
+}
+
+/// A disk and the threads that may wait for it.
+#[derive(Clone, Debug)]
+pub(super) struct Mounted {
+    pub disk: Arc<Disk>,
+    pool: Pool,
+}
+
+impl Mounted {
+    /// Runs `job` on the disk's threads and takes the disk out of use if it failed.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Disk) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, DiskError> {
+        let disk = Arc::clone(&self.disk);
+        let run = move || {
+            let outcome = job(&disk);
+            if let Err(error) = &outcome {
+                disk.note(error);
+            }
+            outcome
+        };
+        self.pool.run(run).await.unwrap_or_else(|error| Err(DiskError::Failed(error.to_string())))
+    }
+}
+
+impl Isn {
+    /// Opens all disks. A disk whose index was lost is scanned before this returns.
+    ///
+    /// # Errors
+    /// Every disk must open: a node that silently started without one would place second copies elsewhere.
+    pub async fn open(settings: Settings, mut rng: StdRng, now: u64) -> Result<Self, OpenError> {
+        let mut disks = Vec::with_capacity(settings.disks.len());
+        for root in &settings.disks {
+            let mut id = [0; 16];
+            rng.fill_bytes(&mut id);
+            disks.push(open_disk(&settings, root, &Token(id).to_string()).await?);
+        }
+        let node = Node {
+            settings,
+            disks,
+            hashing: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
+            receiving: Semaphore::new(RECEIVING_MAX),
+            locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            rng: Mutex::new(StdRng::from_rng(&mut rng)),
+        };
+        let isn = Self { node: Arc::new(node) };
+        for mounted in isn.node.disks.iter().filter(|mounted| mounted.disk.lost_index()) {
+            tracing::warn!(disk = %mounted.disk.root().display(), "the disk's index was lost: reading the names");
+            let unlink_from = now.saturating_add(isn.node.settings.orphan_grace_seconds);
+            let scanned = mounted.run(move |disk| scan(disk, unlink_from)).await;
+            scanned.map_err(|error| OpenError::Disk { path: mounted.disk.root().to_path_buf(), error })?;
+        }
+        Ok(isn)
+    }
+
+    /// Whether a disk's index had been lost: its references must be restored from the rows before anything is
+    /// collected.
+    pub fn lost_references(&self) -> bool {
+        self.node.disks.iter().any(|mounted| mounted.disk.lost_index())
+    }
+
+    /// What it was told.
+    pub fn settings(&self) -> &Settings {
+        &self.node.settings
+    }
+
+    /// Begins to receive an object; waits while too many are being received.
+    ///
+    /// # Errors
+    /// `NoSpace` if no disk has room for `length` bytes (0 where it is not known), `Unavailable` if none can be
+    /// written.
+    pub async fn receive(&self, length: u64) -> Result<Incoming<'_>, StoreError> {
+        let turn = self.turn_to_receive().await?;
+        let copies = self.node.disks.len().min(2);
+        let candidates = self.candidates();
+        if candidates.is_empty() {
+            return Err(StoreError::Unavailable("no disk can be written".to_string()));
+        }
+        let chosen = {
+            let mut rng = self.node.rng.lock().unwrap_or_else(PoisonError::into_inner);
+            choose(&candidates, length, copies, &mut *rng)
+        };
+        if chosen.is_empty() {
+            return Err(StoreError::NoSpace);
+        }
+        if chosen.len() < copies {
+            tracing::warn!("only one disk can take the object: it is stored once, not twice");
+        }
+        Incoming::begin(self, turn, chosen).await
+    }
+
+    async fn turn_to_receive(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        self.node.receiving.acquire().await.map_err(|_| StoreError::Unavailable("stopping".to_string()))
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let online = |(_, mounted): &(usize, &Mounted)| mounted.disk.state() == State::Online;
+        let numbered = self.node.disks.iter().enumerate().filter(online);
+        numbered.map(|(disk, mounted)| Candidate { disk, bytes_free: mounted.disk.bytes_free() }).collect()
+    }
+
+    /// Opens an object for a customer who has a reference to it. The empty object is everybody's.
+    pub async fn fetch(
+        &self,
+        customer: CustomerId,
+        fingerprint: Fingerprint,
+    ) -> Result<StoredObject, FetchError> {
+        let entitled = fingerprint == Content::EMPTY.fingerprint
+            || self.entitled(customer, fingerprint).await.map_err(|_| FetchError::Unavailable)?;
+        if !entitled {
+            return Err(FetchError::NotFound);
+        }
+        let mut copies = Vec::new();
+        for mounted in self.readable() {
+            match mounted.run(move |disk| disk.open_object(fingerprint)).await {
+                Ok((content, file, blocks)) => {
+                    copies.push(Copy { mounted: mounted.clone(), content, file: Arc::new(file), blocks });
+                }
+                Err(DiskError::Missing(_)) => {}
+                Err(error) => tracing::debug!(%error, "a copy cannot be opened"),
+            }
+        }
+        StoredObject::new(copies).ok_or(FetchError::Unavailable)
+    }
+
+    /// Whether the customer's upload `token` holds exactly this content. The empty object needs no reference.
+    pub async fn has_reference(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+    ) -> Result<bool, Unavailable> {
+        Ok(content == Content::EMPTY || self.held_since(customer, content, token).await?.is_some())
+    }
+
+    /// Whether any disk has the object, whoever refers to it.
+    pub async fn has_object(&self, content: Content) -> Result<bool, Unavailable> {
+        let here = move |disk: &Disk| Ok((disk.find(content.fingerprint)? == Some(content)).then_some(0));
+        Ok(self.latest(here).await?.is_some())
+    }
+
+    /// As [`Self::has_reference`], for somebody who is about to rely on it: a reference that is getting old is
+    /// renewed, so that it is not taken for an orphan meanwhile.
+    pub async fn keep_reference(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        if content == Content::EMPTY {
+            return Ok(true);
+        }
+        let grace = self.node.settings.orphan_grace_seconds;
+        match self.held_since(customer, content, token).await? {
+            None => Ok(false),
+            Some(renewed) if now.saturating_sub(renewed) <= grace / 2 => Ok(true),
+            Some(_) => {
+                let isn = self.clone();
+                self.to_the_end(async move {
+                    let _lock = isn.lock(content.fingerprint).await;
+                    // It may have been collected while we waited.
+                    let held = isn.held_since(customer, content, token).await?.is_some();
+                    Ok(held && isn.hold_everywhere(content, customer, token, now).await?)
+                })
+                .await
+            }
+        }
+    }
+
+    async fn held_since(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+    ) -> Result<Option<u64>, Unavailable> {
+        let reference = Reference { fingerprint: content.fingerprint, customer, token };
+        self.latest(move |disk| disk.held_since(&content, &reference)).await
+    }
+
+    /// Gives up a reference on every disk; not an error if it is on none (REF-3).
+    pub async fn release(
+        &self,
+        customer: CustomerId,
+        fingerprint: Fingerprint,
+        token: Token,
+        now: u64,
+    ) -> Result<(), Unavailable> {
+        let reference = Reference { fingerprint, customer, token };
+        let unlink_from = now.saturating_add(self.node.settings.unlink_grace_seconds);
+        let isn = self.clone();
+        self.to_the_end(async move {
+            let _lock = isn.lock(fingerprint).await;
+            isn.release_everywhere(reference, unlink_from).await
+        })
+        .await
+    }
+
+    /// Restores a reference that a row has and the disks lost (REF-4). Answers whether the object is here.
+    pub async fn restore(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        let isn = self.clone();
+        self.to_the_end(async move {
+            let _lock = isn.lock(content.fingerprint).await;
+            isn.hold_everywhere(content, customer, token, now).await
+        })
+        .await
+    }
+
+    /// Gives up a reference that no row has, unless it was renewed at `renewed_before` or later (REF-4). Answers
+    /// whether it did.
+    pub async fn release_orphan(
+        &self,
+        reference: Reference,
+        renewed_before: u64,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        let unlink_from = now.saturating_add(self.node.settings.unlink_grace_seconds);
+        let isn = self.clone();
+        self.to_the_end(async move {
+            let _lock = isn.lock(reference.fingerprint).await;
+            let renewed = isn.latest(move |disk| Ok(disk.index().renewed(&reference)?)).await?;
+            if renewed.is_none_or(|renewed| renewed >= renewed_before) {
+                return Ok(false);
+            }
+            isn.release_everywhere(reference, unlink_from).await.map(|()| true)
+        })
+        .await
+    }
+
+    /// With the fingerprint locked: renews the reference on every disk that has the object.
+    async fn hold_everywhere(
+        &self,
+        content: Content,
+        customer: CustomerId,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        let reference = Reference { fingerprint: content.fingerprint, customer, token };
+        let mut held = false;
+        for mounted in self.online() {
+            match mounted.run(move |disk| disk.hold(&content, reference, now)).await {
+                Ok(()) => held = true,
+                Err(DiskError::Missing(_)) => {}
+                Err(error) => return Err(Unavailable(error.to_string())),
+            }
+        }
+        Ok(held)
+    }
+
+    /// With the fingerprint locked: gives the reference up on every disk.
+    async fn release_everywhere(&self, reference: Reference, unlink_from: u64) -> Result<(), Unavailable> {
+        let release = |mounted: Mounted| async move {
+            mounted.run(move |disk| disk.release(reference, unlink_from)).await
+        };
+        first_error(join_all(self.online().map(release)).await)
+    }
+
+    /// Unlinks what has had no reference for its grace (REF-2). Answers how many copies it unlinked.
+    pub async fn collect(&self, now: u64) -> Result<u64, Unavailable> {
+        let mut unlinked = 0;
+        for mounted in self.online() {
+            let due = mounted.run(move |disk| Ok(disk.index().unlinkable(now, PAGE)?)).await;
+            for fingerprint in due.map_err(|error| Unavailable(error.to_string()))? {
+                let isn = self.clone();
+                let mounted = mounted.clone();
+                let gone = self.to_the_end(async move {
+                    let _lock = isn.lock(fingerprint).await;
+                    let gone = mounted.run(move |disk| disk.unlink(fingerprint, now)).await;
+                    gone.map_err(|error| Unavailable(error.to_string()))
+                });
+                unlinked += u64::from(gone.await?);
+            }
+        }
+        Ok(unlinked)
+    }
+
+    /// A page of the references of all disks after `after`, in order, each once, with the earliest second it was
+    /// made in; empty at the end.
+    pub async fn references(&self, after: Option<Reference>) -> Result<Vec<(Reference, u64)>, Unavailable> {
+        let list = |mounted: Mounted| async move {
+            mounted.run(move |disk| Ok(disk.index().references(after, PAGE)?)).await
+        };
+        let mut merged = Vec::new();
+        for page in join_all(self.readable().cloned().map(list)).await {
+            merged.extend(page.map_err(|error| Unavailable(error.to_string()))?);
+        }
+        merged.sort_unstable();
+        merged.dedup_by_key(|(reference, _)| *reference);
+        merged.truncate(PAGE);
+        Ok(merged)
+    }
+
+    /// Compares the names on all disks with their indexes (ISN-2).
+    pub async fn scan(&self, now: u64) -> Result<Scanned, Unavailable> {
+        let unlink_from = now.saturating_add(self.node.settings.orphan_grace_seconds);
+        let mut sum = Scanned::default();
+        for mounted in self.online() {
+            let scanned = mounted.run(move |disk| scan(disk, unlink_from)).await;
+            let scanned = scanned.map_err(|error| Unavailable(error.to_string()))?;
+            sum.objects += scanned.objects;
+            sum.found += scanned.found;
+            sum.lost += scanned.lost;
+        }
+        Ok(sum)
+    }
+
+    /// Bytes that can still be stored, each object as often as the node stores it.
+    pub fn bytes_free(&self) -> u64 {
+        let copies = self.node.disks.len().clamp(1, 2) as u64;
+        self.candidates().iter().map(|candidate| candidate.bytes_free).sum::<u64>() / copies
+    }
+
+    /// Waits for its turn with a fingerprint: only one call at a time changes what the disks say of it.
+    pub(super) async fn lock(&self, fingerprint: Fingerprint) -> tokio::sync::MutexGuard<'_, ()> {
+        let [first, second, ..] = fingerprint.0;
+        let number = usize::from(u16::from_be_bytes([first, second])) % LOCKS;
+        self.node.locks[number].lock().await
+    }
+
+    pub(super) fn hashing(&self) -> &Pool {
+        &self.node.hashing
+    }
+
+    pub(super) fn disk(&self, number: usize) -> &Mounted {
+        &self.node.disks[number]
+    }
+
+    pub(super) fn online(&self) -> impl Iterator<Item = Mounted> + use<> {
+        let online = |mounted: &&Mounted| mounted.disk.state() == State::Online;
+        self.node.disks.iter().filter(online).cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    fn readable(&self) -> impl Iterator<Item = &Mounted> {
+        self.node.disks.iter().filter(|mounted| mounted.disk.state() != State::Offline)
+    }
+
+    /// Whether the customer has any reference to the object (SRL-17).
+    async fn entitled(&self, customer: CustomerId, fingerprint: Fingerprint) -> Result<bool, Unavailable> {
+        let held =
+            self.latest(move |disk| Ok(disk.customer_holds(customer, fingerprint)?.then_some(0))).await;
+        held.map(|held| held.is_some())
+    }
+
+    /// The largest answer of the readable disks; an error only if there is none and one could not say.
+    async fn latest<F>(&self, question: F) -> Result<Option<u64>, Unavailable>
+    where
+        F: Fn(&Disk) -> Result<Option<u64>, DiskError> + Clone + Send + 'static,
+    {
+        let mut failed = self.readable().next().is_none().then(|| "no disk can be read".to_string());
+        let mut latest = None;
+        for mounted in self.readable() {
+            match mounted.run(question.clone()).await {
+                Ok(answer) => latest = latest.max(answer),
+                Err(error) => failed = Some(error.to_string()),
+            }
+        }
+        match (latest, failed) {
+            (None, Some(reason)) => Err(Unavailable(reason)),
+            (latest, _) => Ok(latest),
+        }
+    }
+
+    /// Runs a change of several disks to its end even if the caller gives up, so that its lock covers all of it.
+    pub(super) async fn to_the_end<T, E>(
+        &self,
+        change: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Unavailable> + Send + 'static,
+    {
+        tokio::spawn(change).await.unwrap_or_else(|_| Err(Unavailable("interrupted".to_string()).into()))
+    }
+}
+
+impl From<Unavailable> for StoreError {
+    fn from(error: Unavailable) -> Self {
+        Self::Unavailable(error.0)
+    }
+}
+
+async fn open_disk(settings: &Settings, root: &Path, new_id: &str) -> Result<Mounted, OpenError> {
+    let settings = settings.clone();
+    let (path, id) = (root.to_path_buf(), new_id.to_string());
+    let pool = Pool::new(JOBS_PER_DISK);
+    let opened = pool
+        .run(move || Disk::open(&path, &settings.cluster, settings.node, &id, settings.reserve_bytes))
+        .await;
+    let interrupted = |error: Interrupted| OpenError::Disk {
+        path: root.to_path_buf(),
+        error: DiskError::Failed(error.to_string()),
+    };
+    Ok(Mounted { disk: Arc::new(opened.map_err(interrupted)??), pool })
+}
+
+fn first_error(outcomes: Vec<Result<(), DiskError>>) -> Result<(), Unavailable> {
+    if outcomes.is_empty() {
+        return Err(Unavailable("no disk can be written".to_string()));
+    }
+    outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| Unavailable(error.to_string()))
+}

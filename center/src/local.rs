@@ -1,0 +1,83 @@
+//! The parts of a storage center in one process, as each sees the others: no sockets between them.
+
+use std::sync::Arc;
+
+use protocol::digest::{Content, Fingerprint};
+use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::srl::Secret;
+use protocol::vfs::{Answer, Existing, Operation, Request, VfsError, VfsErrorCode};
+
+use crate::dosm::{Directory, NewFile};
+use crate::host;
+use crate::isn::Isn;
+use crate::vfs::{Cluster, ClusterError, DirectoryManager, MetaStore};
+
+/// The storage node as the VFS sees it.
+#[derive(Clone, Debug)]
+pub struct LocalCluster(pub Isn);
+
+impl Cluster for LocalCluster {
+    async fn has_reference(
+        &self,
+        customer: CustomerId,
+        content: &Content,
+        token: Token,
+    ) -> Result<bool, ClusterError> {
+        let kept = self.0.keep_reference(customer, *content, token, host::now_seconds()).await;
+        kept.map_err(|error| ClusterError(error.to_string()))
+    }
+
+    async fn release(
+        &self,
+        customer: CustomerId,
+        fingerprint: Fingerprint,
+        token: Token,
+    ) -> Result<(), ClusterError> {
+        let released = self.0.release(customer, fingerprint, token, host::now_seconds()).await;
+        released.map_err(|error| ClusterError(error.to_string()))
+    }
+
+    async fn space(&self) -> Result<u64, ClusterError> {
+        Ok(self.0.bytes_free())
+    }
+}
+
+/// The VFS as the object manager sees it.
+pub struct LocalDirectory {
+    store: MetaStore,
+    manager: Arc<DirectoryManager<LocalCluster>>,
+}
+
+impl LocalDirectory {
+    /// Rows by this manager, secrets from this store.
+    pub fn new(store: MetaStore, manager: Arc<DirectoryManager<LocalCluster>>) -> Self {
+        Self { store, manager }
+    }
+}
+
+impl Directory for LocalDirectory {
+    async fn secrets(&self, customer: CustomerId) -> Result<Vec<Secret>, String> {
+        self.store.secrets(customer).await.map_err(|error| error.to_string())
+    }
+
+    async fn create_file(&self, customer: CustomerId, file: NewFile) -> Result<ObjectId, VfsError> {
+        let NewFile { parent, name, upload } = file;
+        let operation = Operation::CreateFile {
+            parent,
+            name,
+            metadata: Vec::new(),
+            upload: Some(upload),
+            existing: Existing::Refuse,
+        };
+        let request = Request { key: Some(upload.token), operation };
+        let answered = self.manager.perform(customer, request, host::now()).await?;
+        match answered.answer {
+            Answer::Changed(changed) => changed.row.map(|row| row.id).ok_or_else(no_row),
+            _ => Err(no_row()),
+        }
+    }
+}
+
+fn no_row() -> VfsError {
+    VfsError { code: VfsErrorCode::Unavailable, message: "the VFS made no row".to_string() }
+}

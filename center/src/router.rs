@@ -1,0 +1,101 @@
+//! Which part of the storage center a request is for.
+
+use std::sync::Arc;
+
+use ::http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use protocol::srl::SignedSrl;
+use protocol::vfs::REQUEST_BYTES_MAX;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use crate::dosm::{Authenticator, Body, ObjectManager, Refusal, complete};
+use crate::host;
+use crate::http::Handler;
+use crate::local::{LocalCluster, LocalDirectory};
+use crate::vfs::{DirectoryManager, DocumentError};
+
+/// Memory for request documents of all connections, in KiB. Beyond it, they wait for each other.
+const DOCUMENTS_KIB: usize = 32 << 10;
+/// Longest time for a request document to come.
+const DOCUMENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// All that is served at one address.
+pub struct Router {
+    directories: Arc<DirectoryManager<LocalCluster>>,
+    objects: ObjectManager<LocalDirectory>,
+    authenticator: Arc<Authenticator<LocalDirectory>>,
+    documents: Semaphore,
+    stop: CancellationToken,
+}
+
+impl Router {
+    /// In front of these; requests to the VFS that still wait at `stop` are sent away.
+    pub fn new(
+        directories: Arc<DirectoryManager<LocalCluster>>,
+        objects: ObjectManager<LocalDirectory>,
+        authenticator: Arc<Authenticator<LocalDirectory>>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { directories, objects, authenticator, documents: Semaphore::new(DOCUMENTS_KIB), stop }
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let path = request.uri().path();
+        if path == "/health" {
+            return Ok(complete(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"));
+        }
+        let Some(srl) = path.strip_prefix("/vfs/v1") else {
+            return self.objects.handle(request, host::now_seconds()).await;
+        };
+        if *request.method() != Method::POST {
+            return Err(Refusal::Method("POST"));
+        }
+        let (srl, _) = SignedSrl::parse(srl)?;
+        self.converse(&srl, request).await
+    }
+
+    /// A request document to the VFS. Nothing of it is read before its SRL is found authentic.
+    async fn converse(&self, srl: &SignedSrl, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        self.authenticator.authenticate(srl, host::now_seconds()).await?;
+        let _memory = self.memory_for(&request).await?;
+        let collected = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
+        let collected = tokio::time::timeout(DOCUMENT_TIMEOUT, collected).await.map_err(|_| Refusal::Body)?;
+        let document = collected.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => Refusal::TooLarge(REQUEST_BYTES_MAX),
+            None => Refusal::Body,
+        })?;
+        let document = document.to_bytes();
+        let replies = tokio::select! {
+            biased;
+            replies = self.directories.handle(srl, &document, host::now()) => replies?,
+            () = self.stop.cancelled() => return Err(Refusal::Unavailable("stopping".to_string())),
+        };
+        Ok(complete(StatusCode::OK, "application/xml", replies))
+    }
+
+    async fn memory_for(&self, request: &Request<Incoming>) -> Result<SemaphorePermit<'_>, Refusal> {
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
+        let bytes = length.unwrap_or(REQUEST_BYTES_MAX).min(REQUEST_BYTES_MAX);
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(1024);
+        self.documents.acquire_many(kib).await.map_err(|_| Refusal::Unavailable("stopping".to_string()))
+    }
+}
+
+impl Handler for Router {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        self.route(request).await.unwrap_or_else(Refusal::into_response)
+    }
+}
+
+impl From<DocumentError> for Refusal {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Malformed(reason) => Self::Malformed(reason),
+            DocumentError::Refused(error) => Self::Srl(error),
+            DocumentError::Unavailable(error) => Self::Unavailable(error.to_string()),
+        }
+    }
+}

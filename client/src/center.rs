@@ -1,0 +1,215 @@
+//! [`Center`]: requests to the VFS, and the one loop that all calls go through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method};
+use protocol::srl::{AccessMethod, SignedSrl, SrlKind, SrlOperation, SrlRequest, SrlVersion, control_ticket};
+use protocol::vfs::xml::{REPLIES_BYTES_MAX, decode_replies, encode_requests};
+use protocol::vfs::{Answered, OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Reply, Request, VfsErrorCode};
+use tokio::time::{Instant, sleep};
+
+use crate::error::ClientError;
+use crate::random;
+use crate::retry::Retries;
+use crate::settings::{Endpoint, Settings, SettingsError};
+use crate::transport::{Answer, Exchange, Payload, Progress, Transport};
+
+/// How long a signature of ours is good: more than any deadline and clock error, less than is of use to a thief.
+const EXPIRES_AFTER_SECONDS: u64 = 300;
+
+/// A storage center, on behalf of one customer. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Center {
+    shared: Arc<Shared>,
+    deadline: Duration,
+}
+
+struct Shared {
+    settings: Settings,
+    transport: Transport,
+    ddm: Pool,
+    dosm: Pool,
+}
+
+/// Endpoints that are as good as each other.
+pub(crate) struct Pool {
+    endpoints: Vec<Endpoint>,
+    /// Index of the one that answered last: the next call begins there.
+    last_good: AtomicUsize,
+}
+
+impl Pool {
+    fn parse(key: &'static str, urls: &[String]) -> Result<Self, SettingsError> {
+        Ok(Self { endpoints: Endpoint::parse_all(key, urls)?, last_good: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn first(&self) -> &Endpoint {
+        &self.endpoints[0]
+    }
+}
+
+impl Center {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`SettingsError`]: mend the settings.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        let deadline = settings.deadline;
+        let shared = Shared {
+            ddm: Pool::parse("ddm", &settings.ddm)?,
+            dosm: Pool::parse("dosm", &settings.dosm)?,
+            transport: Transport::new(&settings)?,
+            settings,
+        };
+        Ok(Self { shared: Arc::new(shared), deadline })
+    }
+
+    /// The same center with another deadline for the calls through this value.
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { shared: self.shared.clone(), deadline }
+    }
+
+    /// Does one to [`OPERATIONS_MAX`] operations in order, and gives one reply for each. A changing operation
+    /// without a key gets one, so that trying again is safe. A CHANGES operation may take its waiting time longer
+    /// than the deadline.
+    ///
+    /// # Errors
+    /// Any but [`ClientError::Vfs`], which stands in the replies. After [`ClientError::Unavailable`] it is not known
+    /// what was done: ask again with the same keys.
+    pub async fn vfs(&self, mut requests: Vec<Request>) -> Result<Vec<Reply>, ClientError> {
+        if requests.is_empty() || requests.len() > OPERATIONS_MAX {
+            return Err(ClientError::Invalid(format!("a request has 1 to {OPERATIONS_MAX} operations")));
+        }
+        for request in &mut requests {
+            if request.key.is_none() && changes_something(&request.operation) {
+                request.key = Some(random::token());
+            }
+        }
+        let document = Bytes::from(encode_requests(&requests));
+        if document.len() > REQUEST_BYTES_MAX {
+            return Err(ClientError::Invalid(format!("a request has at most {REQUEST_BYTES_MAX} bytes")));
+        }
+        let ticket = control_ticket(SrlVersion::HmacSha256, &self.shared.settings.secret, &document);
+        let path = self.sign(SrlOperation::Control { ticket }).path(b"");
+        let exchange = Exchange {
+            method: Method::POST,
+            path: format!("/vfs/v1{}", path.trim_end_matches('/')),
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/xml"))]),
+            payload: Payload::Document(document),
+            answer_bytes_max: REPLIES_BYTES_MAX,
+            is_transfer: false,
+        };
+        let wait = requests.iter().map(|request| wait(&request.operation)).max().unwrap_or_default();
+        self.exchange(&self.shared.ddm, &exchange, wait, |endpoint, answer| {
+            let wrong = |why: String| ClientError::Protocol { endpoint: endpoint.to_string(), why };
+            let replies = decode_replies(&answer.body).map_err(|error| wrong(error.to_string()))?;
+            if replies.len() != requests.len() {
+                return Err(wrong(format!("{} replies to {} requests", replies.len(), requests.len())));
+            }
+            let not_now =
+                |reply: &Reply| matches!(reply, Err(error) if error.code == VfsErrorCode::Unavailable);
+            match replies.iter().find(|reply| not_now(reply)) {
+                Some(Err(error)) => Err(ClientError::Unavailable {
+                    endpoint: endpoint.to_string(),
+                    why: error.message.clone(),
+                }),
+                _ => Ok(replies),
+            }
+        })
+        .await
+    }
+
+    /// Does one operation.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]; the VFS's refusal is [`ClientError::Vfs`].
+    pub async fn operate(&self, request: Request) -> Result<Answered, ClientError> {
+        // `vfs` gives as many replies as it took requests.
+        let reply = self.vfs(vec![request]).await?.pop();
+        reply.ok_or_else(|| ClientError::Invalid("no operation".to_owned()))?.map_err(ClientError::Vfs)
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    pub(crate) fn dosm(&self) -> &Pool {
+        &self.shared.dosm
+    }
+
+    /// A storage port's SRL, good for some minutes.
+    pub(crate) fn sign(&self, operation: SrlOperation) -> SignedSrl {
+        let Settings { customer, secret, now, .. } = self.settings();
+        let request = SrlRequest {
+            kind: SrlKind::Standard,
+            version: SrlVersion::HmacSha256,
+            expires: now() + EXPIRES_AFTER_SECONDS,
+            access: AccessMethod::StoragePort,
+            customer: *customer,
+            operation,
+        };
+        request.sign(secret)
+    }
+
+    /// Tries `exchange` at one endpoint after the other until one of them answers and `read` is content with the
+    /// answer, or until the deadline. `wait` is what the center may take on purpose.
+    pub(crate) async fn exchange<T>(
+        &self,
+        pool: &Pool,
+        exchange: &Exchange,
+        wait: Duration,
+        read: impl Fn(&Endpoint, Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let mut retries = Retries::new(Instant::now(), self.deadline, pool.endpoints.len());
+        let mut index = pool.last_good.load(Ordering::Relaxed);
+        loop {
+            let endpoint = &pool.endpoints[index];
+            let began = Instant::now();
+            let patience = retries.attempt_patience(began) + wait;
+            let progress = Arc::new(Progress::default());
+            let answer = self.shared.transport.exchange(endpoint, exchange, patience, &progress).await;
+            let error = match answer.and_then(|answer| read(endpoint, answer)) {
+                Err(error @ ClientError::Unavailable { .. }) => error,
+                finished => {
+                    pool.last_good.store(index, Ordering::Relaxed);
+                    return finished;
+                }
+            };
+            // Time that the center was asked to take is not held against the deadline.
+            retries.forgive(wait.min(began.elapsed()));
+            let Some(delay) = retries.after_failure(Instant::now(), progress.bytes() > 0) else {
+                return Err(error);
+            };
+            if !delay.is_zero() {
+                sleep(random::jitter(delay)).await;
+            }
+            index = (index + 1) % pool.endpoints.len();
+        }
+    }
+}
+
+fn changes_something(operation: &Operation) -> bool {
+    match operation {
+        Operation::OpenRoot
+        | Operation::OpenFolder { .. }
+        | Operation::Open { .. }
+        | Operation::Usage
+        | Operation::Changes { .. } => false,
+        Operation::CreateFolder { .. }
+        | Operation::CreateFile { .. }
+        | Operation::Move { .. }
+        | Operation::Delete { .. }
+        | Operation::Update { .. } => true,
+    }
+}
+
+fn wait(operation: &Operation) -> Duration {
+    match operation {
+        Operation::Changes { wait_ms, .. } => Duration::from_millis(u64::from(*wait_ms)),
+        _ => Duration::ZERO,
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a call failed.
+
+use std::io;
+
+use http::StatusCode;
+use protocol::digest::DigestMismatch;
+use protocol::vfs::{VfsError, VfsErrorCode};
+use thiserror::Error;
+
+/// Why a call failed. [`Self::is_unavailable`] divides them: later, or never.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The VFS understood the operation and refused it.
+    #[error("{0}")]
+    Vfs(#[from] VfsError),
+    /// No endpoint could be reached, or none answered in time, or all said "not now", until the deadline.
+    #[error("the storage center cannot be reached at {endpoint}: {why}")]
+    Unavailable {
+        /// The last one tried.
+        endpoint: String,
+        /// What happened there.
+        why: String,
+    },
+    /// The center refused the HTTP request as a whole.
+    #[error("the storage center refuses ({status}, {code}): {message}")]
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The XML error's code, such as `not-authentic`, `not-found` or `no-space`; empty without one.
+        code: String,
+        /// Its text.
+        message: String,
+    },
+    /// The bytes that came are not those asked for.
+    #[error("the storage center sent wrong bytes: {0}")]
+    Corrupt(#[from] DigestMismatch),
+    /// Whoever answered does not speak our protocol: a wrong address, a proxy in between, another version.
+    #[error("{endpoint} does not answer like a storage center: {why}")]
+    Protocol {
+        /// Who.
+        endpoint: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The bytes to be stored could not be read.
+    #[error("cannot read what is to be stored: {0}")]
+    Source(#[from] io::Error),
+    /// The call itself makes no sense; it was not sent.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl ClientError {
+    /// Whether the same call may succeed later without anybody mending anything.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Vfs(error) => error.code == VfsErrorCode::Unavailable,
+            _ => false,
+        }
+    }
+
+    /// Whether the object is not there, or not for this customer.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => *status == StatusCode::NOT_FOUND,
+            Self::Vfs(error) => error.code == VfsErrorCode::NotFound,
+            _ => false,
+        }
+    }
+
+    /// The VFS's reason, if it was the VFS that refused.
+    pub fn vfs_code(&self) -> Option<VfsErrorCode> {
+        match self {
+            Self::Vfs(error) => Some(error.code),
+            _ => None,
+        }
+    }
+}

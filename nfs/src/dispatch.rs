@@ -1,0 +1,162 @@
+//! From one record to its reply: which program, which version, who asks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::filesystem::{Caller, Filesystem, Limits, RequestKey, Segment};
+use crate::reply::Reply;
+use crate::rpc::{self, BadCall, Call, Refusal};
+use crate::xdr::{Decoder, Encoder};
+use crate::{mount, rpcbind, v3};
+
+/// A call's key covers this much of its record. Only a WRITE is longer, and its data need not be hashed: a repeated
+/// WRITE does what it did before.
+const KEY_BYTES_MAX: usize = 8 << 10;
+
+/// Which programs a socket serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// NFS and MOUNT.
+    NfsAndMount,
+    /// MOUNT alone.
+    Mount,
+    /// rpcbind alone.
+    Rpcbind,
+}
+
+/// Where a call came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The client.
+    pub peer: IpAddr,
+    /// The address by which the client reached this machine, where the socket knows it.
+    pub local: Option<IpAddr>,
+}
+
+/// Everything the programs share. One for the whole server.
+#[derive(Debug)]
+pub struct Service<F> {
+    filesystem: Arc<F>,
+    limits: Limits,
+    mounts: mount::Table,
+    registrations: rpcbind::Table,
+}
+
+impl<F: Filesystem> Service<F> {
+    /// Serves `filesystem`, remembers `mounts_max` mounts and tells clients of `registrations`.
+    pub fn new(filesystem: Arc<F>, mounts_max: usize, registrations: rpcbind::Table) -> Self {
+        let limits = filesystem.limits();
+        Self { filesystem, limits, mounts: mount::Table::new(mounts_max), registrations }
+    }
+
+    /// What the file system can do, as it said at the start.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Bytes of memory the reply to `record` may take, beyond an ordinary small one.
+    pub fn reply_bytes_max(&self, record: &[u8]) -> usize {
+        let Some(header) = record.first_chunk::<24>() else { return 0 };
+        let word = |index: usize| header[4 * index..][..4].try_into().map_or(0, u32::from_be_bytes);
+        match (word(3), word(5)) {
+            (v3::PROGRAM, procedure) => v3::reply_bytes_max(procedure, record, &self.limits),
+            _ => 0,
+        }
+    }
+
+    /// Carries out one call. `None` if the record is not even the beginning of one.
+    pub async fn answer(&self, programs: Programs, origin: Origin, record: Bytes) -> Option<Reply> {
+        let mut args = Decoder::new(&record);
+        let (xid, result) = match rpc::decode_call(&mut args) {
+            Ok(call) => {
+                let mut out = Reply::encoder();
+                rpc::encode_success(&mut out, call.xid);
+                let xid = call.xid;
+                let result = self.call(programs, origin, call, &record, &mut args, &mut out).await;
+                (xid, result.map(|data| Reply::new(out, data)))
+            }
+            Err(BadCall::Refused { xid, refusal }) => (xid, Err(refusal)),
+            Err(BadCall::NoCall) => return None,
+        };
+        Some(result.unwrap_or_else(|refusal| {
+            let mut out = Reply::encoder();
+            rpc::encode_refusal(&mut out, xid, refusal);
+            Reply::new(out, Vec::new())
+        }))
+    }
+
+    async fn call(
+        &self,
+        programs: Programs,
+        origin: Origin,
+        call: Call,
+        record: &Bytes,
+        args: &mut Decoder<'_>,
+        out: &mut Encoder,
+    ) -> Result<Vec<Segment>, Refusal> {
+        match (call.program, programs) {
+            (v3::PROGRAM, Programs::NfsAndMount) => {
+                require_version(&call, v3::VERSION, v3::VERSION)?;
+                let procedure = call.procedure;
+                let caller = caller(origin, call, record);
+                let context =
+                    v3::Context { filesystem: &*self.filesystem, caller: &caller, limits: self.limits };
+                v3::call(&context, procedure, record, args, out).await
+            }
+            (mount::PROGRAM, Programs::NfsAndMount | Programs::Mount) => {
+                require_version(&call, mount::VERSION_MIN, mount::VERSION_MAX)?;
+                let (version, procedure) = (call.version, call.procedure);
+                let caller = caller(origin, call, record);
+                let context =
+                    mount::Context { filesystem: &*self.filesystem, caller: &caller, mounts: &self.mounts };
+                mount::call(&context, version, procedure, args, out).await.map(|()| Vec::new())
+            }
+            (rpcbind::PROGRAM, Programs::Rpcbind) => {
+                require_version(&call, rpcbind::VERSION_MIN, rpcbind::VERSION_MAX)?;
+                self.registrations.call(origin, call.version, call.procedure, args, out).map(|()| Vec::new())
+            }
+            _ => Err(Refusal::ProgramUnavailable),
+        }
+    }
+}
+
+fn require_version(call: &Call, low: u32, high: u32) -> Result<(), Refusal> {
+    if (low..=high).contains(&call.version) { Ok(()) } else { Err(Refusal::ProgramMismatch { low, high }) }
+}
+
+fn caller(origin: Origin, call: Call, record: &[u8]) -> Caller {
+    let rpc::Credential { uid, gid, groups } = call.credential;
+    Caller { address: origin.peer, uid, gid, groups, request: request_key(origin.peer, record) }
+}
+
+/// The same for a repetition of a call over any connection and at either port of a pair; the client's port number and
+/// the connection are therefore no part of it.
+fn request_key(peer: IpAddr, record: &[u8]) -> RequestKey {
+    let mut hasher = blake3::Hasher::new();
+    match peer {
+        IpAddr::V4(address) => hasher.update(&address.octets()),
+        IpAddr::V6(address) => hasher.update(&address.octets()),
+    };
+    hasher.update(&(record.len() as u64).to_be_bytes());
+    hasher.update(&record[..record.len().min(KEY_BYTES_MAX)]);
+    let mut key = [0; 16];
+    key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    RequestKey(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_key_names_client_and_call() {
+        let [one, other]: [IpAddr; 2] = [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        assert_eq!(request_key(one, b"call"), request_key(one, b"call"));
+        assert_ne!(request_key(one, b"call"), request_key(other, b"call"));
+        assert_ne!(request_key(one, b"call"), request_key(one, b"cal1"));
+        let long = vec![7; KEY_BYTES_MAX + 1];
+        assert_ne!(request_key(one, &long), request_key(one, &long[..KEY_BYTES_MAX]), "the length counts");
+    }
+}

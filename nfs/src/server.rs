@@ -1,0 +1,232 @@
+//! The front door: binds the sockets, then serves a [`Filesystem`] on them until told to stop.
+//!
+//! Binding and serving are two steps, so that a daemon learns at once whether its ports are free, can drop privileges
+//! between the two, and can be asked which ports the system chose.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::dispatch::{Programs, Service};
+use crate::filesystem::Filesystem;
+use crate::rpcbind::register::{self, RegisterError};
+use crate::rpcbind::{self, Registration, Table, Transport};
+use crate::settings::{Bounds, Rpcbind, Settings};
+use crate::transport::listener::Clients;
+use crate::transport::{Shared, datagram, listener};
+use crate::{mount, v3};
+
+/// A record may be longer than its data by this: headers, credential, handle, and some slack for clients that round.
+const RECORD_OVERHEAD_BYTES: usize = 16 << 10;
+/// Connections that may wait to be taken.
+const BACKLOG: i32 = 1024;
+
+/// Why the server did not start. Every case is the operator's to mend: the message names the address.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is taken, not this machine's, or needs a privilege.
+    #[error("cannot listen for {service} on {address}: {source}")]
+    Listen {
+        /// What was to be served there.
+        service: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A running rpcbind does not take the registration.
+    #[error("cannot register with rpcbind at {address}: {source}")]
+    Register {
+        /// Where rpcbind should be.
+        address: SocketAddr,
+        /// Why not.
+        source: RegisterError,
+    },
+    /// No address for NFS at all.
+    #[error("no address to listen on for NFS: name at least one")]
+    NoAddress,
+}
+
+/// Where a server listens, with the ports the system chose in place of 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// NFS and MOUNT over TCP.
+    pub nfs: Vec<SocketAddr>,
+    /// MOUNT over UDP and, with NFS, over TCP; the addresses of NFS where none were set.
+    pub mount: Vec<SocketAddr>,
+    /// rpcbind over TCP and UDP; empty unless served here.
+    pub rpcbind: Vec<SocketAddr>,
+}
+
+/// Bound sockets that nobody is served on yet.
+#[derive(Debug)]
+pub struct Server {
+    sockets: Sockets,
+    addresses: Addresses,
+    registrations: Table,
+    register_with: Option<SocketAddr>,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Default)]
+struct Sockets {
+    streams: Vec<(TcpListener, Programs)>,
+    datagrams: Vec<(UdpSocket, Programs)>,
+}
+
+impl Server {
+    /// Binds every socket, and registers with a running rpcbind where that was set. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// An address cannot be had; nothing stays bound.
+    pub async fn bind(settings: Settings) -> Result<Self, BindError> {
+        if settings.nfs.is_empty() {
+            return Err(BindError::NoAddress);
+        }
+        let mut sockets = Sockets::default();
+        let mut nfs = Vec::new();
+        for address in settings.nfs {
+            nfs.push(sockets.listen("NFS", address, Programs::NfsAndMount)?);
+        }
+        let mut mount = Vec::new();
+        for address in settings.mount {
+            // The same address in both lists is one socket.
+            let is_served = nfs.contains(&address);
+            mount.push(if is_served {
+                address
+            } else {
+                sockets.listen("MOUNT", address, Programs::NfsAndMount)?
+            });
+        }
+        if mount.is_empty() {
+            mount.clone_from(&nfs);
+        }
+        for &address in &mount {
+            sockets.receive("MOUNT over UDP", address, Programs::Mount)?;
+        }
+        let mut rpcbind = Vec::new();
+        if let Rpcbind::Serve(addresses) = &settings.rpcbind {
+            for &address in addresses {
+                let address = sockets.listen("rpcbind", address, Programs::Rpcbind)?;
+                sockets.receive("rpcbind over UDP", address, Programs::Rpcbind)?;
+                rpcbind.push(address);
+            }
+        }
+        let addresses = Addresses { nfs, mount, rpcbind };
+        let registrations = registrations(&addresses);
+        let register_with = match settings.rpcbind {
+            Rpcbind::Register(address) => Some(address),
+            Rpcbind::Off | Rpcbind::Serve(_) => None,
+        };
+        if let Some(address) = register_with {
+            register::register(address, &registrations)
+                .await
+                .map_err(|source| BindError::Register { address, source })?;
+        }
+        Ok(Self { sockets, addresses, registrations, register_with, bounds: settings.bounds })
+    }
+
+    /// Where the server listens.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Serves `filesystem` until `shutdown` is ready; calls in progress get [`Bounds::shutdown`] to end.
+    pub async fn serve<F: Filesystem>(self, filesystem: Arc<F>, shutdown: impl Future<Output = ()>) {
+        let (end, ending) = watch::channel(false);
+        let service = Service::new(filesystem, self.bounds.mounts, self.registrations.clone());
+        let record_bytes_max = service.limits().write_bytes_max as usize + RECORD_OVERHEAD_BYTES;
+        let memory = Arc::new(Semaphore::new(self.bounds.bytes_in_total.min(Semaphore::MAX_PERMITS)));
+        let clients = Clients::new(self.bounds.connections, self.bounds.connections_per_client);
+        let shared = Arc::new(Shared { service, bounds: self.bounds, record_bytes_max, memory, ending });
+
+        let mut tasks = JoinSet::new();
+        for (socket, programs) in self.sockets.streams {
+            tasks.spawn(listener::serve(Arc::clone(&shared), socket, programs, Arc::clone(&clients)));
+        }
+        for (socket, programs) in self.sockets.datagrams {
+            tasks.spawn(datagram::serve(Arc::clone(&shared), socket, programs));
+        }
+        shutdown.await;
+        end.send_replace(true);
+        tasks.join_all().await;
+        if let Some(address) = self.register_with
+            && let Err(error) = register::unregister(address, &self.registrations).await
+        {
+            tracing::warn!(%address, %error, "rpcbind keeps sending clients here");
+        }
+    }
+}
+
+impl Sockets {
+    fn listen(
+        &mut self,
+        service: &'static str,
+        address: SocketAddr,
+        programs: Programs,
+    ) -> Result<SocketAddr, BindError> {
+        let listen = || {
+            let socket = socket(address, Type::STREAM)?;
+            socket.listen(BACKLOG)?;
+            let listener = TcpListener::from_std(socket.into())?;
+            let bound = listener.local_addr()?;
+            Ok((listener, bound))
+        };
+        let (listener, bound) = listen().map_err(|source| BindError::Listen { service, address, source })?;
+        self.streams.push((listener, programs));
+        Ok(bound)
+    }
+
+    fn receive(
+        &mut self,
+        service: &'static str,
+        address: SocketAddr,
+        programs: Programs,
+    ) -> Result<(), BindError> {
+        let receive = || UdpSocket::from_std(socket(address, Type::DGRAM)?.into());
+        let socket = receive().map_err(|source| BindError::Listen { service, address, source })?;
+        self.datagrams.push((socket, programs));
+        Ok(())
+    }
+}
+
+/// A bound, nonblocking socket. An IPv6 address stands for IPv6 alone, so that both unspecified addresses can be named.
+fn socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if kind == Type::STREAM {
+        // Otherwise a restart would have to wait for the last connections of the server before.
+        socket.set_reuse_address(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Everything served, as rpcbind is to tell it.
+fn registrations(addresses: &Addresses) -> Table {
+    let line = |program, version, transport| {
+        move |&address: &SocketAddr| Registration { program, version, transport, address }
+    };
+    let mut table = Vec::new();
+    table.extend(addresses.nfs.iter().map(line(v3::PROGRAM, v3::VERSION, Transport::Tcp)));
+    for version in mount::VERSION_MIN..=mount::VERSION_MAX {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            table.extend(addresses.mount.iter().map(line(mount::PROGRAM, version, transport)));
+        }
+    }
+    for version in rpcbind::VERSION_MIN..=rpcbind::VERSION_MAX {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            table.extend(addresses.rpcbind.iter().map(line(rpcbind::PROGRAM, version, transport)));
+        }
+    }
+    Table(table)
+}

@@ -1,0 +1,100 @@
+//! What an operator may choose about the server: where it listens and how much it takes on.
+//!
+//! Plain data with safe defaults. It holds no sockets and reads no files; the daemon fills it from its configuration.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Port registered for NFS (RFC 1813 §2.1).
+pub const NFS_PORT: u16 = 2049;
+/// Port registered for rpcbind (RFC 1833 §2.1).
+pub const RPCBIND_PORT: u16 = 111;
+
+/// Where the server listens and which bounds it keeps.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// TCP addresses of NFS; MOUNT answers there too. Port 0 lets the system choose.
+    pub nfs: Vec<SocketAddr>,
+    /// TCP and UDP addresses of MOUNT; NFS answers on the TCP ones too. Empty: MOUNT is served, over TCP and UDP, at
+    /// the addresses of NFS alone.
+    pub mount: Vec<SocketAddr>,
+    /// How clients learn these ports.
+    pub rpcbind: Rpcbind,
+    /// How much is taken on at once.
+    pub bounds: Bounds,
+}
+
+impl Default for Settings {
+    /// NFS and MOUNT on port 2049 of every IPv4 address, rpcbind on 111.
+    fn default() -> Self {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            nfs: vec![SocketAddr::new(any, NFS_PORT)],
+            mount: Vec::new(),
+            rpcbind: Rpcbind::Serve(vec![SocketAddr::new(any, RPCBIND_PORT)]),
+            bounds: Bounds::default(),
+        }
+    }
+}
+
+/// How clients that know only program numbers find the ports (RFC 1833).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rpcbind {
+    /// They do not: clients name the ports when they mount.
+    Off,
+    /// This server answers as rpcbind, over TCP and UDP, at these addresses.
+    Serve(Vec<SocketAddr>),
+    /// A running rpcbind at this (loopback) address is told, and told again to forget at the end.
+    Register(SocketAddr),
+}
+
+/// Bounds of everything a client could make grow, and of every wait for a client.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// TCP connections at once.
+    pub connections: usize,
+    /// TCP connections at once from one address.
+    pub connections_per_client: usize,
+    /// Calls of one connection worked on at once; over it, its socket is not read.
+    pub calls_per_connection: usize,
+    /// Bytes of calls and replies one connection holds in memory; over it, its socket is not read.
+    pub bytes_per_connection: usize,
+    /// Bytes of large calls and replies all connections together hold in memory.
+    pub bytes_in_total: usize,
+    /// Fragments of one record (RFC 5531 §11).
+    pub fragments: usize,
+    /// Longest wait for the first call of a connection.
+    pub first_call: Duration,
+    /// Longest wait for the rest of a call that has begun.
+    pub rest_of_call: Duration,
+    /// Longest silence on a connection without calls.
+    pub idle: Duration,
+    /// Longest wait for a client to take the next byte of its replies.
+    pub write_stall: Duration,
+    /// How long calls in progress may go on after the end was asked for.
+    pub shutdown: Duration,
+    /// Mounts remembered for DUMP (`showmount -a`); the oldest gives way.
+    pub mounts: usize,
+    /// UDP calls worked on at once, for each socket; more are dropped, as UDP allows.
+    pub datagrams: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: 8192,
+            connections_per_client: 2048,
+            calls_per_connection: 256,
+            bytes_per_connection: 16 << 20,
+            bytes_in_total: 256 << 20,
+            fragments: 64,
+            first_call: Duration::from_secs(60),
+            rest_of_call: Duration::from_secs(60),
+            idle: Duration::from_secs(15 * 60),
+            write_stall: Duration::from_secs(60),
+            shutdown: Duration::from_secs(5),
+            mounts: 1024,
+            datagrams: 64,
+        }
+    }
+}

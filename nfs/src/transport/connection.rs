@@ -1,0 +1,279 @@
+//! One TCP connection: reads calls, has them worked on side by side, writes replies as they come.
+//!
+//! A call whose answer is at hand is answered at once. The others wait side by side, in the same task, and their
+//! replies go out in the order they come. One read may bring many calls, one write may take many replies. When a bound
+//! is reached the socket is not read until there is room again.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::AcquireError;
+use tokio::time::{Instant, sleep_until};
+
+use super::calls::{Answered, Calls};
+use super::input::{Input, Received};
+use super::memory::{Claim, Permit};
+use super::output::Output;
+use super::{Shared, ended};
+use crate::dispatch::{Origin, Programs};
+use crate::filesystem::Filesystem;
+use crate::record::RecordError;
+use crate::settings::Bounds;
+
+/// Replies are written when they come to so many bytes, even if more calls are at hand.
+const WRITE_BYTES: usize = 256 << 10;
+/// Pieces of replies that may wait for the socket: each holds memory or an open file.
+const OUTPUT_PIECES_MAX: usize = 256;
+/// Replies up to this length need no memory set aside: the bound on calls in progress bounds them too.
+const SMALL_REPLY_BYTES: usize = 8 << 10;
+/// After so much silence a connection gives back its buffers.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Why a connection ended other than by the client's wish. All the server can do is close it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    /// The socket failed, or a file to be sent did.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The stream cannot be followed.
+    #[error("{0}")]
+    Record(#[from] RecordError),
+    /// A record was no call.
+    #[error("a record was no call")]
+    NoCall,
+    /// The client did not send, or not take, in time.
+    #[error("timed out")]
+    TimedOut,
+    /// The server is gone.
+    #[error("the server is gone")]
+    ServerGone(#[from] AcquireError),
+}
+
+/// Serves one connection until the client or the server ends it.
+///
+/// # Errors
+/// The connection ended in another way. Dropping it closes it.
+pub(crate) async fn serve<F: Filesystem>(
+    shared: &Shared<F>,
+    stream: TcpStream,
+    programs: Programs,
+    origin: Origin,
+) -> Result<(), Ended> {
+    let work = |record: Bytes, permit: Permit, bytes: usize| async move {
+        Answered { reply: shared.service.answer(programs, origin, record).await, permit, bytes }
+    };
+    let mut connection = Connection {
+        shared,
+        stream,
+        input: Input::new(shared.record_bytes_max, shared.bounds.fragments),
+        output: Output::default(),
+        calls: Calls::new(),
+        claim: Claim::new(shared.memory.clone(), shared.bounds.bytes_in_total),
+        held: None,
+        had_call: false,
+        is_quiet: true,
+        is_ending: false,
+        received_at: Instant::now(),
+        written_at: Instant::now(),
+    };
+    connection.run(work).await
+}
+
+struct Connection<'a, F, W> {
+    shared: &'a Shared<F>,
+    stream: TcpStream,
+    input: Input,
+    output: Output,
+    calls: Calls<W>,
+    claim: Claim,
+    /// A record that waits for the memory of its reply.
+    held: Option<Bytes>,
+    had_call: bool,
+    /// The buffers were given back and not used since.
+    is_quiet: bool,
+    is_ending: bool,
+    /// When the last call, or the first byte of the present one, came.
+    received_at: Instant,
+    /// When the socket last took a byte, or the output began to wait.
+    written_at: Instant,
+}
+
+impl<F, W> Connection<'_, F, W>
+where
+    F: Filesystem,
+    W: Future<Output = Answered>,
+{
+    async fn run(&mut self, work: impl Fn(Bytes, Permit, usize) -> W) -> Result<(), Ended> {
+        let mut ending = self.shared.ending.clone();
+        let mut end = std::pin::pin!(ended(&mut ending));
+        let mut alarm = std::pin::pin!(sleep_until(self.deadline()));
+        loop {
+            tokio::task::coop::consume_budget().await;
+            let more = self.answer(&work).await?;
+            self.write()?;
+            if more || self.read()? {
+                continue;
+            }
+            if self.is_done() {
+                return Ok(());
+            }
+            let deadline = self.deadline();
+            if deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+            }
+            let (reads, writes) = (self.may_read(), !self.output.is_empty());
+            tokio::select! {
+                biased;
+                answered = self.calls.next(), if !self.calls.is_empty() => self.take(answered)?,
+                ready = poll_fn(|cx| self.stream.poll_read_ready(cx)), if reads => ready?,
+                ready = poll_fn(|cx| self.stream.poll_write_ready(cx)), if writes => ready?,
+                turn = self.claim.turn(), if self.claim.is_in_line() => {
+                    turn?;
+                    self.received_at = Instant::now();
+                }
+                () = &mut end, if !self.is_ending => self.is_ending = true,
+                () = &mut alarm => {
+                    self.check_time()?;
+                    alarm.as_mut().reset(self.deadline());
+                }
+            }
+        }
+    }
+
+    /// Starts the calls that were received, as far as there is room. `true` if there is more to start after a write.
+    async fn answer(&mut self, work: impl Fn(Bytes, Permit, usize) -> W) -> Result<bool, Ended> {
+        while self.has_room() {
+            if self.output.memory_bytes() >= WRITE_BYTES {
+                return Ok(true);
+            }
+            let Some(record) = self.next_record()? else { return Ok(false) };
+            let reply_bytes = self.shared.service.reply_bytes_max(&record);
+            if reply_bytes > SMALL_REPLY_BYTES && !self.claim.set_aside(reply_bytes) {
+                self.held = Some(record);
+                return Ok(false);
+            }
+            let bytes = record.len() + reply_bytes;
+            let call = work(record, self.claim.take(), bytes);
+            if let Some(answered) = self.calls.start(call, bytes).await {
+                self.take(answered)?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn next_record(&mut self) -> Result<Option<Bytes>, Ended> {
+        if self.claim.is_in_line() {
+            return Ok(None);
+        }
+        if let Some(record) = self.held.take() {
+            return Ok(Some(record));
+        }
+        if self.is_ending {
+            return Ok(None);
+        }
+        match self.input.next()? {
+            Received::Record(record) => {
+                self.had_call = true;
+                self.received_at = Instant::now();
+                Ok(Some(record))
+            }
+            Received::Part { memory } => {
+                if memory > 0 {
+                    self.claim.set_aside(memory);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn take(&mut self, answered: Answered) -> Result<(), Ended> {
+        if self.output.is_empty() {
+            self.written_at = Instant::now();
+        }
+        self.output.push(answered.reply.ok_or(Ended::NoCall)?, answered.permit);
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if !self.output.is_empty() && self.output.write(&self.stream)? {
+            self.written_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> io::Result<bool> {
+        if !self.may_read() {
+            return Ok(false);
+        }
+        let was_inside = self.input.is_inside();
+        let came = self.input.read(&self.stream)?;
+        if came {
+            self.is_quiet = false;
+            if !was_inside {
+                self.received_at = Instant::now();
+            }
+        }
+        Ok(came)
+    }
+
+    fn has_room(&self) -> bool {
+        let bounds = &self.shared.bounds;
+        self.calls.len() < bounds.calls_per_connection
+            && self.calls.bytes() + self.output.memory_bytes() < bounds.bytes_per_connection
+            && self.output.pieces() < OUTPUT_PIECES_MAX
+    }
+
+    fn may_read(&self) -> bool {
+        !self.input.is_at_end()
+            && !self.is_ending
+            && self.held.is_none()
+            && !self.claim.is_in_line()
+            && self.has_room()
+    }
+
+    /// Whether nothing is left to do and nothing will come.
+    fn is_done(&self) -> bool {
+        let nothing_comes = self.input.is_at_end() || self.is_ending;
+        nothing_comes && self.calls.is_empty() && self.output.is_empty() && self.held.is_none()
+    }
+
+    /// Until when something must have happened. While the server itself is what the client waits for, that is not the
+    /// client's fault: then only the buffers' time counts.
+    fn deadline(&self) -> Instant {
+        let bounds = &self.shared.bounds;
+        if !self.output.is_empty() {
+            return self.written_at + bounds.write_stall;
+        }
+        let waits_for_us = !self.calls.is_empty() || self.held.is_some() || self.claim.is_in_line();
+        if waits_for_us {
+            return Instant::now() + QUIET;
+        }
+        if self.input.is_inside() {
+            return self.received_at + bounds.rest_of_call;
+        }
+        self.received_at
+            + if self.is_quiet { self.idle_max(bounds) } else { QUIET.min(self.idle_max(bounds)) }
+    }
+
+    fn idle_max(&self, bounds: &Bounds) -> Duration {
+        if self.had_call { bounds.idle } else { bounds.first_call }
+    }
+
+    /// The alarm went off: perhaps for a deadline that has moved since.
+    fn check_time(&mut self) -> Result<(), Ended> {
+        if Instant::now() < self.deadline() {
+            return Ok(());
+        }
+        let is_idle = self.output.is_empty() && !self.input.is_inside();
+        if is_idle && !self.is_quiet {
+            self.input.shrink();
+            self.output.shrink();
+            self.is_quiet = true;
+            return Ok(());
+        }
+        Err(Ended::TimedOut)
+    }
+}

@@ -1,0 +1,170 @@
+//! Takes TCP connections: nothing a client or the system does ends this loop or makes it spin.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::connection;
+use super::{Shared, ended};
+use crate::dispatch::{Origin, Programs};
+use crate::filesystem::Filesystem;
+
+/// Pause after an error that would only come again: no file descriptors, no memory.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Silence after which the system asks whether the client is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// Time between such questions.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// Counts connections, in all and of each client.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    connections_max: usize,
+    connections_per_client_max: usize,
+    connections: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Clients {
+    pub fn new(connections_max: usize, connections_per_client_max: usize) -> Arc<Self> {
+        Arc::new(Self { connections_max, connections_per_client_max, connections: Mutex::default() })
+    }
+
+    /// One more connection of a client; `None` if that is one too many.
+    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admitted> {
+        let mut connections = self.lock();
+        // The map has no more entries than there are connections: a sum over it would cost more than it is worth only
+        // with thousands of clients, and this happens once for each connection.
+        if connections.values().sum::<usize>() >= self.connections_max {
+            return None;
+        }
+        let of_client = connections.entry(client).or_default();
+        if *of_client >= self.connections_per_client_max {
+            return None;
+        }
+        *of_client += 1;
+        Some(Admitted { clients: Arc::clone(self), client })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // No code panics while it holds the lock.
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that is counted until this is dropped.
+struct Admitted {
+    clients: Arc<Clients>,
+    client: IpAddr,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut connections = self.clients.lock();
+        if let Some(of_client) = connections.get_mut(&self.client) {
+            *of_client -= 1;
+            if *of_client == 0 {
+                connections.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Takes connections until the server is to end, then gives the open ones some time to finish their calls.
+pub(crate) async fn serve<F: Filesystem>(
+    shared: Arc<Shared<F>>,
+    listener: TcpListener,
+    programs: Programs,
+    clients: Arc<Clients>,
+) {
+    let mut ending = shared.ending.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = ended(&mut ending) => break,
+            Some(done) = connections.join_next() => report(done),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => match clients.admit(peer.ip().to_canonical()) {
+                    Some(admitted) => {
+                        connections.spawn(serve_one(Arc::clone(&shared), stream, peer, programs, admitted));
+                    }
+                    None => tracing::warn!(%peer, "connection closed: too many are open"),
+                },
+                Err(error) if is_the_clients(&error) => tracing::debug!(%error, "connection lost before it began"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection now");
+                    sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let finished = timeout(shared.bounds.shutdown, async {
+        while let Some(done) = connections.join_next().await {
+            report(done);
+        }
+    });
+    if finished.await.is_err() {
+        tracing::warn!(connections = connections.len(), "closing connections whose calls have not ended");
+    }
+}
+
+fn report(done: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "a connection's task failed");
+    }
+}
+
+/// Errors of `accept` that belong to the one connection it would have given.
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+async fn serve_one<F: Filesystem>(
+    shared: Arc<Shared<F>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    programs: Programs,
+    _admitted: Admitted,
+) {
+    // Either may fail on a connection that is gone already; reading it will tell.
+    let _ = stream.set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    let local = stream.local_addr().ok().map(|local| local.ip().to_canonical());
+    let origin = Origin { peer: peer.ip().to_canonical(), local };
+    if let Err(ended) = connection::serve(&*shared, stream, programs, origin).await {
+        tracing::debug!(%peer, reason = %ended, "connection closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_counted_each_and_together() {
+        let clients = Clients::new(3, 2);
+        let [one, other]: [IpAddr; 2] = [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        let first = clients.admit(one);
+        let second = clients.admit(one);
+        assert!(first.is_some() && second.is_some());
+        assert!(clients.admit(one).is_none(), "a third of one client");
+        let third = clients.admit(other);
+        assert!(third.is_some());
+        assert!(clients.admit(other).is_none(), "a fourth in all");
+        drop(first);
+        assert!(clients.admit(one).is_some());
+        drop((second, third));
+        assert!(clients.lock().is_empty(), "nothing is kept of clients without connections");
+    }
+}

@@ -1,0 +1,40 @@
+//! Sockets: TCP connections with record marking, and UDP datagrams.
+//!
+//! Everything a client could make grow has a bound, and the answer to a full bound is to stop reading the socket, so
+//! that TCP itself slows the client down. Nothing here knows a program.
+
+mod calls;
+mod connection;
+pub(crate) mod datagram;
+mod input;
+pub(crate) mod listener;
+mod memory;
+mod output;
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::dispatch::Service;
+use crate::settings::Bounds;
+
+/// What all sockets of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared<F> {
+    /// The programs.
+    pub service: Service<F>,
+    /// The bounds.
+    pub bounds: Bounds,
+    /// Longest record taken, in bytes.
+    pub record_bytes_max: usize,
+    /// Bytes of large calls and replies that may still be held in memory, one permit each.
+    pub memory: Arc<Semaphore>,
+    /// True from the moment the server is to end.
+    pub ending: watch::Receiver<bool>,
+}
+
+/// Waits until the server is to end.
+pub(crate) async fn ended(ending: &mut watch::Receiver<bool>) {
+    // An error means that the server itself is gone, which is the end as well.
+    let _ = ending.wait_for(|ending| *ending).await;
+}

