@@ -105,7 +105,9 @@ impl MetaStore {
         let committed = move |reply: &Reply| {
             if let Ok(answered) = reply {
                 waiters.publish(customer, answered.position);
-                work_left.notify_one();
+                if leaves_work(&answered.answer) {
+                    work_left.notify_one();
+                }
             }
         };
         self.writer
@@ -173,11 +175,16 @@ impl MetaStore {
     }
 }
 
+/// Whether a change may have given up a reference or cut off a folder. A creation has not.
+fn leaves_work(answer: &Answer) -> bool {
+    matches!(answer, Answer::Changed(changed) if changed.removed.is_some() || changed.before.is_some())
+}
+
 /// A changing operation inside the writer's savepoint.
 ///
 /// A refusal is a result here and not an error, because it is remembered too: then nothing was written before it but
 /// in the inner savepoint, which is rolled back.
-fn change(
+pub(super) fn change(
     db: &Connection,
     customer: CustomerId,
     request: &Request,

@@ -125,3 +125,112 @@ pub(super) fn in_savepoint<T, E: From<StoreError>>(
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::vfs::schema;
+
+    /// A writer on a database with a table of numbers, and a second connection that looks on.
+    fn fixture() -> (tempfile::TempDir, Writer, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vfs.db");
+        let connection = schema::open_writer(&path).unwrap();
+        connection.execute_batch("CREATE TABLE number (n INTEGER, pad BLOB)").unwrap();
+        (folder, Writer::start(connection).unwrap(), schema::open_reader(&path).unwrap())
+    }
+
+    fn insert(db: &Connection, number: usize, pad_bytes: usize) -> Result<usize, StoreError> {
+        db.execute("INSERT INTO number VALUES (?1, zeroblob(?2))", (number, pad_bytes))?;
+        Ok(number)
+    }
+
+    fn numbers(db: &Connection) -> Vec<usize> {
+        let mut statement = db.prepare("SELECT n FROM number ORDER BY n").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// VFS-4: work that fails leaves nothing behind, whatever else is in its batch; what is answered can be seen.
+    #[tokio::test]
+    async fn failed_work_leaves_nothing_and_its_neighbours_stay() {
+        let (_folder, writer, reader) = fixture();
+        let work = (0..100).map(|number| {
+            let work = move |db: &Connection| {
+                insert(db, number, 0)?;
+                if number % 3 == 0 { Err(StoreError::Closed) } else { Ok(()) }
+            };
+            writer.write(work, |()| ())
+        });
+        let results = futures::future::join_all(work).await;
+        assert!(results.iter().enumerate().all(|(number, result)| result.is_err() == (number % 3 == 0)));
+        assert_eq!(numbers(&reader), (0..100).filter(|number| number % 3 != 0).collect::<Vec<_>>());
+    }
+
+    /// A full disk refuses what does not fit, keeps what was answered, and the writer goes on when there is room.
+    #[tokio::test]
+    async fn a_full_disk_refuses_and_loses_nothing() {
+        let (_folder, writer, reader) = fixture();
+        let set_pages_max = |pages: u32| {
+            let set = move |db: &Connection| {
+                Ok::<_, StoreError>(db.pragma_update(None, "max_page_count", pages)?)
+            };
+            writer.write(set, |()| ())
+        };
+        set_pages_max(100).await.unwrap();
+        let committed = Arc::new(AtomicUsize::new(0));
+        let work = (0..64).map(|number| {
+            let committed = Arc::clone(&committed);
+            let count = move |_: &usize| {
+                committed.fetch_add(1, Ordering::SeqCst);
+            };
+            writer.write(move |db| insert(db, number, 32 << 10), count)
+        });
+        let results: Vec<Result<usize, StoreError>> = futures::future::join_all(work).await;
+        let mut answered: Vec<usize> = results.into_iter().flatten().collect();
+        assert!(answered.len() < 64, "it does not all fit");
+        assert_eq!(numbers(&reader), answered);
+        assert_eq!(committed.load(Ordering::SeqCst), answered.len());
+
+        set_pages_max(100_000).await.unwrap();
+        answered.push(writer.write(|db| insert(db, 64, 0), |_| ()).await.unwrap());
+        assert_eq!(numbers(&reader), answered);
+    }
+
+    /// A commit that fails fails all work of its batch: here a deferred constraint, checked only by COMMIT.
+    #[tokio::test]
+    async fn a_failed_commit_is_told_to_everybody_in_it() {
+        let (_folder, writer, reader) = fixture();
+        let create = |db: &Connection| {
+            Ok::<_, StoreError>(db.execute_batch(
+                "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+                 CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);",
+            )?)
+        };
+        writer.write(create, |()| ()).await.unwrap();
+        let orphan = |db: &Connection| {
+            db.execute("INSERT INTO child VALUES (7)", [])?;
+            insert(db, 1, 0)
+        };
+        let refused = writer.write(orphan, |_| panic!("not committed")).await;
+        assert!(matches!(refused, Err(StoreError::NotCommitted(_))), "{refused:?}");
+        assert!(numbers(&reader).is_empty());
+        writer.write(|db| insert(db, 2, 0), |_| ()).await.unwrap();
+        assert_eq!(numbers(&reader), [2]);
+    }
+
+    /// A request given up by its client is done all the same, once, and what follows the commit too.
+    #[tokio::test]
+    async fn work_whose_result_nobody_awaits_is_still_committed() {
+        let (_folder, writer, reader) = fixture();
+        let (told, mut hears) = tokio::sync::mpsc::channel(1);
+        let given_up = writer.write(|db| insert(db, 1, 0), move |_| told.try_send(()).unwrap());
+        let mut given_up = Box::pin(given_up);
+        assert!(futures::poll!(&mut given_up).is_pending(), "queued");
+        drop(given_up);
+        hears.recv().await.expect("told after the commit");
+        assert_eq!(numbers(&reader), [1]);
+    }
+}

@@ -10,6 +10,7 @@ mod keys;
 mod model;
 mod moves;
 mod rows;
+mod speed;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
