@@ -1,0 +1,359 @@
+//! The client against a fake center on the real wire: what it signs, where it tries again, when it gives up, and that
+//! it believes no byte.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod fake;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use bytes::Bytes;
+use client::{Center, ClientError, Settings, Source};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use http::{Method, StatusCode};
+use protocol::digest::{BlockDigests, Content, ObjectHasher};
+use protocol::id::{CustomerId, FeedPosition, ObjectId, Token};
+use protocol::name::Name;
+use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlOperation, SrlVersion};
+use protocol::vfs::xml::{Stored, encode_error, encode_stored};
+use protocol::vfs::{Answer, Answered, Operation, Request, Usage, VfsError, VfsErrorCode};
+
+use fake::{Answer as HttpAnswer, Asked, Fake, NOW, not_now, replies, secret, status};
+
+const TOKEN: Token = Token([7; 16]);
+
+fn center(ddm: &[&str], dosm: &[&str]) -> Center {
+    let urls = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
+    let mut settings = Settings::new(urls(ddm), urls(dosm), CustomerId(3), secret());
+    settings.deadline = Duration::from_secs(4);
+    settings.now = || NOW;
+    Center::new(settings).unwrap()
+}
+
+fn usage() -> Request {
+    Request { key: None, operation: Operation::Usage }
+}
+
+fn used(bytes_used: u64) -> Answered {
+    let usage = Usage { bytes_used, files_used: 1, bytes_quota: None, files_quota: None, bytes_free: 9 };
+    Answered { position: FeedPosition(1), answer: Answer::Usage(usage) }
+}
+
+fn object(len: usize) -> (Bytes, Content, BlockDigests) {
+    let bytes: Vec<u8> = (0..len).map(|i| (i / 7) as u8 ^ (i >> 16) as u8).collect();
+    let mut hasher = ObjectHasher::new();
+    hasher.update(&bytes);
+    let (content, digests) = hasher.finish();
+    (bytes.into(), content, digests)
+}
+
+/// A DOSM that has one object.
+fn dosm(bytes: &Bytes, digests: &BlockDigests, asked: &Asked) -> Option<HttpAnswer> {
+    match &asked.srl.operation {
+        SrlOperation::FetchDigests { .. } => status(200, digests.as_bytes()),
+        SrlOperation::Fetch { .. } => {
+            let range = asked.headers["range"].to_str().unwrap().strip_prefix("bytes=").unwrap();
+            let (first, last) = range.split_once('-').unwrap();
+            let (first, last) = (first.parse::<usize>().unwrap(), last.parse::<usize>().unwrap());
+            let mut answer = status(206, bytes.slice(first..=last)).unwrap();
+            let told = format!("bytes {first}-{last}/{}", bytes.len());
+            answer.headers_mut().insert("content-range", told.parse().unwrap());
+            Some(answer)
+        }
+        _ => status(404, encode_error("not-found", "no")),
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_signed_and_answered() {
+    let fake = Fake::start(|_| replies(&[Ok(used(5))])).await;
+    assert_eq!(center(&[&fake.url], &[&fake.url]).operate(usage()).await.unwrap(), used(5));
+    let asked = &fake.log()[0];
+    assert_eq!((&asked.method, &asked.requests), (&Method::POST, &vec![usage()]));
+    assert_eq!((asked.srl.access, asked.srl.version), (AccessMethod::StoragePort, SrlVersion::HmacSha256));
+    assert_eq!((asked.srl.customer, asked.srl.expires), (CustomerId(3), NOW + 300));
+}
+
+#[tokio::test]
+async fn the_center_refusing_is_no_reason_to_try_again() {
+    let refusal = VfsError { code: VfsErrorCode::Exists, message: "taken".into() };
+    let told = refusal.clone();
+    let fake = Fake::start(move |_| replies(&[Err(told.clone())])).await;
+    let error = center(&[&fake.url], &[&fake.url]).operate(usage()).await.unwrap_err();
+    assert!(matches!(&error, ClientError::Vfs(error) if *error == refusal));
+    assert!(!error.is_unavailable());
+
+    let denied =
+        Fake::start(|_| status(403, encode_error("not-authentic", "the SRL is not authentic"))).await;
+    let error = center(&[&denied.url], &[&denied.url]).operate(usage()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the storage center refuses (403 Forbidden, not-authentic): the SRL is not authentic"
+    );
+    assert!(!error.is_unavailable());
+    assert_eq!((fake.log().len(), denied.log().len()), (1, 1));
+}
+
+/// SRL-18: a changing operation is repeated under one key, made up where the caller gave none.
+#[tokio::test]
+async fn a_change_keeps_its_key_through_all_attempts() {
+    let fake = Fake::start(|asked| match asked.number {
+        0 => not_now(),
+        1 => None,
+        2 => replies(&[Err(VfsError { code: VfsErrorCode::Unavailable, message: "busy".into() })]),
+        _ => replies(&[Ok(used(1))]),
+    })
+    .await;
+    let name = Name::new(b"x").unwrap();
+    let operation = Operation::CreateFolder { parent: ObjectId(100), name, metadata: vec![] };
+    center(&[&fake.url], &[&fake.url])
+        .operate(Request { key: None, operation: operation.clone() })
+        .await
+        .unwrap();
+    let log = fake.log();
+    assert_eq!(log.len(), 4);
+    let key = log[0].requests[0].key;
+    assert!(key.is_some());
+    assert!(log.iter().all(|asked| asked.requests[0].key == key && asked.requests[0].operation == operation));
+
+    let given = Request { key: Some(TOKEN), operation };
+    center(&[&fake.url], &[&fake.url]).operate(given.clone()).await.unwrap();
+    assert_eq!(fake.log()[4].requests, [given]);
+}
+
+#[tokio::test]
+async fn another_endpoint_is_asked_at_once_and_remembered() {
+    let fake = Fake::start(|_| replies(&[Ok(used(1))])).await;
+    let (dead, silent) = (fake::nobody().await, fake::silent().await);
+    let center = center(&[&dead, &silent, &fake.url], &[&fake.url]);
+    let began = Instant::now();
+    center.operate(usage()).await.unwrap();
+    let first = began.elapsed();
+    assert!(first < Duration::from_secs(3), "the silent one had half the deadline: {first:?}");
+    let began = Instant::now();
+    center.operate(usage()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "it knows now who answers");
+}
+
+#[tokio::test]
+async fn an_unreachable_center_is_told_apart_within_the_deadline() {
+    for url in [fake::nobody().await, fake::silent().await] {
+        let center = center(&[&url], &[&url]).with_deadline(Duration::from_millis(600));
+        let began = Instant::now();
+        let error = center.operate(usage()).await.unwrap_err();
+        assert!(error.is_unavailable(), "{error}");
+        assert!(error.to_string().contains(&url), "{error}");
+        let error = center.probe().await.unwrap_err();
+        assert!(error.is_unavailable(), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+}
+
+/// VFS-24: what the center may take on purpose is not held against the deadline.
+#[tokio::test]
+async fn a_call_waits_for_changes_as_long_as_it_granted() {
+    let silent = fake::silent().await;
+    let center = center(&[&silent], &[&silent]).with_deadline(Duration::from_millis(200));
+    let operation = Operation::Changes { since: FeedPosition(0), wait_ms: 700 };
+    let began = Instant::now();
+    assert!(center.operate(Request { key: None, operation }).await.unwrap_err().is_unavailable());
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(700) && waited < Duration::from_secs(3), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_that_answers_is_recognised() {
+    for body in ["<html>login</html>", "", "<replies/>"] {
+        let fake = Fake::start(move |_| status(200, body)).await;
+        let error = center(&[&fake.url], &[&fake.url]).operate(usage()).await.unwrap_err();
+        assert!(matches!(error, ClientError::Protocol { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn too_many_operations_are_not_even_sent() {
+    let url = fake::nobody().await;
+    let center = center(&[&url], &[&url]);
+    for count in [0, 65] {
+        assert!(matches!(center.vfs(vec![usage(); count]).await, Err(ClientError::Invalid(_))));
+    }
+}
+
+#[tokio::test]
+async fn an_object_comes_in_verified_pieces() {
+    for len in [0, 1, 1 << 20, (9 << 20) + 13] {
+        let (bytes, content, digests) = object(len);
+        let expected = bytes.clone();
+        let fake = Fake::start(move |asked| dosm(&bytes, &digests, asked)).await;
+        let center = center(&[&fake.url], &[&fake.url]);
+        let pieces: Vec<Bytes> = center.fetch(&content).try_collect().await.unwrap();
+        assert!(pieces.concat() == expected, "{len} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_fetch_goes_on_where_it_broke() {
+    let (bytes, content, digests) = object(9 << 20);
+    let expected = bytes.clone();
+    let fake = Fake::start(move |asked| match asked.number {
+        1 | 3 => None,
+        2 => not_now(),
+        _ => dosm(&bytes, &digests, asked),
+    })
+    .await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    let pieces: Vec<Bytes> = center.fetch(&content).try_collect().await.unwrap();
+    assert!(pieces.concat() == expected);
+    assert_eq!(fake.log().len(), 7, "digests, three ranges and three repetitions");
+}
+
+/// design.md decision 14: no unverified byte leaves.
+#[tokio::test]
+async fn a_wrong_byte_ends_a_fetch() {
+    let (bytes, content, digests) = object(9 << 20);
+    let mut damaged = bytes.to_vec();
+    damaged[5 << 20] ^= 1;
+    let damaged = Bytes::from(damaged);
+    let fake = Fake::start(move |asked| dosm(&damaged, &digests, asked)).await;
+    let fetched: Vec<_> = center(&[&fake.url], &[&fake.url]).fetch(&content).collect().await;
+    assert_eq!(fetched.len(), 2, "the first piece is good, the second an error, and nothing follows");
+    assert!(fetched[0].is_ok());
+    assert!(matches!(fetched[1], Err(ClientError::Corrupt(_))));
+
+    let (_, _, other_digests) = object((9 << 20) + 1);
+    let fake = Fake::start(move |asked| dosm(&bytes, &other_digests, asked)).await;
+    let error = center(&[&fake.url], &[&fake.url]).fetch_digests(&content).await.unwrap_err();
+    assert!(matches!(error, ClientError::Corrupt(_) | ClientError::Protocol { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_range_must_be_the_range_asked_for() {
+    let (bytes, content, _) = object(1_000);
+    let whole = bytes.clone();
+    let fake = Fake::start(move |_| status(200, whole.clone())).await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    assert_eq!(center.fetch_range(&content, 0, 1_000).await.unwrap(), bytes);
+    assert!(matches!(center.fetch_range(&content, 0, 10).await, Err(ClientError::Protocol { .. })));
+    for (offset, len) in [(1, 1_000), (u64::MAX, 2), (1_001, 0)] {
+        assert!(matches!(center.fetch_range(&content, offset, len).await, Err(ClientError::Invalid(_))));
+    }
+    assert_eq!(center.fetch_range(&content, 1_000, 0).await.unwrap(), Bytes::new());
+}
+
+#[tokio::test]
+async fn a_store_is_repeated_with_the_same_token_until_it_is_acknowledged() {
+    let (bytes, content, _) = object(3_000_000);
+    let fake = Fake::start(move |asked| match asked.number {
+        0 => None,
+        1 => not_now(),
+        _ => status(201, encode_stored(&Stored { content, token: TOKEN, file: None })),
+    })
+    .await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    let pieces = bytes.clone();
+    let source = Source::new(move || {
+        let pieces: Vec<_> = (0..pieces.len())
+            .step_by(77_777)
+            .map(|at| Ok(pieces.slice(at..pieces.len().min(at + 77_777))))
+            .collect();
+        stream::iter(pieces)
+    });
+    center.store(TOKEN, &content, source).await.unwrap();
+    let log = fake.log();
+    assert_eq!(log.len(), 3);
+    for asked in &log {
+        assert_eq!(asked.method, Method::PUT);
+        assert_eq!(asked.srl.operation, SrlOperation::Store { parent: ObjectId(0) });
+        assert_eq!(asked.headers["x-upload-token"], TOKEN.to_string());
+        assert_eq!(asked.headers["x-content-blake3"], content.digest.to_string());
+        let md5 = base64::engine::general_purpose::STANDARD.encode(content.fingerprint.0);
+        assert_eq!(asked.headers["content-md5"], md5);
+        assert_eq!(asked.headers["content-length"], "3000000");
+        assert!(asked.body == bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_read_is_the_callers_matter() {
+    let (_, content, _) = object(3_000_000);
+    let fake = Fake::start(|_| status(500, "")).await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    let broken =
+        Source::new(|| stream::iter([Ok(Bytes::from_static(b"some")), Err(io::Error::other("worn out"))]));
+    let error = center.store(TOKEN, &content, broken).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot read what is to be stored: worn out");
+    let missing = Source::file("/nowhere/at/all".into());
+    assert!(matches!(center.store(TOKEN, &content, missing).await, Err(ClientError::Source(_))));
+    assert!(fake.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_slow_transfer_is_not_a_dead_one() {
+    let (bytes, content, _) = object(40_000);
+    let fake =
+        Fake::start(move |_| status(201, encode_stored(&Stored { content, token: TOKEN, file: None }))).await;
+    let center = center(&[&fake.url], &[&fake.url]).with_deadline(Duration::from_millis(400));
+    let source = Source::new(move || {
+        let pieces: Vec<Bytes> = bytes.chunks(4_000).map(Bytes::copy_from_slice).collect();
+        stream::iter(pieces).then(|piece| async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(piece)
+        })
+    });
+    let began = Instant::now();
+    center.store(TOKEN, &content, source).await.unwrap();
+    assert!(
+        began.elapsed() > Duration::from_millis(900),
+        "longer than the deadline, but never without progress"
+    );
+}
+
+#[tokio::test]
+async fn the_empty_object_is_everybodys() {
+    let url = fake::nobody().await;
+    let center = center(&[&url], &[&url]);
+    let read = Arc::new(AtomicBool::new(false));
+    let seen = read.clone();
+    let source = Source::bytes(Bytes::new()).on_open(move || seen.store(true, Ordering::Relaxed));
+    center.store(TOKEN, &Content::EMPTY, source).await.unwrap();
+    center.delete(&Content::EMPTY.fingerprint, TOKEN).await.unwrap();
+    assert_eq!(center.fetch(&Content::EMPTY).count().await, 0);
+    assert!(!read.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn deleting_and_probing_use_their_own_srls() {
+    let (_, content, _) = object(10);
+    let fake = Fake::start(|_| status(204, "")).await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    center.delete(&content.fingerprint, TOKEN).await.unwrap();
+    center.probe().await.unwrap();
+    let log = fake.log();
+    assert_eq!(log[0].method, Method::DELETE);
+    assert_eq!(log[0].srl.operation, SrlOperation::Delete { fingerprint: content.fingerprint });
+    assert_eq!(log[0].headers["x-upload-token"], TOKEN.to_string());
+    assert_eq!(log[1].srl.operation, SrlOperation::NoOp);
+
+    let missing = Fake::start(|_| status(404, encode_error("not-found", "no such object"))).await;
+    let error = self::center(&[&missing.url], &[&missing.url]).fetch_range(&content, 0, 1).await.unwrap_err();
+    assert!(error.is_not_found());
+    assert!(matches!(error, ClientError::Refused { status: StatusCode::NOT_FOUND, .. }));
+}
+
+/// LIB-2, SRL-1: the URL for everybody.
+#[tokio::test]
+async fn a_download_url_is_an_end_users_srl() {
+    let (_, content, _) = object(10);
+    let center = center(&["http://ddm.example"], &["http://dosm.example:81", "http://other"]);
+    let url = center.download_url(&content, "a b/ü.jpg".as_bytes(), NOW + 60, SrlVersion::Md5);
+    let path = url.strip_prefix("http://dosm.example:81").unwrap();
+    let (srl, uri) = SignedSrl::parse(path).unwrap();
+    assert_eq!(uri, "a%20b/%C3%BC.jpg");
+    let request = srl.authenticate(&[secret()], NOW).unwrap();
+    assert_eq!((request.access, request.version), (AccessMethod::EndUser, SrlVersion::Md5));
+    assert_eq!(request.operation, SrlOperation::Fetch { object: ObjectName::Content(content.fingerprint) });
+}

@@ -1,0 +1,133 @@
+//! A storage center that does what a test says, on the real wire.
+
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use protocol::srl::{Secret, SignedSrl, SrlOperation, SrlRequest, check_control_ticket};
+use protocol::vfs::Reply;
+use protocol::vfs::xml::{decode_requests, encode_error, encode_replies};
+use tokio::net::TcpListener;
+
+pub const NOW: u64 = 1_800_000_000;
+
+pub fn secret() -> Secret {
+    Secret::new(b"0123456789abcdef".to_vec()).unwrap()
+}
+
+/// A request as it came, its signature checked.
+pub struct Asked {
+    /// Which one it is at this server, from 0.
+    pub number: usize,
+    pub method: Method,
+    pub srl: SrlRequest,
+    /// The requests of a VFS document.
+    pub requests: Vec<protocol::vfs::Request>,
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+}
+
+pub type Answer = Response<Full<Bytes>>;
+
+pub struct Fake {
+    pub url: String,
+    log: Arc<Mutex<Vec<Arc<Asked>>>>,
+}
+
+impl Fake {
+    /// Answers by `answer` until the test's runtime ends. `None` breaks the connection without an answer.
+    pub async fn start(answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (shared, answer) = (log.clone(), Arc::new(answer));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (log, answer) = (shared.clone(), answer.clone());
+                let service = service_fn(move |request| respond(request, log.clone(), answer.clone()));
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { url, log }
+    }
+
+    /// All that was asked so far.
+    pub fn log(&self) -> Vec<Arc<Asked>> {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+#[derive(Debug)]
+struct BreakOff;
+
+impl std::fmt::Display for BreakOff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("breaking off")
+    }
+}
+
+impl std::error::Error for BreakOff {}
+
+async fn respond(
+    request: Request<Incoming>,
+    log: Arc<Mutex<Vec<Arc<Asked>>>>,
+    answer: Arc<impl Fn(&Asked) -> Option<Answer>>,
+) -> Result<Answer, BreakOff> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| BreakOff)?.to_bytes();
+    let path = head.uri.path();
+    let (is_vfs, path) = path.strip_prefix("/vfs/v1").map_or((false, path), |path| (true, path));
+    let (signed, _) = SignedSrl::parse(path).unwrap();
+    let srl = signed.authenticate(&[secret()], NOW).unwrap();
+    assert_eq!(is_vfs, matches!(srl.operation, SrlOperation::Control { .. }));
+    let mut requests = Vec::new();
+    if is_vfs {
+        check_control_ticket(&srl, &[secret()], &body).unwrap();
+        requests = decode_requests(&body).unwrap();
+    }
+    let number = log.lock().unwrap().len();
+    let asked = Arc::new(Asked { number, method: head.method, srl, requests, headers: head.headers, body });
+    log.lock().unwrap().push(asked.clone());
+    answer(&asked).ok_or(BreakOff)
+}
+
+pub fn status(status: u16, body: impl Into<Bytes>) -> Option<Answer> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    Some(response)
+}
+
+pub fn not_now() -> Option<Answer> {
+    status(503, encode_error("unavailable", "starting"))
+}
+
+pub fn replies(replies: &[Reply]) -> Option<Answer> {
+    status(200, encode_replies(replies))
+}
+
+/// An endpoint that nobody listens at.
+pub async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// An endpoint that takes connections and says nothing.
+pub async fn silent() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    url
+}
