@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The storage port: a network file system in front of a storage center.
+//!
+//! [`translator`] answers NFS from the [`directory_cache`] and the [`data_cache`], sends directory changes to the center
+//! at once, and takes writes into the [`journal`], from where the [`uploader`] brings them to the center. [`port`]
+//! puts these together as the [`config`] says.
+
+pub mod center;
+pub mod config;
+pub mod customer;
+pub mod data_cache;
+pub mod directory_cache;
+pub mod host;
+pub mod journal;
+pub mod object;
+pub mod port;
+pub mod translator;
+pub mod uploader;

@@ -1,0 +1,170 @@
+//! The storage center as the port needs it, for one customer.
+//!
+//! A trait, because the translator is tested against a center in memory. Retries, endpoints and signatures are
+//! [`client::Center`]'s matter; what it means to a file system that the center fails is decided here, in one table.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use client::{ClientError, Source};
+use nfs::filesystem::FsError;
+use protocol::digest::{BlockDigests, Content, Fingerprint};
+use protocol::id::Token;
+use protocol::vfs::{Answered, Request, VfsError, VfsErrorCode};
+
+/// What the port asks of the center on behalf of one customer. Every call ends within the client's deadline.
+pub trait StorageCenter: Send + Sync + 'static {
+    /// One operation of the VFS.
+    fn operate(&self, request: Request) -> impl Future<Output = Result<Answered, CenterError>> + Send;
+    /// Bytes of an object; not verified.
+    fn fetch_range(
+        &self,
+        content: &Content,
+        offset: u64,
+        len: u64,
+    ) -> impl Future<Output = Result<Bytes, CenterError>> + Send;
+    /// The block digests of an object, verified against `content`.
+    fn fetch_digests(
+        &self,
+        content: &Content,
+    ) -> impl Future<Output = Result<BlockDigests, CenterError>> + Send;
+    /// Stores an object, held by the reference `token`. Repeating it has no second effect.
+    fn store(
+        &self,
+        token: Token,
+        content: &Content,
+        source: Source,
+    ) -> impl Future<Output = Result<(), CenterError>> + Send;
+    /// Gives up the reference `token`.
+    fn release(
+        &self,
+        fingerprint: &Fingerprint,
+        token: Token,
+    ) -> impl Future<Output = Result<(), CenterError>> + Send;
+}
+
+/// Why the center did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CenterError {
+    /// The VFS refused the operation.
+    #[error("{0}")]
+    Vfs(VfsError),
+    /// The customer has no reference to the object: it was replaced or removed meanwhile.
+    #[error("the storage center has no such object for this customer")]
+    NoObject,
+    /// No answer in time from any endpoint; the same call may succeed later.
+    #[error("the storage center cannot be reached: {0}")]
+    Unavailable(Arc<str>),
+    /// The center does not accept this port's secret.
+    #[error("the storage center refuses the customer's secret: {0}")]
+    Refused(Arc<str>),
+    /// No room for an upload: the customer's quota, or the cluster's disks.
+    #[error("the storage center has no room: {0}")]
+    NoSpace(Arc<str>),
+    /// The answer was not what was asked for, or bytes did not match their digest.
+    #[error("the storage center answered wrongly: {0}")]
+    Wrong(Arc<str>),
+    /// A local source of the bytes failed while they were sent.
+    #[error("reading what to store: {0}")]
+    Source(Arc<str>),
+}
+
+impl CenterError {
+    /// The VFS's code, if it was the VFS that refused.
+    pub fn code(&self) -> Option<VfsErrorCode> {
+        match self {
+            Self::Vfs(error) => Some(error.code),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later, without anybody mending anything in the request.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_)) || self.code() == Some(VfsErrorCode::Unavailable)
+    }
+
+    /// Whether the object asked for is gone.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NoObject) || self.code() == Some(VfsErrorCode::NotFound)
+    }
+
+    /// Whether the center knows this port but not its secret, or not its customer.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_)) || self.code() == Some(VfsErrorCode::Denied)
+    }
+
+    /// An answer of another kind than the operation has.
+    pub fn unexpected_answer() -> Self {
+        Self::Wrong("an answer of another kind".into())
+    }
+}
+
+/// The one table from the center's failures to those of a file system.
+impl From<CenterError> for FsError {
+    fn from(error: CenterError) -> Self {
+        match error {
+            CenterError::Vfs(error) => match error.code {
+                VfsErrorCode::NotFound => Self::NotFound,
+                VfsErrorCode::Exists => Self::Exists,
+                VfsErrorCode::NotEmpty => Self::NotEmpty,
+                VfsErrorCode::NotFolder => Self::NotDirectory,
+                VfsErrorCode::IsFolder => Self::IsDirectory,
+                VfsErrorCode::QuotaExceeded => Self::QuotaExceeded,
+                VfsErrorCode::Invalid => Self::Invalid,
+                VfsErrorCode::NoSuchObject => Self::Io,
+                VfsErrorCode::VersionMismatch | VfsErrorCode::Denied | VfsErrorCode::Unavailable => {
+                    Self::TryLater
+                }
+            },
+            // A refused secret is the operator's to mend: clients wait meanwhile instead of losing writes.
+            CenterError::Unavailable(_) | CenterError::Refused(_) => Self::TryLater,
+            CenterError::NoSpace(_) => Self::NoSpace,
+            CenterError::NoObject | CenterError::Wrong(_) | CenterError::Source(_) => Self::Io,
+        }
+    }
+}
+
+impl StorageCenter for client::Center {
+    async fn operate(&self, request: Request) -> Result<Answered, CenterError> {
+        Ok(Self::operate(self, request).await?)
+    }
+
+    async fn fetch_range(&self, content: &Content, offset: u64, len: u64) -> Result<Bytes, CenterError> {
+        Ok(Self::fetch_range(self, content, offset, len).await?)
+    }
+
+    async fn fetch_digests(&self, content: &Content) -> Result<BlockDigests, CenterError> {
+        Ok(Self::fetch_digests(self, content).await?)
+    }
+
+    async fn store(&self, token: Token, content: &Content, source: Source) -> Result<(), CenterError> {
+        Self::store(self, token, content, source).await?;
+        Ok(())
+    }
+
+    async fn release(&self, fingerprint: &Fingerprint, token: Token) -> Result<(), CenterError> {
+        Ok(self.delete(fingerprint, token).await?)
+    }
+}
+
+impl From<ClientError> for CenterError {
+    fn from(error: ClientError) -> Self {
+        let text: Arc<str> = error.to_string().into();
+        match error {
+            ClientError::Vfs(error) => Self::Vfs(error),
+            ClientError::Unavailable { .. } => Self::Unavailable(text),
+            ClientError::Refused { ref code, .. } => match code.as_str() {
+                "not-found" => Self::NoObject,
+                "no-space" | "quota" => Self::NoSpace(text),
+                "not-authentic" | "not-allowed" | "expired" => Self::Refused(text),
+                "unavailable" => Self::Unavailable(text),
+                _ => Self::Wrong(text),
+            },
+            ClientError::Source(_) => Self::Source(text),
+            ClientError::Corrupt(_) | ClientError::Protocol { .. } | ClientError::Invalid(_) => {
+                Self::Wrong(text)
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The port's configuration: one TOML file, checked as a whole before anything is opened.
+//!
+//! What is read here is only said, not yet done: directories, ports and the center are tried by [`crate::port`]. Every
+//! error is one line that says what is wrong and how to mend it. Secrets are in files of their own.
+
+mod keys;
+mod parts;
+mod secret;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nfs::settings::{RPCBIND_PORT, Rpcbind};
+use protocol::id::CustomerId;
+use protocol::srl::{Secret, SrlVersion};
+use serde::Deserialize;
+
+pub use self::parts::{Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, State, Upload};
+pub use self::secret::SecretError;
+pub(crate) use self::secret::read_or_make_key;
+use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
+
+/// A configuration as it stands in the file.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    /// Where the port keeps what must outlast a restart.
+    pub state: State,
+    /// The storage center.
+    pub center: Center,
+    /// Whose trees are served.
+    pub customer: Vec<Customer>,
+    /// Which of them under which paths.
+    pub export: Vec<ExportEntry>,
+    /// Where clients are served.
+    #[serde(default)]
+    pub nfs: Nfs,
+    /// What is kept of the center's data.
+    pub cache: Cache,
+    /// What clients wrote and the center does not have yet.
+    pub journal: Journal,
+    /// When it goes to the center.
+    #[serde(default)]
+    pub upload: Upload,
+}
+
+/// What is wrong with a configuration: one line, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No file to read.
+    #[error("cannot read the configuration {path}: {error}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Not TOML, or a value of the wrong kind.
+    #[error("{path}:{line}: {message}{text}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+        /// The line itself, in a form to put behind the message; empty if it is of no use.
+        text: String,
+    },
+    /// A key that means nothing.
+    #[error("{path}: unknown key `{key}`{place}; did you mean `{nearest}`?")]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its table, in a form to put behind the key.
+        place: String,
+        /// The known key most like it.
+        nearest: &'static str,
+    },
+    /// Well-formed, but impossible.
+    #[error("{path}: {message}")]
+    Impossible {
+        /// The file.
+        path: PathBuf,
+        /// What, and how to mend it.
+        message: String,
+    },
+    /// A secret that cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        let config = Self::parse(&text, path)?;
+        config.check().map_err(|message| ConfigError::Impossible { path: path.to_owned(), message })?;
+        Ok(config)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let malformed = |error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text[..start].matches('\n').count();
+            let shown = text.lines().nth(line).map_or("", str::trim);
+            ConfigError::Malformed {
+                path: path.to_owned(),
+                line: line + 1,
+                message: error.message().replace('\n', " "),
+                text: if shown.is_empty() { String::new() } else { format!(", in `{shown}`") },
+            }
+        };
+        let document: toml::Table = text.parse().map_err(malformed)?;
+        if let Some(unknown) = keys::first_unknown(&document) {
+            let place = match unknown.table.as_str() {
+                "" => String::new(),
+                table => format!(" in [{table}]"),
+            };
+            let (key, nearest) = (unknown.key, unknown.nearest);
+            return Err(ConfigError::UnknownKey { path: path.to_owned(), key, place, nearest });
+        }
+        toml::from_str(text).map_err(malformed)
+    }
+
+    /// What no single value shows.
+    fn check(&self) -> Result<(), String> {
+        if self.customer.is_empty() || self.export.is_empty() {
+            return Err("nothing to serve: add at least one [[customer]] and one [[export]]".into());
+        }
+        for (number, customer) in self.customer.iter().enumerate() {
+            if self.customer[..number].iter().any(|other| other.id == customer.id) {
+                return Err(format!("customer {} stands there twice: remove one [[customer]]", customer.id));
+            }
+        }
+        for export in &self.export {
+            let path = &export.path;
+            if !path.starts_with('/') || path.len() < 2 || path.ends_with('/') || path.contains("//") {
+                return Err(format!("export path `{path}`: write it like `/export`"));
+            }
+            if !self.customer.iter().any(|customer| customer.id == export.customer) {
+                return Err(format!(
+                    "export {path} is of customer {}, who has no [[customer]] entry: add one",
+                    export.customer
+                ));
+            }
+        }
+        if self.cache.disk.is_empty() {
+            return Err("the data cache has no disk: add a [[cache.disk]] with `path` and `bytes`".into());
+        }
+        self.exports().map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// The exports.
+    ///
+    /// # Errors
+    /// Two of one path.
+    pub fn exports(&self) -> Result<Exports, SameExport> {
+        let default_host = self.center.dosm.first().map_or("", String::as_str);
+        Exports::new(self.export.iter().map(|entry| {
+            Export {
+                path: entry.path.clone(),
+                tree: entry.tree.into(),
+                customer: CustomerId(entry.customer),
+                folder: entry
+                    .folder
+                    .split('/')
+                    .filter(|name| !name.is_empty())
+                    .map(|name| name.as_bytes().to_vec())
+                    .collect(),
+                allowed: entry.allowed.clone(),
+                read_only: entry.read_only,
+                squash: entry.squash.into(),
+                anonymous_uid: entry.anonymous_uid,
+                anonymous_gid: entry.anonymous_gid,
+                srl: SrlOptions {
+                    seconds: entry.srl_seconds,
+                    host: entry.srl_host.as_deref().unwrap_or(default_host).trim_end_matches('/').to_owned(),
+                    version: if entry.srl_version == 2 { SrlVersion::HmacSha256 } else { SrlVersion::Md5 },
+                },
+            }
+        }))
+    }
+
+    /// The secret of each customer.
+    ///
+    /// # Errors
+    /// A file that is missing, readable for others, or no secret.
+    pub fn secrets(&self) -> Result<Vec<(CustomerId, Secret)>, SecretError> {
+        let read = |customer: &Customer| {
+            Ok((CustomerId(customer.id), secret::read(CustomerId(customer.id), &customer.secret_file)?))
+        };
+        self.customer.iter().map(read).collect()
+    }
+
+    /// What the NFS server is told.
+    pub fn server(&self) -> nfs::settings::Settings {
+        let rpcbind_port = self.nfs.rpcbind_port.unwrap_or(RPCBIND_PORT);
+        nfs::settings::Settings {
+            nfs: vec![self.nfs.listen],
+            mount: self.nfs.mount_listen.into_iter().collect(),
+            rpcbind: match self.nfs.rpcbind {
+                parts::RpcbindMode::Off => Rpcbind::Off,
+                parts::RpcbindMode::Serve => {
+                    Rpcbind::Serve(vec![SocketAddr::new(self.nfs.listen.ip(), rpcbind_port)])
+                }
+                parts::RpcbindMode::Register => {
+                    Rpcbind::Register(SocketAddr::from(([127, 0, 0, 1], rpcbind_port)))
+                }
+            },
+            ..nfs::settings::Settings::default()
+        }
+    }
+
+    /// How long a call to the center may take.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.center.deadline_seconds.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../storage-port.example.toml");
+
+    fn error(text: &str) -> String {
+        let path = Path::new("port.toml");
+        let checked = Config::parse(text, path).and_then(|config| {
+            config.check().map_err(|message| ConfigError::Impossible { path: path.to_owned(), message })
+        });
+        checked.err().map_or_else(String::new, |error| error.to_string())
+    }
+
+    fn edited(from: &str, to: &str) -> String {
+        assert!(EXAMPLE.contains(from), "{from}");
+        EXAMPLE.replacen(from, to, 1)
+    }
+
+    #[test]
+    fn the_example_is_good() {
+        assert_eq!(error(EXAMPLE), "");
+        let config = Config::parse(EXAMPLE, Path::new("x")).unwrap();
+        let paths: Vec<_> = config.exports().unwrap().iter().map(|export| export.path.clone()).collect();
+        assert_eq!(paths, ["/SRL", "/export"], "PORT-2");
+    }
+
+    /// Design decision 11.
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        let cases: [(&str, &str, &[&str]); 7] = [
+            ("quiet_ms", "quiet_msec", &["quiet_msec", "[upload]", "`quiet_ms`"]),
+            ("squash = \"root\"", "squash = \"some\"", &["some", "none", "root", "all"]),
+            ("[journal]", "[journals]", &["journals", "`journal`"]),
+            ("listen = \"", "listen = \"nowhere-", &["listen", "port.toml:"]),
+            ("customer = 1", "customer = 9", &["customer 9", "[[customer]]"]),
+            ("path = \"/SRL\"", "path = \"/export\"", &["/export"]),
+            ("path = \"/SRL\"", "path = \"SRL\"", &["`SRL`", "/export"]),
+        ];
+        for (from, to, words) in cases {
+            let error = error(&edited(from, to));
+            assert_eq!(error.lines().count(), 1, "{error}");
+            for word in words {
+                assert!(error.contains(word), "`{error}` lacks `{word}`");
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Secrets and keys in files of their own, which nobody else may read.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use protocol::id::CustomerId;
+use protocol::srl::Secret;
+
+/// Bits of a mode that let others than the owner in.
+const OTHERS: u32 = 0o077;
+
+/// Why a secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// No file to read.
+    #[error(
+        "cannot read the secret of customer {customer}: {path}: {error}; \
+         `storage-center customer add … --secret-out` makes one, copy it there"
+    )]
+    Unreadable {
+        /// Whose.
+        customer: CustomerId,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Others may read it.
+    #[error("{path} holds a secret but its mode is {mode:04o}, so others can read it: chmod 600 {path}")]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Too short.
+    #[error(
+        "{path} holds no secret of at least 16 characters: copy customer {customer}'s secret there again"
+    )]
+    TooShort {
+        /// Whose.
+        customer: CustomerId,
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The handle key cannot be read or made.
+    #[error("handle key {path}: {error}")]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Reads a customer's secret.
+pub(super) fn read(customer: CustomerId, path: &Path) -> Result<Secret, SecretError> {
+    let unreadable = |error| SecretError::Unreadable { customer, path: path.to_owned(), error };
+    check_mode(path, &fs::metadata(path).map_err(unreadable)?)?;
+    let content = fs::read(path).map_err(unreadable)?;
+    Secret::from_file_content(&content).map_err(|_| SecretError::TooShort { customer, path: path.to_owned() })
+}
+
+/// Reads the key of 32 bytes at `path`, or makes it of `fresh` bytes at the first start.
+pub(crate) fn read_or_make_key(path: &Path, fresh: [u8; 32]) -> Result<[u8; 32], SecretError> {
+    let failed = |error| SecretError::Key { path: path.to_owned(), error };
+    match fs::metadata(path) {
+        Ok(metadata) => {
+            check_mode(path, &metadata)?;
+            let bytes = fs::read(path).map_err(failed)?;
+            let damaged = || {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "not 32 bytes; put the old file back, or remove it (clients must mount again)",
+                )
+            };
+            bytes.try_into().map_err(|_| failed(damaged()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Whole or not at all: half a key would make every mount stale after the next start.
+            let temporary = path.with_extension("new");
+            let mut options = fs::OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)
+                .map_err(failed)?;
+            file.write_all(&fresh).and_then(|()| file.sync_all()).map_err(failed)?;
+            fs::rename(&temporary, path).map_err(failed)?;
+            let folder = path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all());
+            folder.map_err(failed)?;
+            Ok(fresh)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), SecretError> {
+    let mode = metadata.permissions().mode() & 0o7777;
+    if metadata.mode() & OTHERS == 0 {
+        Ok(())
+    } else {
+        Err(SecretError::Open { path: path.to_owned(), mode })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(mode: u32, content: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), content).unwrap();
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_secret_is_for_the_port_alone() {
+        let good = written(0o600, b"0123456789abcdef\n");
+        assert_eq!(read(CustomerId(1), good.path()).unwrap().as_bytes(), b"0123456789abcdef");
+        let open = written(0o640, b"0123456789abcdef");
+        let error = read(CustomerId(1), open.path()).unwrap_err().to_string();
+        assert!(error.contains("chmod 600") && !error.contains("0123456789"), "{error}");
+        let short = written(0o600, b"short");
+        assert!(matches!(read(CustomerId(1), short.path()), Err(SecretError::TooShort { .. })));
+        let missing = read(CustomerId(1), Path::new("/no/such/secret")).unwrap_err().to_string();
+        assert!(missing.contains("customer 1") && missing.contains("/no/such/secret"), "{missing}");
+    }
+
+    /// PORT-5: the key outlasts a restart, and so do the handles made with it.
+    #[test]
+    fn the_handle_key_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("handle_key");
+        assert_eq!(read_or_make_key(&path, [1; 32]).unwrap(), [1; 32]);
+        assert_eq!(read_or_make_key(&path, [2; 32]).unwrap(), [1; 32]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        fs::write(&path, b"half").unwrap();
+        assert!(read_or_make_key(&path, [3; 32]).is_err());
+    }
+}

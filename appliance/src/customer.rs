@@ -1,0 +1,188 @@
+//! All that the port holds for one customer, and how much room he has left.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nfs::filesystem::{FsError, FsResult};
+use protocol::id::{CustomerId, ObjectId};
+use protocol::srl::Secret;
+use protocol::vfs::Usage;
+
+use crate::center::StorageCenter;
+use crate::directory_cache::Directory;
+use crate::object::Objects;
+
+/// How old the known use may be before it is asked for again.
+const USAGE_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// One customer of the storage center.
+pub struct Customer<C> {
+    /// His id.
+    pub id: CustomerId,
+    /// His secret: it signs the SRLs of the `/SRL` tree.
+    pub secret: Secret,
+    /// The way to the center.
+    pub center: Arc<C>,
+    /// His rows.
+    pub directory: Arc<Directory<C>>,
+    /// His objects' bytes.
+    pub objects: Objects<C>,
+    room: Mutex<Room>,
+    is_asking: AtomicBool,
+}
+
+#[derive(Default)]
+struct Room {
+    usage: Option<(Usage, Instant)>,
+    /// By how much each staged file is larger than what the VFS counts of it.
+    staged: HashMap<ObjectId, u64>,
+    staged_bytes: u64,
+}
+
+impl<C: StorageCenter> Customer<C> {
+    /// A customer whose parts are ready.
+    pub fn new(
+        id: CustomerId,
+        secret: Secret,
+        center: Arc<C>,
+        directory: Arc<Directory<C>>,
+        objects: Objects<C>,
+    ) -> Self {
+        Self {
+            id,
+            secret,
+            center,
+            directory,
+            objects,
+            room: Mutex::default(),
+            is_asking: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a file may grow to `size` bytes, where the VFS counts `counted` of it (design: quota is checked before
+    /// a write is taken, for after that it must not be lost).
+    ///
+    /// # Errors
+    /// `QuotaExceeded`, and only after the VFS was asked anew: the customer may have made room. A full cluster is no
+    /// error: the journal keeps what it took until the operator has added disks.
+    pub async fn check_room(self: &Arc<Self>, file: ObjectId, counted: u64, size: u64) -> FsResult<()> {
+        if size <= counted {
+            return Ok(());
+        }
+        let is_known = match self.room().usage {
+            Some((_, asked)) if asked.elapsed() < USAGE_AGE_MAX => true,
+            Some(_) => {
+                self.ask_beside();
+                true
+            }
+            None => false,
+        };
+        if is_known && self.room().takes(file, size - counted).is_ok() {
+            return Ok(());
+        }
+        // The center away: take the write, as long as the journal does (design decision 13).
+        if self.ask().await.is_err() {
+            return Ok(());
+        }
+        self.room().takes(file, size - counted)
+    }
+
+    /// Notes the size of a staged file, of which the VFS counts `counted` bytes.
+    pub fn note_staged(&self, file: ObjectId, counted: u64, size: u64) {
+        self.room().stage(file, size.saturating_sub(counted));
+    }
+
+    /// Notes that a file is no longer staged: the VFS counts all of it.
+    pub fn note_settled(&self, file: ObjectId) {
+        let mut room = self.room();
+        room.stage(file, 0);
+        room.staged.remove(&file);
+        // The VFS counts more than before: ask at the next chance.
+        if let Some((_, asked)) = &mut room.usage {
+            *asked = asked.checked_sub(USAGE_AGE_MAX).unwrap_or(*asked);
+        }
+    }
+
+    /// Quota and use, with what is staged counted in; an older answer while the center is away.
+    ///
+    /// # Errors
+    /// `TryLater` if the center never said.
+    pub async fn usage(&self) -> FsResult<Usage> {
+        let is_fresh = self.room().usage.is_some_and(|(_, asked)| asked.elapsed() < USAGE_AGE_MAX);
+        if !is_fresh {
+            // An older answer will do.
+            let _ = self.ask().await;
+        }
+        let room = self.room();
+        let (usage, _) = room.usage.ok_or(FsError::TryLater)?;
+        Ok(Usage {
+            bytes_used: usage.bytes_used.saturating_add(room.staged_bytes),
+            bytes_free: usage.bytes_free.saturating_sub(room.staged_bytes),
+            ..usage
+        })
+    }
+
+    async fn ask(&self) -> FsResult<()> {
+        let usage = self.directory.usage().await?;
+        self.room().usage = Some((usage, Instant::now()));
+        Ok(())
+    }
+
+    /// Asks in a task of its own, one at a time.
+    fn ask_beside(self: &Arc<Self>) {
+        if !self.is_asking.swap(true, Ordering::AcqRel) {
+            let customer = Arc::clone(self);
+            tokio::spawn(async move {
+                // Asked again at the next write.
+                let _ = customer.ask().await;
+                customer.is_asking.store(false, Ordering::Release);
+            });
+        }
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    fn takes(&self, file: ObjectId, growth: u64) -> FsResult<()> {
+        let Some((usage, _)) = self.usage else { return Ok(()) };
+        let others = self.staged_bytes - self.staged.get(&file).copied().unwrap_or(0);
+        let staged = others.saturating_add(growth);
+        match usage.bytes_quota {
+            Some(quota) if usage.bytes_used.saturating_add(staged) > quota => Err(FsError::QuotaExceeded),
+            _ => Ok(()),
+        }
+    }
+
+    fn stage(&mut self, file: ObjectId, growth: u64) {
+        let before = self.staged.insert(file, growth).unwrap_or(0);
+        self.staged_bytes = self.staged_bytes - before + growth;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(used: u64, quota: Option<u64>) -> Room {
+        let usage =
+            Usage { bytes_used: used, files_used: 1, bytes_quota: quota, files_quota: None, bytes_free: 0 };
+        Room { usage: Some((usage, Instant::now())), ..Room::default() }
+    }
+
+    #[test]
+    fn staged_growth_counts_against_the_quota() {
+        let mut room = room(60, Some(100));
+        assert_eq!(room.takes(ObjectId(1), 40), Ok(()));
+        assert_eq!(room.takes(ObjectId(1), 41), Err(FsError::QuotaExceeded));
+        room.stage(ObjectId(1), 30);
+        assert_eq!(room.takes(ObjectId(1), 40), Ok(()), "its own growth counts once");
+        assert_eq!(room.takes(ObjectId(2), 11), Err(FsError::QuotaExceeded));
+        room.stage(ObjectId(1), 0);
+        assert_eq!(room.takes(ObjectId(2), 40), Ok(()));
+    }
+}

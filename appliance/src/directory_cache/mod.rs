@@ -1,0 +1,275 @@
+//! The directory cache of one customer (PORT-4, PORT-7, PORT-8): what the port knows of the VFS, and the way to learn
+//! the rest.
+//!
+//! [`core`] holds what is known and is pure; this is the shell around it, which asks the VFS for what is missing;
+//! [`feed`] keeps it true; [`snapshot`] brings it over a restart. A hit completes at the first poll.
+
+mod core;
+mod feed;
+mod listing;
+mod snapshot;
+
+#[cfg(test)]
+pub(crate) use self::core::tests;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::id::{CustomerId, ObjectId};
+use protocol::name::Name;
+use protocol::vfs::{
+    Answer, Answered, Changed, ENTRIES_MAX, Operation, Request, Target, Usage, VfsErrorCode,
+};
+use tokio::sync::{Notify, watch};
+
+use self::core::{Core, Trust};
+pub use self::core::{Entry, Named, Page};
+use crate::center::{CenterError, StorageCenter};
+
+/// A cached row in a snapshot takes a name (255 bytes) and little else, but metadata may be long: on average a
+/// snapshot stays far below this.
+const SNAPSHOT_BYTES_PER_ENTRY: u64 = 4 << 10;
+
+/// How a directory cache is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most rows, names and listed ids, each.
+    pub entries_max: NonZeroUsize,
+    /// How long an entry is believed while the center answers but its change feed does not.
+    pub believe: Duration,
+}
+
+/// How the port stands with the center.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Contact {
+    /// The last call got an answer.
+    is_reachable: bool,
+    /// The change feed is followed.
+    is_fed: bool,
+}
+
+/// See the module.
+pub struct Directory<C> {
+    center: Arc<C>,
+    customer: CustomerId,
+    settings: Settings,
+    core: Mutex<Core>,
+    contact: watch::Sender<Contact>,
+    /// Wakes the feed to see at once whether the center is there.
+    probe: Notify,
+}
+
+impl<C: StorageCenter> Directory<C> {
+    /// An empty cache; [`follow`](Self::follow) must run beside it.
+    pub fn new(center: Arc<C>, customer: CustomerId, settings: Settings) -> Self {
+        let contact = watch::Sender::new(Contact { is_reachable: false, is_fed: false });
+        let core = Mutex::new(Core::new(settings.entries_max));
+        Self { center, customer, settings, core, contact, probe: Notify::new() }
+    }
+
+    /// The customer's root folder.
+    ///
+    /// # Errors
+    /// `Unavailable` while the center could not be asked even once.
+    pub async fn root(&self) -> Result<Arc<Entry>, CenterError> {
+        let known = self.core().root();
+        match known {
+            Some(root) => self.row(root).await,
+            None => {
+                let answered = self.operate(Request { key: None, operation: Operation::OpenRoot }).await?;
+                self.take_row(answered)
+            }
+        }
+    }
+
+    /// The row of an id.
+    ///
+    /// # Errors
+    /// `NotFound` of the VFS: the object is gone.
+    pub async fn row(&self, id: ObjectId) -> Result<Arc<Entry>, CenterError> {
+        let known = self.core().row(id, Instant::now());
+        match known {
+            Some(entry) => Ok(entry),
+            None => self.refresh(id).await,
+        }
+    }
+
+    /// The row of an id as it is held, however old.
+    pub fn known(&self, id: ObjectId) -> Option<Arc<Entry>> {
+        self.core().row(id, Instant::now())
+    }
+
+    /// The row of an id as the VFS has it now.
+    pub async fn refresh(&self, id: ObjectId) -> Result<Arc<Entry>, CenterError> {
+        let operation = Operation::Open { target: Target::Id(id), srl_expires: None };
+        match self.operate(Request { key: None, operation }).await {
+            Ok(answered) => self.take_row(answered),
+            Err(error) => {
+                if error.code() == Some(VfsErrorCode::NotFound) {
+                    self.core().forget(id);
+                }
+                self.known_without_center(error, |core| core.row(id, Instant::now()))
+            }
+        }
+    }
+
+    /// What a name in a folder is; `None` if there is no such name.
+    pub async fn lookup(&self, folder: ObjectId, name: &[u8]) -> Result<Option<Arc<Entry>>, CenterError> {
+        let now = Instant::now();
+        let (known, version) = {
+            let mut core = self.core();
+            (core.name(folder, name, now), core.row(folder, now).map(|entry| entry.row.version))
+        };
+        match known {
+            Some(Named::Entry(entry)) => return Ok(Some(entry)),
+            Some(Named::Absent) => return Ok(None),
+            None => {}
+        }
+        let Ok(checked) = Name::new(name) else { return Ok(None) };
+        let operation = Operation::Open { target: Target::Name(folder, checked), srl_expires: None };
+        match self.operate(Request { key: None, operation }).await {
+            Ok(answered) => self.take_row(answered).map(Some),
+            Err(error) if error.code() == Some(VfsErrorCode::NotFound) => {
+                if let Some(version) = version {
+                    self.core().insert_absent(folder, name, version);
+                }
+                Ok(None)
+            }
+            Err(error) => self
+                .known_without_center(error, |core| core.name(folder, name, Instant::now()))
+                .map(|named| match named {
+                    Named::Entry(entry) => Some(entry),
+                    Named::Absent => None,
+                }),
+        }
+    }
+
+    /// Entries of a folder behind the id `after` (0 for all), at most `limit`; at least one unless none follows.
+    pub async fn page(&self, folder: ObjectId, after: u64, limit: usize) -> Result<Page, CenterError> {
+        let known = self.core().page(folder, after, limit, Instant::now());
+        if let Some(page) = known {
+            return Ok(page);
+        }
+        let operation = Operation::OpenFolder {
+            folder,
+            after: (after > 0).then_some(ObjectId(after)),
+            limit: ENTRIES_MAX,
+            srl_expires: None,
+        };
+        match self.operate(Request { key: None, operation }).await {
+            Ok(Answered { position, answer: Answer::Folder { folder, entries, more } }) => {
+                let mut page =
+                    self.core().insert_page(folder, after, entries, more, position, Instant::now());
+                if page.entries.len() > limit {
+                    page.entries.truncate(limit);
+                    page.end = false;
+                }
+                Ok(page)
+            }
+            Ok(_) => Err(CenterError::unexpected_answer()),
+            Err(error) => {
+                self.known_without_center(error, |core| core.page(folder, after, limit, Instant::now()))
+            }
+        }
+    }
+
+    /// Makes a change: always by the VFS, which remembers the answer under the request's key.
+    pub async fn change(&self, request: Request) -> Result<Changed, CenterError> {
+        match self.operate(request).await? {
+            Answered { position, answer: Answer::Changed(changed) } => {
+                self.core().changed(&changed, position, Instant::now());
+                Ok(changed)
+            }
+            _ => Err(CenterError::unexpected_answer()),
+        }
+    }
+
+    /// Quota and use; never cached here.
+    pub async fn usage(&self) -> Result<Usage, CenterError> {
+        match self.operate(Request { key: None, operation: Operation::Usage }).await?.answer {
+            Answer::Usage(usage) => Ok(usage),
+            _ => Err(CenterError::unexpected_answer()),
+        }
+    }
+
+    /// Whether the center answered the last time.
+    pub fn is_reachable(&self) -> bool {
+        self.contact.borrow().is_reachable
+    }
+
+    /// Waits until the center answers.
+    pub async fn reachable(&self) {
+        // The sender is ours: it cannot be gone.
+        let _ = self.contact.subscribe().wait_for(|contact| contact.is_reachable).await;
+    }
+
+    /// Takes the snapshot at `path`, if there is one fit for use. Blocks on the disk: call it before serving.
+    pub fn load(&self, path: &Path) {
+        let bytes_max = self.settings.entries_max.get() as u64 * SNAPSHOT_BYTES_PER_ENTRY;
+        if let Some(contents) = snapshot::load(path, self.customer, bytes_max) {
+            self.core().restore(contents);
+        }
+    }
+
+    /// Writes a snapshot to `path`. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        let contents = self.core().contents();
+        contents.map_or(Ok(()), |contents| snapshot::save(path, self.customer, &contents))
+    }
+
+    /// One operation, unless the center is known to be away: then callers learn so at once, and the feed alone finds
+    /// out when it is back.
+    async fn operate(&self, request: Request) -> Result<Answered, CenterError> {
+        if !self.is_reachable() {
+            return Err(CenterError::Unavailable("it did not answer lately".into()));
+        }
+        let result = self.center.operate(request).await;
+        if matches!(result, Err(CenterError::Unavailable(_))) {
+            self.set_contact(|contact| contact.is_reachable = false);
+            self.probe.notify_one();
+        }
+        result
+    }
+
+    /// When the center cannot be reached, what is known however old is the answer (design decision 13).
+    fn known_without_center<T>(
+        &self,
+        error: CenterError,
+        known: impl FnOnce(&mut Core) -> Option<T>,
+    ) -> Result<T, CenterError> {
+        if !error.is_unavailable() {
+            return Err(error);
+        }
+        known(&mut self.core()).ok_or(error)
+    }
+
+    fn take_row(&self, answered: Answered) -> Result<Arc<Entry>, CenterError> {
+        match answered.answer {
+            Answer::Row(row) => Ok(self.core().insert(row, answered.position, Instant::now())),
+            _ => Err(CenterError::unexpected_answer()),
+        }
+    }
+
+    fn set_contact(&self, change: impl FnOnce(&mut Contact)) {
+        self.contact.send_if_modified(|contact| {
+            let before = *contact;
+            change(contact);
+            self.core().set_trust(match *contact {
+                Contact { is_fed: true, .. } => Trust::Feed,
+                Contact { is_reachable: true, .. } => Trust::Age(self.settings.believe),
+                _ => Trust::All,
+            });
+            *contact != before
+        });
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        // No method of the core leaves it half changed when it panics that would matter more than going on.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

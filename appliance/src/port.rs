@@ -1,0 +1,283 @@
+//! One storage port, put together from its configuration: opens everything, serves, and stops in good order.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nfs::server::{Addresses, BindError, Server};
+use protocol::id::CustomerId;
+use rustix::fs::FlockOperation;
+use tokio::task::JoinSet;
+
+use crate::center::{CenterError, StorageCenter};
+use crate::config::{Config, ConfigError, SecretError, read_or_make_key};
+use crate::customer::Customer;
+use crate::data_cache::{self, DataCache};
+use crate::directory_cache::{self, Directory};
+use crate::host;
+use crate::journal::{self, Journal, JournalError};
+use crate::object::Objects;
+use crate::translator::Translator;
+use crate::translator::handle::HandleKey;
+use crate::uploader::Uploader;
+
+/// How long the start waits for a center that does not answer; then it serves what it knows.
+const FIRST_CONTACT: Duration = Duration::from_secs(3);
+/// How long a stopping port goes on uploading.
+const LAST_UPLOADS: Duration = Duration::from_secs(10);
+/// How often the directory cache is saved.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(300);
+/// Blocks kept open per cache disk.
+const OPEN_FILES_MAX: usize = 1_024;
+/// Entries of the data cache's index per disk: a terabyte in blocks of 1 MiB.
+const BLOCKS_MAX: usize = 1 << 20;
+/// Blocks fetched at once: 64 MiB in memory.
+const FILLS_MAX: usize = 64;
+
+/// Why a port did not start: one line, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A secret or key.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The state directory.
+    #[error(
+        "state directory {path}: {error}; it must be a directory that the port may write to (`dir` of [state])"
+    )]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Another port has it.
+    #[error(
+        "state directory {0} is in use by another storage port: stop that one, or give this one another `dir`"
+    )]
+    Locked(PathBuf),
+    /// The certificate authorities.
+    #[error("cannot read {path}: {error} (`ca_file` of [center])")]
+    Authorities {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The center's addresses.
+    #[error("[center]: {0}")]
+    Center(#[from] client::SettingsError),
+    /// The journal.
+    #[error("{0} (`dir` of [journal])")]
+    Journal(#[from] JournalError),
+    /// The addresses for clients.
+    #[error("{0} (see [nfs])")]
+    Bind(#[from] BindError),
+    /// `config check --online`: the center does not do its part.
+    #[error("customer {customer}: {error}")]
+    Online {
+        /// For whom.
+        customer: CustomerId,
+        /// Why.
+        error: CenterError,
+    },
+}
+
+/// A port that has opened everything it needs and serves nobody yet.
+pub struct Port {
+    server: Server,
+    customers: HashMap<CustomerId, Arc<Customer<client::Center>>>,
+    journal: Journal,
+    uploader: Arc<Uploader<client::Center>>,
+    translator: Arc<Translator<client::Center>>,
+    state_dir: PathBuf,
+    /// Held as long as the port lives.
+    _lock: File,
+}
+
+impl Port {
+    /// Opens the state, the journal, the caches and the sockets. Needs a tokio runtime; blocks on disks, but nobody is
+    /// served yet.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let exports = config
+            .exports()
+            .map_err(|same| ConfigError::Impossible { path: PathBuf::new(), message: same.to_string() })?;
+        let centers = centers(config)?;
+        // The sockets first: if they are taken, another port may be using the directories.
+        let server = Server::bind(config.server()).await?;
+        let state_dir = config.state.dir.clone();
+        let lock = lock_state(&state_dir)?;
+        let key = HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?);
+        let (journal, recovery) =
+            Journal::open(journal::Settings::new(config.journal.dir.clone(), config.journal.bytes))?;
+        for damage in &recovery.damage {
+            tracing::error!("the journal is damaged: {damage}");
+        }
+        if recovery.files > 0 {
+            tracing::info!(
+                files = recovery.files,
+                records = recovery.records,
+                "writes to upload since the last run"
+            );
+        }
+        let blocks = DataCache::open(data_cache_settings(config));
+        let directory = directory_cache::Settings {
+            entries_max: config.cache.directory_entries,
+            believe: Duration::from_secs(config.cache.believe_seconds),
+        };
+        let customers: HashMap<_, _> = centers
+            .into_iter()
+            .map(|(id, secret, center)| {
+                let center = Arc::new(center);
+                let directory = Arc::new(Directory::new(Arc::clone(&center), id, directory));
+                directory.load(&snapshot_path(&state_dir, id));
+                let objects = Objects::new(blocks.clone(), Arc::clone(&center), Arc::clone(&directory));
+                (id, Arc::new(Customer::new(id, secret, center, directory, objects)))
+            })
+            .collect();
+        let uploader = Uploader::new(journal.clone(), customers.clone(), config.upload.quiet());
+        let translator = Translator::new(
+            exports,
+            customers.clone(),
+            journal.clone(),
+            Arc::clone(&uploader),
+            key,
+            &host::random(),
+        );
+        let translator = Arc::new(translator);
+        Ok(Self { server, customers, journal, uploader, translator, state_dir, _lock: lock })
+    }
+
+    /// Serves clients until `shutdown`; then makes durable what was taken, uploads for a while, and saves what is known.
+    /// `ready` is told where clients are served.
+    pub async fn serve(self, ready: impl FnOnce(&Addresses), shutdown: impl Future<Output = ()>) {
+        let mut tasks = JoinSet::new();
+        for customer in self.customers.values() {
+            let directory = Arc::clone(&customer.directory);
+            tasks.spawn(async move { directory.follow().await });
+        }
+        tasks.spawn(Arc::clone(&self.uploader).run());
+        tasks.spawn(save_at_intervals(self.directories(), self.state_dir.clone()));
+        let contact = async {
+            for customer in self.customers.values() {
+                customer.directory.reachable().await;
+            }
+        };
+        tokio::pin!(shutdown);
+        let stopped_early = tokio::select! {
+            // Without an answer the port serves what it knows; the feed has said so.
+            _ = tokio::time::timeout(FIRST_CONTACT, contact) => false,
+            () = &mut shutdown => true,
+        };
+        if !stopped_early {
+            ready(self.server.addresses());
+            self.server.serve(Arc::clone(&self.translator), shutdown).await;
+        }
+        if let Err(error) = self.journal.sync_all().await {
+            tracing::error!("{error}");
+        }
+        self.uploader.drain(LAST_UPLOADS).await;
+        tasks.shutdown().await;
+        let directories: Vec<_> =
+            self.customers.values().map(|customer| (customer.id, Arc::clone(&customer.directory))).collect();
+        save_all(directories, self.state_dir).await;
+    }
+
+    fn directories(&self) -> Directories<client::Center> {
+        self.customers.values().map(|customer| (customer.id, Arc::clone(&customer.directory))).collect()
+    }
+}
+
+type Directories<C> = Vec<(CustomerId, Arc<Directory<C>>)>;
+
+/// Tries whether the center answers and accepts every customer's secret (`config check --online`).
+///
+/// # Errors
+/// The first customer for whom it does not.
+pub async fn check_online(config: &Config) -> Result<(), StartError> {
+    use protocol::vfs::{Operation, Request};
+    for (customer, _, center) in centers(config)? {
+        let opened =
+            StorageCenter::operate(&center, Request { key: None, operation: Operation::OpenRoot }).await;
+        opened.map_err(|error| StartError::Online { customer, error })?;
+    }
+    Ok(())
+}
+
+type Access = (CustomerId, protocol::srl::Secret, client::Center);
+
+fn centers(config: &Config) -> Result<Vec<Access>, StartError> {
+    let read = |path: &PathBuf| {
+        fs::read(path).map_err(|error| StartError::Authorities { path: path.clone(), error })
+    };
+    let authorities = config.center.ca_file.as_ref().map(read).transpose()?;
+    let secrets = config.secrets()?;
+    let access = secrets.into_iter().map(|(customer, secret)| {
+        let (ddm, dosm) = (config.center.ddm.clone(), config.center.dosm.clone());
+        let center = client::Center::new(client::Settings {
+            deadline: config.deadline(),
+            ca_certificates: authorities.clone(),
+            ..client::Settings::new(ddm, dosm, customer, secret.clone())
+        })?;
+        Ok((customer, secret, center))
+    });
+    access.collect()
+}
+
+fn lock_state(dir: &Path) -> Result<File, StartError> {
+    let failed = |error| StartError::State { path: dir.to_owned(), error };
+    fs::create_dir_all(dir).map_err(failed)?;
+    let lock = File::create(dir.join("lock")).map_err(failed)?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked(dir.to_owned())),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+fn data_cache_settings(config: &Config) -> data_cache::Settings {
+    let disk = |disk: &crate::config::CacheDisk| data_cache::DiskSettings {
+        path: disk.path.clone(),
+        bytes_max: disk.bytes,
+    };
+    data_cache::Settings {
+        disks: config.cache.disk.iter().map(disk).collect(),
+        open_files_max: OPEN_FILES_MAX,
+        entries_max: BLOCKS_MAX,
+        fills_max: FILLS_MAX,
+    }
+}
+
+fn snapshot_path(state_dir: &Path, customer: CustomerId) -> PathBuf {
+    state_dir.join(format!("directory-{customer}.snapshot"))
+}
+
+async fn save_at_intervals<C: StorageCenter>(directories: Directories<C>, state_dir: PathBuf) {
+    loop {
+        tokio::time::sleep(SNAPSHOT_EVERY).await;
+        save_all(directories.clone(), state_dir.clone()).await;
+    }
+}
+
+async fn save_all<C: StorageCenter>(directories: Directories<C>, state_dir: PathBuf) {
+    let save = move || {
+        for (customer, directory) in directories {
+            let path = snapshot_path(&state_dir, customer);
+            if let Err(error) = directory.save(&path) {
+                tracing::warn!("cannot save what is known of the directory to {}: {error}", path.display());
+            }
+        }
+    };
+    if tokio::task::spawn_blocking(save).await.is_err() {
+        tracing::warn!("the directory cache was not saved");
+    }
+}

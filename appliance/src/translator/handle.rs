@@ -1,0 +1,194 @@
+//! File handles: what a client holds to name an object.
+//!
+//! A handle is made of the center's ids alone, so it stays valid across restarts, rewrites of the file and a takeover
+//! by the other port of the pair (PORT-5, FO-8). A keyed tag keeps clients from making up handles of objects that no
+//! export gave them.
+//!
+//! 32 bytes, numbers big-endian:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 | version, 1 |
+//! | 1 | tree: 0 files, 1 SRLs |
+//! | 2..4 | reserved, 0 |
+//! | 4..8 | export id |
+//! | 8..12 | customer id |
+//! | 12..20 | object id |
+//! | 20..32 | first 12 bytes of the keyed BLAKE3 of the bytes before |
+
+use nfs::filesystem::Handle;
+use protocol::id::{CustomerId, ObjectId};
+
+/// Length of a handle in bytes.
+pub const HANDLE_BYTES: usize = 32;
+const VERSION: u8 = 1;
+const TAGGED_BYTES: usize = 20;
+
+/// Which of the two trees over the same folders a handle belongs to (PORT-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tree {
+    /// The files themselves.
+    Files,
+    /// The same names, each file holding its SRL.
+    Srl,
+}
+
+/// Names an export in handles: derived from its path, so both ports of a pair agree without talking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExportId(pub u32);
+
+impl ExportId {
+    /// First four bytes of BLAKE3 of the export's path.
+    pub fn of_path(path: &str) -> Self {
+        let hash = blake3::hash(path.as_bytes());
+        let [a, b, c, d, ..] = *hash.as_bytes();
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
+/// What a handle names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Which tree.
+    pub tree: Tree,
+    /// The export it was reached through; its options hold on every call.
+    pub export: ExportId,
+    /// Whose object.
+    pub customer: CustomerId,
+    /// Which object.
+    pub object: ObjectId,
+}
+
+/// The key of the handles' tags; the same on both ports of a pair.
+#[derive(Clone)]
+pub struct HandleKey([u8; 32]);
+
+impl HandleKey {
+    /// A key of 32 random bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The handle of a place.
+    pub fn seal(&self, place: &Place) -> Handle {
+        let mut bytes = [0; HANDLE_BYTES];
+        bytes[0] = VERSION;
+        bytes[1] = match place.tree {
+            Tree::Files => 0,
+            Tree::Srl => 1,
+        };
+        bytes[4..8].copy_from_slice(&place.export.0.to_be_bytes());
+        bytes[8..12].copy_from_slice(&place.customer.0.to_be_bytes());
+        bytes[12..20].copy_from_slice(&place.object.0.to_be_bytes());
+        let tag = self.tag(&bytes[..TAGGED_BYTES]);
+        bytes[TAGGED_BYTES..].copy_from_slice(&tag);
+        Handle::new(&bytes).unwrap_or_else(|| unreachable!("32 bytes are a handle"))
+    }
+
+    /// The place of a handle; `None` for bytes that this key did not seal.
+    pub fn open(&self, handle: &Handle) -> Option<Place> {
+        let bytes: &[u8; HANDLE_BYTES] = handle.as_bytes().try_into().ok()?;
+        let (named, tag) = bytes.split_at(TAGGED_BYTES);
+        if !equal_in_constant_time(tag, &self.tag(named)) || named[0] != VERSION {
+            return None;
+        }
+        let tree = match named[1] {
+            0 => Tree::Files,
+            1 => Tree::Srl,
+            _ => return None,
+        };
+        let word = |at: usize| u32::from_be_bytes([named[at], named[at + 1], named[at + 2], named[at + 3]]);
+        Some(Place {
+            tree,
+            export: ExportId(word(4)),
+            customer: CustomerId(word(8)),
+            object: ObjectId(u64::from(word(12)) << 32 | u64::from(word(16))),
+        })
+    }
+
+    /// A listing's cookie verifier: it says that a cookie was given for this very folder.
+    pub fn cookie_verifier(&self, place: &Place) -> [u8; 8] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(b"cookies");
+        hasher.update(&place.customer.0.to_be_bytes());
+        hasher.update(&place.object.0.to_be_bytes());
+        let mut verifier = [0; 8];
+        hasher.finalize_xof().fill(&mut verifier);
+        verifier
+    }
+
+    /// The write verifier of one run of the port: `boot` is random at each start.
+    pub fn write_verifier(&self, boot: &[u8; 16]) -> [u8; 8] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(b"writes");
+        hasher.update(boot);
+        let mut verifier = [0; 8];
+        hasher.finalize_xof().fill(&mut verifier);
+        verifier
+    }
+
+    fn tag(&self, named: &[u8]) -> [u8; HANDLE_BYTES - TAGGED_BYTES] {
+        let hash = blake3::keyed_hash(&self.0, named);
+        let mut tag = [0; HANDLE_BYTES - TAGGED_BYTES];
+        tag.copy_from_slice(&hash.as_bytes()[..HANDLE_BYTES - TAGGED_BYTES]);
+        tag
+    }
+}
+
+impl std::fmt::Debug for HandleKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HandleKey(..)")
+    }
+}
+
+/// Takes the same time wherever two tags differ, so that a tag cannot be found byte by byte.
+fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place {
+        tree: Tree::Srl,
+        export: ExportId(0xdead_beef),
+        customer: CustomerId(7),
+        object: ObjectId(0x0102_0304_0506_0708),
+    };
+
+    fn key() -> HandleKey {
+        HandleKey::new([3; 32])
+    }
+
+    #[test]
+    fn a_handle_opens_to_its_place() {
+        assert_eq!(key().open(&key().seal(&PLACE)), Some(PLACE));
+    }
+
+    /// PORT-5: ids only, at most 64 bytes, the same from either port and after a restart.
+    #[test]
+    fn a_handle_depends_on_ids_and_key_alone() {
+        assert_eq!(key().seal(&PLACE), key().seal(&PLACE));
+        assert_eq!(key().seal(&PLACE).as_bytes().len(), HANDLE_BYTES);
+        assert_ne!(key().seal(&PLACE), HandleKey::new([4; 32]).seal(&PLACE));
+    }
+
+    #[test]
+    fn every_changed_bit_makes_a_handle_bad() {
+        let handle = key().seal(&PLACE);
+        for bit in 0..8 * HANDLE_BYTES {
+            let mut bytes = handle.as_bytes().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let forged = Handle::new(&bytes).unwrap();
+            assert_eq!(key().open(&forged), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_handle_of_another_length_is_bad() {
+        for len in [1, 31, 33, 64] {
+            assert_eq!(key().open(&Handle::new(&vec![1; len]).unwrap()), None);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Finding objects and saying what may be done with them: MOUNT, LOOKUP, READLINK, ACCESS.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nfs::filesystem::{Access, Attributes, Caller, FsError, FsResult, Handle};
+use protocol::id::ObjectId;
+
+use super::attributes::permissions;
+use super::export::Export;
+use super::handle::{Place, Tree};
+use super::{Object, Translator};
+use crate::center::StorageCenter;
+use crate::customer::Customer;
+use crate::directory_cache::Entry;
+use crate::uploader::content_of;
+
+impl<C: StorageCenter> Translator<C> {
+    /// MOUNT: the folder at `path`, an export or one below it.
+    pub(super) async fn mount_path(&self, caller: &Caller, path: &str) -> FsResult<Handle> {
+        let (export, rest) = self.exports.find(path).ok_or(FsError::NotFound)?;
+        if !export.admits(caller.address) {
+            return Err(FsError::AccessDenied);
+        }
+        let customer = self.customers.get(&export.customer).ok_or(FsError::NotFound)?;
+        let mut entry = root(export, customer).await?;
+        for name in rest {
+            entry = child(customer, &entry, name.as_bytes()).await?;
+        }
+        if content_of(&entry.row).is_some() {
+            return Err(FsError::NotDirectory);
+        }
+        Ok(self.key.seal(&Place {
+            tree: export.tree,
+            export: export.id(),
+            customer: export.customer,
+            object: entry.row.id,
+        }))
+    }
+
+    /// LOOKUP. `..` of an export's root is the root itself: no name leads out of an export.
+    pub(super) async fn look_up(
+        &self,
+        caller: &Caller,
+        dir: &Handle,
+        name: &[u8],
+    ) -> FsResult<(Handle, Attributes)> {
+        let dir = self.object(caller, dir)?;
+        let (folder, permissions) = dir.folder().await?;
+        permissions.may_search(&dir.who)?;
+        match name {
+            b"." => Ok(self.found(&dir, &folder)),
+            b".." => Ok(self.found(&dir, &*parent(&dir, &folder).await?)),
+            _ => {
+                let entry = dir.customer.directory.lookup(folder.row.id, name).await?;
+                Ok(self.found(&dir, &*entry.ok_or(FsError::NotFound)?))
+            }
+        }
+    }
+
+    /// ACCESS.
+    pub(super) async fn rights(
+        &self,
+        caller: &Caller,
+        object: &Handle,
+        wanted: Access,
+    ) -> FsResult<(Access, Attributes)> {
+        let object = self.object(caller, object)?;
+        let staged = self.staged(&object);
+        let entry = object.entry().await?;
+        let read_only = object.export.read_only || object.place.tree == Tree::Srl;
+        let attributes = self.show(&object, &entry, staged.as_ref());
+        // Of the attributes shown: in the SRL tree they are not the file's own.
+        let mut permissions = permissions(&entry);
+        permissions.mode = attributes.mode;
+        Ok((permissions.access(&object.who, wanted, read_only), attributes))
+    }
+
+    /// READLINK.
+    pub(super) async fn link_text(&self, caller: &Caller, link: &Handle) -> FsResult<Bytes> {
+        let entry = self.object(caller, link)?.entry().await?;
+        entry.unix.symlink.as_deref().map(Bytes::copy_from_slice).ok_or(FsError::Invalid)
+    }
+}
+
+/// The folder above one; of an export's root, itself.
+pub(super) async fn parent<C: StorageCenter>(
+    object: &Object<'_, C>,
+    folder: &Arc<Entry>,
+) -> FsResult<Arc<Entry>> {
+    match folder.row.parent {
+        Some(parent) if root_id(object).await? != folder.row.id => {
+            Ok(object.customer.directory.row(parent).await?)
+        }
+        _ => Ok(Arc::clone(folder)),
+    }
+}
+
+async fn root_id<C: StorageCenter>(object: &Object<'_, C>) -> FsResult<ObjectId> {
+    Ok(root(object.export, object.customer).await?.row.id)
+}
+
+/// The root folder of an export.
+async fn root<C: StorageCenter>(export: &Export, customer: &Customer<C>) -> FsResult<Arc<Entry>> {
+    let mut entry = customer.directory.root().await?;
+    for name in &export.folder {
+        entry = child(customer, &entry, name).await.inspect_err(|error| {
+            if *error == FsError::NotFound {
+                tracing::error!(
+                    export = export.path,
+                    "the folder of this export does not exist in the storage center: make it there, or mend `folder`"
+                );
+            }
+        })?;
+    }
+    Ok(entry)
+}
+
+async fn child<C: StorageCenter>(
+    customer: &Customer<C>,
+    folder: &Entry,
+    name: &[u8],
+) -> FsResult<Arc<Entry>> {
+    if content_of(&folder.row).is_some() {
+        return Err(FsError::NotDirectory);
+    }
+    customer.directory.lookup(folder.row.id, name).await?.ok_or(FsError::NotFound)
+}

@@ -1,0 +1,382 @@
+//! The translator (PORT-6): the file system that clients mount, made of rows of the VFS, objects of the cluster and the
+//! write journal.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`handle`] | what clients hold to name an object (pure) |
+//! | [`export`] | which trees are offered to whom (pure) |
+//! | [`access`] | permission bits (pure) |
+//! | [`attributes`] | from row, metadata and staged view to attributes (pure) |
+//! | `lookup` | MOUNT, LOOKUP, READLINK, ACCESS |
+//! | `names` | CREATE, MKDIR, SYMLINK, REMOVE, RMDIR, RENAME |
+//! | `set` | SETATTR |
+//! | `read`, `write` | READ; WRITE, COMMIT |
+//! | `list` | READDIR, READDIRPLUS |
+//! | `srl` | the text of a file of the `/SRL` tree |
+//!
+//! Whoever shows a file takes the journal's view of it *before* its row: when an upload ends, the row takes over before
+//! the journal forgets, so in this order no moment shows the old contents again.
+
+pub mod access;
+pub mod attributes;
+pub mod export;
+pub mod handle;
+mod list;
+mod lookup;
+mod names;
+mod read;
+mod set;
+mod srl;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nfs::filesystem::{
+    Access, Attributes, Caller, CreateHow, Export as ExportLine, Filesystem, FsError, FsResult, Handle,
+    Limits, ListFrom, Listing, Mutation, Read, Renamed, SetAttributes, Space, Stability, Time, Wcc, Written,
+};
+use protocol::id::{CustomerId, ObjectId, Token};
+
+use self::access::{Identity, Permissions};
+use self::attributes::permissions;
+use self::export::{Export, Exports};
+use self::handle::{HandleKey, Place, Tree};
+use crate::center::{CenterError, StorageCenter};
+use crate::customer::Customer;
+use crate::directory_cache::Entry;
+use crate::journal::{Base, FileKey, Journal, JournalError, StagedView};
+use crate::uploader::{Uploader, content_of};
+
+/// Largest READ and WRITE: a block, and what Linux clients ask for at most.
+const TRANSFER_BYTES_MAX: u32 = 1 << 20;
+/// Largest file: what signed 64-bit offsets of clients reach.
+const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+/// How often a change is tried again because the row moved on meanwhile.
+const RACES_MAX: u32 = 8;
+
+/// See the module.
+pub struct Translator<C> {
+    exports: Exports,
+    customers: HashMap<CustomerId, Arc<Customer<C>>>,
+    journal: Journal,
+    uploader: Arc<Uploader<C>>,
+    key: HandleKey,
+    write_verifier: [u8; 8],
+}
+
+/// An object named by a handle, as one caller sees it.
+struct Object<'a, C> {
+    place: Place,
+    export: &'a Export,
+    customer: &'a Arc<Customer<C>>,
+    who: Identity<'a>,
+}
+
+impl<C: StorageCenter> Translator<C> {
+    /// A file system of these parts. `boot` is random at each start: the write verifier depends on it.
+    pub fn new(
+        exports: Exports,
+        customers: HashMap<CustomerId, Arc<Customer<C>>>,
+        journal: Journal,
+        uploader: Arc<Uploader<C>>,
+        key: HandleKey,
+        boot: &[u8; 16],
+    ) -> Self {
+        let write_verifier = key.write_verifier(boot);
+        Self { exports, customers, journal, uploader, key, write_verifier }
+    }
+
+    /// What a handle names. Asks nobody.
+    fn object<'a>(&'a self, caller: &'a Caller, handle: &Handle) -> FsResult<Object<'a, C>> {
+        let place = self.key.open(handle).ok_or(FsError::BadHandle)?;
+        let export = self.exports.of_handle(place.export, caller.address)?;
+        // A handle of a time when this path was another customer's, or of another tree.
+        if (export.customer, export.tree) != (place.customer, place.tree) {
+            return Err(FsError::Stale);
+        }
+        let customer = self.customers.get(&place.customer).ok_or(FsError::Stale)?;
+        Ok(Object { place, export, customer, who: export.identity(caller) })
+    }
+
+    /// The same for a call that changes something.
+    fn writable<'a>(&'a self, caller: &'a Caller, handle: &Handle) -> FsResult<Object<'a, C>> {
+        let object = self.object(caller, handle)?;
+        if object.export.read_only || object.place.tree == Tree::Srl {
+            return Err(FsError::ReadOnly);
+        }
+        Ok(object)
+    }
+
+    /// What is staged of an object.
+    fn staged(&self, object: &Object<'_, C>) -> Option<StagedView> {
+        self.journal.view(object.file())
+    }
+
+    /// The attributes of an entry in the tree of `object`.
+    fn show(&self, object: &Object<'_, C>, entry: &Entry, staged: Option<&StagedView>) -> Attributes {
+        match object.place.tree {
+            Tree::Files => attributes::attributes(entry, staged, object.export.fsid()),
+            Tree::Srl => srl::attributes(object.export, object.customer, entry, staged),
+        }
+    }
+
+    /// The handle and attributes of an entry in the tree of `object`.
+    fn found(&self, object: &Object<'_, C>, entry: &Entry) -> (Handle, Attributes) {
+        let staged = self.journal.view(object.file_of(entry.row.id));
+        self.found_as(object, entry, staged.as_ref())
+    }
+
+    fn found_as(
+        &self,
+        object: &Object<'_, C>,
+        entry: &Entry,
+        staged: Option<&StagedView>,
+    ) -> (Handle, Attributes) {
+        let handle = self.key.seal(&Place { object: entry.row.id, ..object.place });
+        (handle, self.show(object, entry, staged))
+    }
+
+    /// The attributes of an object after a call that failed, as far as they are at hand.
+    fn known_after(&self, object: &Object<'_, C>) -> Wcc {
+        let staged = self.staged(object);
+        let entry = object.customer.directory.known(object.place.object);
+        Wcc { before: None, after: entry.map(|entry| self.show(object, &entry, staged.as_ref())) }
+    }
+
+    /// The file system's word for what the journal refused; a full journal is emptied at once.
+    fn journal_error(&self, error: &JournalError) -> FsError {
+        match error {
+            JournalError::Full => {
+                self.uploader.hurry();
+                FsError::TryLater
+            }
+            // Also of a passing kind: uploads free the space.
+            JournalError::NoSpace(_) => {
+                self.uploader.hurry();
+                tracing::warn!(
+                    "{error}; clients wait until uploads have freed some: give it room, or lower `bytes`"
+                );
+                FsError::TryLater
+            }
+            JournalError::StaleBase => FsError::TryLater,
+            JournalError::TooLarge => FsError::FileTooLarge,
+            JournalError::Failed(_) | JournalError::InUse(_) | JournalError::Io { .. } => {
+                tracing::error!("{error}");
+                FsError::Io
+            }
+        }
+    }
+}
+
+impl<C: StorageCenter> Object<'_, C> {
+    fn file(&self) -> FileKey {
+        self.file_of(self.place.object)
+    }
+
+    fn file_of(&self, id: ObjectId) -> FileKey {
+        FileKey { customer: self.place.customer, file: id }
+    }
+
+    /// Its row; `Stale` if it is gone.
+    async fn entry(&self) -> FsResult<Arc<Entry>> {
+        self.customer.directory.row(self.place.object).await.map_err(stale_if_gone)
+    }
+
+    /// Its row as the VFS has it now.
+    async fn entry_anew(&self) -> FsResult<Arc<Entry>> {
+        self.customer.directory.refresh(self.place.object).await.map_err(stale_if_gone)
+    }
+
+    /// Its row and permissions, if it is a folder.
+    async fn folder(&self) -> FsResult<(Arc<Entry>, Permissions)> {
+        let entry = self.entry().await?;
+        match content_of(&entry.row) {
+            None => {
+                let permissions = permissions(&entry);
+                Ok((entry, permissions))
+            }
+            Some(_) => Err(FsError::NotDirectory),
+        }
+    }
+}
+
+/// An object asked for by its id that is not there any more was named by a stale handle.
+fn stale_if_gone(error: CenterError) -> FsError {
+    if error.is_not_found() { FsError::Stale } else { error.into() }
+}
+
+/// The base of changes to a file.
+fn base_of(entry: &Entry) -> FsResult<Base> {
+    let content = content_of(&entry.row).ok_or(FsError::IsDirectory)?;
+    Ok(Base { content, version: entry.row.version })
+}
+
+/// The idempotency key of the `step`th change that one NFS call makes; the call's own key for the first.
+fn step_key(caller: &Caller, step: u32) -> Option<Token> {
+    if step == 0 {
+        return Some(Token(caller.request.0));
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&caller.request.0);
+    hasher.update(&step.to_be_bytes());
+    let mut key = [0; 16];
+    hasher.finalize_xof().fill(&mut key);
+    Some(Token(key))
+}
+
+/// A call that failed before it found its object.
+fn failed<T>(error: FsError) -> Mutation<T> {
+    Mutation { result: Err(error), wcc: Wcc::default() }
+}
+
+impl<C: StorageCenter> Filesystem for Translator<C> {
+    fn exports(&self) -> Vec<ExportLine> {
+        let line = |export: &Export| ExportLine {
+            path: export.path.clone(),
+            allowed: export.allowed.iter().map(ToString::to_string).collect(),
+        };
+        self.exports.iter().map(line).collect()
+    }
+
+    async fn mount(&self, caller: &Caller, path: &str) -> FsResult<Handle> {
+        self.mount_path(caller, path).await
+    }
+
+    fn write_verifier(&self) -> [u8; 8] {
+        self.write_verifier
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            read_bytes_max: TRANSFER_BYTES_MAX,
+            write_bytes_max: TRANSFER_BYTES_MAX,
+            file_bytes_max: FILE_BYTES_MAX,
+            name_bytes_max: protocol::name::NAME_BYTES_MAX as u32,
+            links_max: 1,
+            symlinks: true,
+        }
+    }
+
+    async fn getattr(&self, caller: &Caller, object: &Handle) -> FsResult<Attributes> {
+        let object = self.object(caller, object)?;
+        let staged = self.staged(&object);
+        Ok(self.show(&object, &*object.entry().await?, staged.as_ref()))
+    }
+
+    async fn setattr(
+        &self,
+        caller: &Caller,
+        object: &Handle,
+        set: SetAttributes,
+        guard: Option<Time>,
+    ) -> Mutation<()> {
+        self.set_attributes(caller, object, &set, guard).await
+    }
+
+    async fn lookup(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> FsResult<(Handle, Attributes)> {
+        self.look_up(caller, dir, name).await
+    }
+
+    async fn access(
+        &self,
+        caller: &Caller,
+        object: &Handle,
+        wanted: Access,
+    ) -> FsResult<(Access, Attributes)> {
+        self.rights(caller, object, wanted).await
+    }
+
+    async fn readlink(&self, caller: &Caller, link: &Handle) -> FsResult<Bytes> {
+        self.link_text(caller, link).await
+    }
+
+    async fn read(&self, caller: &Caller, file: &Handle, offset: u64, count: u32) -> FsResult<Read> {
+        self.read_file(caller, file, offset, count).await
+    }
+
+    async fn write(
+        &self,
+        caller: &Caller,
+        file: &Handle,
+        offset: u64,
+        data: Bytes,
+        stability: Stability,
+    ) -> Mutation<Written> {
+        self.write_file(caller, file, offset, data, stability).await
+    }
+
+    async fn create(
+        &self,
+        caller: &Caller,
+        dir: &Handle,
+        name: &[u8],
+        how: CreateHow,
+    ) -> Mutation<(Handle, Attributes)> {
+        self.create_file(caller, dir, name, how).await
+    }
+
+    async fn mkdir(
+        &self,
+        caller: &Caller,
+        dir: &Handle,
+        name: &[u8],
+        set: SetAttributes,
+    ) -> Mutation<(Handle, Attributes)> {
+        self.make_folder(caller, dir, name, set).await
+    }
+
+    async fn symlink(
+        &self,
+        caller: &Caller,
+        dir: &Handle,
+        name: &[u8],
+        text: &[u8],
+        set: SetAttributes,
+    ) -> Mutation<(Handle, Attributes)> {
+        self.make_link(caller, dir, name, text, set).await
+    }
+
+    async fn remove(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> Mutation<()> {
+        self.delete(caller, dir, name, protocol::vfs::Kind::File).await
+    }
+
+    async fn rmdir(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> Mutation<()> {
+        self.delete(caller, dir, name, protocol::vfs::Kind::Folder).await
+    }
+
+    async fn rename(
+        &self,
+        caller: &Caller,
+        from_dir: &Handle,
+        from_name: &[u8],
+        to_dir: &Handle,
+        to_name: &[u8],
+    ) -> Renamed {
+        self.move_entry(caller, (from_dir, from_name), (to_dir, to_name)).await
+    }
+
+    async fn list(&self, caller: &Caller, dir: &Handle, from: ListFrom) -> FsResult<Listing> {
+        self.list_folder(caller, dir, from).await
+    }
+
+    async fn space(&self, caller: &Caller, object: &Handle) -> FsResult<Space> {
+        let usage = self.object(caller, object)?.customer.usage().await?;
+        let free = usage
+            .bytes_quota
+            .map_or(usage.bytes_free, |quota| quota.saturating_sub(usage.bytes_used).min(usage.bytes_free));
+        let files_free =
+            usage.files_quota.map_or(u64::from(u32::MAX), |quota| quota.saturating_sub(usage.files_used));
+        Ok(Space {
+            bytes_total: usage.bytes_used.saturating_add(free),
+            bytes_free: free,
+            files_total: usage.files_used.saturating_add(files_free),
+            files_free,
+        })
+    }
+
+    async fn commit(&self, caller: &Caller, file: &Handle, _offset: u64, _count: u32) -> Mutation<()> {
+        self.commit_file(caller, file).await
+    }
+}

@@ -1,0 +1,250 @@
+//! Brings what clients wrote from the journal to the center (PORT-12): which file when, how many at once, and what
+//! happens when one fails. [`upload`] is the way of a single file.
+
+mod contents;
+mod upload;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::id::CustomerId;
+use protocol::vfs::VfsErrorCode;
+use tokio::sync::{Notify, Semaphore, watch};
+
+pub(crate) use self::upload::content_of;
+use crate::center::{CenterError, StorageCenter};
+use crate::customer::Customer;
+use crate::host;
+use crate::journal::{FileKey, Journal, JournalError, Ready};
+
+/// Uploads at once. Hashing takes a core each; more would only compete with serving.
+const UPLOADS_MAX: usize = 4;
+/// A file written without a pause is uploaded this often all the same.
+const DIRTY_MAX: Duration = Duration::from_secs(30);
+/// Between attempts of one file that failed: doubles from the first to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+/// How often the journal is looked at while something is staged.
+const TICK_MIN: Duration = Duration::from_millis(10);
+const TICK_MAX: Duration = Duration::from_millis(250);
+
+/// Why an upload did not come through. The file stays staged, and is tried again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The center refused it or could not be reached.
+    #[error(transparent)]
+    Center(#[from] CenterError),
+    /// What the file stands on could not be read.
+    #[error("what the file stood on: {0}")]
+    Base(CenterError),
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal's or the cache's disk failed while the file was read.
+    #[error("reading what was written: {0}")]
+    Disk(Arc<std::io::Error>),
+    /// Others change the row faster than it can be uploaded.
+    #[error("the file's row changes all the time")]
+    Contended,
+    /// The port is stopping.
+    #[error("the port is stopping")]
+    Stopped,
+}
+
+impl UploadError {
+    /// Whether only waiting helps, as opposed to somebody who mends something.
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Center(error) | Self::Base(error) if error.is_unavailable())
+    }
+
+    fn is_lack_of_space(&self) -> bool {
+        match self {
+            Self::Center(error) => {
+                matches!(error, CenterError::NoSpace(_)) || error.code() == Some(VfsErrorCode::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// See the module.
+pub struct Uploader<C> {
+    journal: Journal,
+    customers: HashMap<CustomerId, Arc<Customer<C>>>,
+    quiet: Duration,
+    files: Mutex<Files>,
+    slots: Arc<Semaphore>,
+    wake: Notify,
+    /// Do not wait for files to be quiet: the journal is full, or the port stops.
+    is_urgent: AtomicBool,
+    settled: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Files {
+    uploading: HashSet<FileKey>,
+    failed: HashMap<FileKey, Failed>,
+}
+
+struct Failed {
+    next: Instant,
+    wait: Duration,
+}
+
+impl<C: StorageCenter> Uploader<C> {
+    /// An uploader of files that have been `quiet` for so long; [`run`](Self::run) must run beside it.
+    pub fn new(
+        journal: Journal,
+        customers: HashMap<CustomerId, Arc<Customer<C>>>,
+        quiet: Duration,
+    ) -> Arc<Self> {
+        let uploader = Self {
+            journal,
+            customers,
+            quiet,
+            files: Mutex::default(),
+            slots: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            wake: Notify::new(),
+            is_urgent: AtomicBool::new(false),
+            settled: watch::Sender::new(()),
+        };
+        uploader.note_recovered();
+        Arc::new(uploader)
+    }
+
+    /// Something was staged.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The journal is full: make room at once.
+    pub fn hurry(&self) {
+        self.is_urgent.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Waits until nothing of `file` is staged; `false` if that takes longer than `most`.
+    pub async fn settled(&self, file: FileKey, most: Duration) -> bool {
+        let mut settled = self.settled.subscribe();
+        let wait = settled.wait_for(|()| self.journal.view(file).is_none());
+        matches!(tokio::time::timeout(most, wait).await, Ok(Ok(_)))
+    }
+
+    /// Uploads whatever is ready until the task is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let tick = (self.quiet / 4).clamp(TICK_MIN, TICK_MAX);
+        loop {
+            if self.journal.usage().files == 0 {
+                self.wake.notified().await;
+            } else {
+                // Either is fine: a wake only saves the rest of a tick.
+                let _ = tokio::time::timeout(tick, self.wake.notified()).await;
+            }
+            self.start_ready();
+        }
+    }
+
+    /// Uploads everything, for a bounded time: a stopping port leaves as little as it can in its journal, which keeps
+    /// the rest.
+    pub async fn drain(&self, most: Duration) {
+        let finish = async {
+            let mut settled = self.settled.subscribe();
+            while self.journal.usage().files > 0 && self.is_any_reachable() {
+                self.hurry();
+                let _ = tokio::time::timeout(TICK_MAX, settled.changed()).await;
+            }
+        };
+        let _ = tokio::time::timeout(most, finish).await;
+    }
+
+    fn start_ready(self: &Arc<Self>) {
+        let usage = self.journal.usage();
+        let is_urgent =
+            self.is_urgent.swap(false, Ordering::Relaxed) || usage.bytes_used > usage.bytes_max / 2;
+        let quiet = if is_urgent { Duration::ZERO } else { self.quiet };
+        let (busy, now) = {
+            let mut files = self.files();
+            // A file that was removed meanwhile is nobody's failure any more.
+            files.failed.retain(|file, _| self.journal.view(*file).is_some());
+            (files.uploading.len() + files.failed.len(), Instant::now())
+        };
+        let ready = Ready { quiet, age_max: DIRTY_MAX, limit: busy + UPLOADS_MAX };
+        for file in self.journal.candidates(host::now(), ready) {
+            let Some(customer) = self.customers.get(&file.customer) else { continue };
+            if !customer.directory.is_reachable() || !self.files().may_start(file, now) {
+                continue;
+            }
+            let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
+            self.files().uploading.insert(file);
+            let (uploader, customer) = (Arc::clone(self), Arc::clone(customer));
+            tokio::spawn(async move {
+                let result = upload::upload(&uploader.journal, &customer, file).await;
+                uploader.finished(&customer, file, result);
+                drop(slot);
+                uploader.wake();
+            });
+        }
+    }
+
+    fn finished(&self, customer: &Customer<C>, file: FileKey, result: Result<(), UploadError>) {
+        match self.journal.view(file) {
+            Some(view) => customer.note_staged(file.file, view.base.content.size, view.size),
+            None => customer.note_settled(file.file),
+        }
+        let mut files = self.files();
+        files.uploading.remove(&file);
+        match result {
+            Ok(()) => {
+                files.failed.remove(&file);
+            }
+            Err(error) => {
+                let is_first = !files.failed.contains_key(&file);
+                let slow = if error.is_lack_of_space() { RETRY_LAST } else { RETRY_FIRST };
+                let failed = files.failed.entry(file).or_insert(Failed { next: Instant::now(), wait: slow });
+                failed.next = Instant::now() + failed.wait;
+                failed.wait = (2 * failed.wait).min(RETRY_LAST);
+                if error.is_unavailable() {
+                    tracing::debug!(customer = %file.customer, file = %file.file, "upload waits: {error}");
+                } else if is_first {
+                    let (customer, file) = (file.customer, file.file);
+                    tracing::error!(%customer, %file, "upload failed, kept in the journal and tried again: {error}");
+                }
+            }
+        }
+        drop(files);
+        self.settled.send_replace(());
+    }
+
+    /// Counts what a restart found in the journal.
+    fn note_recovered(&self) {
+        let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
+        for file in self.journal.candidates(host::now(), all) {
+            match (self.customers.get(&file.customer), self.journal.view(file)) {
+                (Some(customer), Some(view)) => {
+                    customer.note_staged(file.file, view.base.content.size, view.size);
+                }
+                (None, _) => tracing::error!(
+                    customer = %file.customer, file = %file.file,
+                    "the journal holds writes of a customer without a [[customer]] entry; add it to upload them"
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_any_reachable(&self) -> bool {
+        self.customers.values().any(|customer| customer.directory.is_reachable())
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files {
+    fn may_start(&self, file: FileKey, now: Instant) -> bool {
+        !self.uploading.contains(&file) && self.failed.get(&file).is_none_or(|failed| failed.next <= now)
+    }
+}

@@ -1,0 +1,208 @@
+//! One upload: a staged file becomes an object of the cluster and the contents of its row (PORT-12).
+//!
+//! The order makes any crash harmless: the token is durable in the journal before anything is stored; the object is
+//! stored before the row names it; the row names it before the journal forgets. Every step may be repeated.
+
+use std::sync::Arc;
+
+use client::Source;
+use protocol::digest::Content;
+use protocol::id::Token;
+use protocol::vfs::{Body, Operation, Request, Row, Upload, VfsErrorCode};
+
+use super::UploadError;
+use super::contents::Contents;
+use crate::center::{CenterError, StorageCenter};
+use crate::customer::Customer;
+use crate::host;
+use crate::journal::{Base, FileKey, Journal, UploadSnapshot};
+
+/// How often one upload begins again because somebody else changed the row meanwhile, before it gives way to others.
+const ATTEMPTS: u32 = 8;
+
+/// Uploads what `file` holds now. Writes taken meanwhile stay staged.
+pub(super) async fn upload<C: StorageCenter>(
+    journal: &Journal,
+    customer: &Customer<C>,
+    file: FileKey,
+) -> Result<(), UploadError> {
+    let mut stored = None;
+    for attempt in 0..ATTEMPTS {
+        let Some(snapshot) = journal.begin_upload(file, host::token(), host::now()).await? else {
+            return Ok(());
+        };
+        let one = One { journal, customer, snapshot: Arc::new(snapshot) };
+        match one.run(attempt, &mut stored).await? {
+            Step::Done => return Ok(()),
+            Step::Again => {}
+        }
+    }
+    Err(UploadError::Contended)
+}
+
+enum Step {
+    Done,
+    Again,
+}
+
+struct One<'a, C> {
+    journal: &'a Journal,
+    customer: &'a Customer<C>,
+    snapshot: Arc<UploadSnapshot>,
+}
+
+impl<C: StorageCenter> One<'_, C> {
+    /// `stored` remembers over attempts which object already lies in the cluster under which token.
+    async fn run(&self, attempt: u32, stored: &mut Option<(Token, Content)>) -> Result<Step, UploadError> {
+        let snapshot = &self.snapshot;
+        let known = stored.filter(|(token, _)| *token == snapshot.token).map(|(_, content)| content);
+        let content = match known {
+            Some(content) => content,
+            None => match self.store().await {
+                Ok(content) => content,
+                Err(UploadError::Base(error)) if error.is_not_found() => {
+                    return self.base_is_gone(error).await;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        *stored = Some((snapshot.token, content));
+        match self.update(content, attempt).await {
+            Ok(row) => self.finish(content, row.version).await,
+            Err(error) => match error.code() {
+                Some(VfsErrorCode::VersionMismatch) => self.row_moved_on(content).await,
+                Some(VfsErrorCode::NotFound) => {
+                    self.give_up(&content).await;
+                    self.file_is_gone().await
+                }
+                Some(VfsErrorCode::NoSuchObject) => {
+                    *stored = None;
+                    Ok(Step::Again)
+                }
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// Makes the contents an object of the cluster.
+    async fn store(&self) -> Result<Content, UploadError> {
+        let snapshot = &self.snapshot;
+        if snapshot.is_base() {
+            return Ok(snapshot.base.content);
+        }
+        let contents = Contents { snapshot: Arc::clone(snapshot), objects: self.customer.objects.clone() };
+        let (content, digests) = contents.hash().await?;
+        if content == snapshot.base.content || content == Content::EMPTY {
+            return Ok(content);
+        }
+        self.customer.objects.keep_digests(&content, &digests).await;
+        let source = Source::new(move || contents.stream(content));
+        self.customer.center.store(snapshot.token, &content, source).await?;
+        Ok(content)
+    }
+
+    /// Makes the object the contents of the row.
+    async fn update(&self, content: Content, attempt: u32) -> Result<Row, CenterError> {
+        let snapshot = &self.snapshot;
+        // A rename or a new mode since the file was staged took the row on; the contents are what counts.
+        let known = self.customer.directory.known(snapshot.file.file);
+        let version = known
+            .filter(|entry| content_of(&entry.row) == Some(snapshot.base.content))
+            .map_or(snapshot.base.version, |entry| entry.row.version.max(snapshot.base.version));
+        let is_new = content != snapshot.base.content;
+        let operation = Operation::Update {
+            id: snapshot.file.file,
+            if_version: Some(version),
+            metadata: None,
+            modified: Some(snapshot.modified),
+            changed: Some(snapshot.changed),
+            upload: is_new.then_some(Upload { content, token: snapshot.token }),
+        };
+        let key = Some(update_key(snapshot.token, version, attempt));
+        let changed = self.customer.directory.change(Request { key, operation }).await?;
+        changed.row.ok_or_else(CenterError::unexpected_answer)
+    }
+
+    async fn finish(&self, content: Content, version: u64) -> Result<Step, UploadError> {
+        let UploadSnapshot { file, token, .. } = *self.snapshot;
+        self.journal.finish_upload(file, token, Base { content, version }, host::now()).await?;
+        Ok(Step::Done)
+    }
+
+    /// Somebody changed the row between.
+    async fn row_moved_on(&self, content: Content) -> Result<Step, UploadError> {
+        let snapshot = &self.snapshot;
+        let entry = match self.customer.directory.refresh(snapshot.file.file).await {
+            Ok(entry) => entry,
+            Err(error) if error.is_not_found() => return self.file_is_gone().await,
+            Err(error) => return Err(error.into()),
+        };
+        let version = entry.row.version;
+        match content_of(&entry.row) {
+            // Only the attributes: the same upload once more.
+            Some(now) if now == snapshot.base.content => {
+                self.journal.set_version(snapshot.file, version).await?;
+                Ok(Step::Again)
+            }
+            // This very upload, made before a crash or by the other port of the pair.
+            Some(now) if now == content => self.finish(content, version).await,
+            // Other contents: what clients wrote here goes on top of them, as on one disk.
+            Some(now) => {
+                self.give_up(&content).await;
+                let base = Base { content: now, version };
+                self.journal.rebase(snapshot.file, base, host::now()).await?;
+                Ok(Step::Again)
+            }
+            None => self.file_is_gone().await,
+        }
+    }
+
+    /// What the file stood on is no longer in the cluster: the row must have other contents by now.
+    async fn base_is_gone(&self, error: CenterError) -> Result<Step, UploadError> {
+        let entry = match self.customer.directory.refresh(self.snapshot.file.file).await {
+            Ok(entry) => entry,
+            Err(gone) if gone.is_not_found() => return self.file_is_gone().await,
+            Err(error) => return Err(error.into()),
+        };
+        match content_of(&entry.row) {
+            Some(content) if content != self.snapshot.base.content => {
+                let base = Base { content, version: entry.row.version };
+                self.journal.rebase(self.snapshot.file, base, host::now()).await?;
+                Ok(Step::Again)
+            }
+            _ => Err(UploadError::Base(error)),
+        }
+    }
+
+    async fn file_is_gone(&self) -> Result<Step, UploadError> {
+        self.journal.drop_file(self.snapshot.file, host::now()).await?;
+        Ok(Step::Done)
+    }
+
+    /// Releases what was stored and will not be used. If that fails, the center's reconciliation finds it (REF-4).
+    async fn give_up(&self, content: &Content) {
+        let snapshot = &self.snapshot;
+        if *content != snapshot.base.content && *content != Content::EMPTY {
+            let _ = self.customer.center.release(&content.fingerprint, snapshot.token).await;
+        }
+    }
+}
+
+/// The key of a row's update: the same when the same update is repeated after a crash, so that it has one effect.
+fn update_key(token: Token, version: u64, attempt: u32) -> Token {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&token.0);
+    hasher.update(&version.to_be_bytes());
+    hasher.update(&attempt.to_be_bytes());
+    let mut key = [0; 16];
+    hasher.finalize_xof().fill(&mut key);
+    Token(key)
+}
+
+/// The contents of a file's row; `None` for a folder.
+pub(crate) fn content_of(row: &Row) -> Option<Content> {
+    match row.body {
+        Body::File { content } => Some(content),
+        Body::Folder { .. } => None,
+    }
+}
