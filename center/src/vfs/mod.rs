@@ -1,11 +1,11 @@
 //! The VFS: customers, folders and files in a database (founding document, Figures 11 to 13).
 //!
-//! A request's way: [`DirectoryManager`] authenticates and decodes it → a change goes through the one [`writer`] into
-//! [`edit`], a question through [`readers`] into [`query`] → both look at rows through [`tree`]. What a change leaves to
-//! do, [`housekeeping`] does.
+//! A request's way: [`DirectoryManager`] authenticates and decodes it → a change goes through the one `writer` into
+//! `edit`, a question through `readers` into `query` → both look at rows through `tree`. What a change leaves to do,
+//! `housekeeping` does.
 //!
 //! Invariants: a change is answered only after its COMMIT reached the disk. A file row holds exactly one reference in
-//! the storage cluster, and gives it up by an [`outbox`] entry of the same transaction. No row says where an object is
+//! the storage cluster, and gives it up by an `outbox` entry of the same transaction. No row says where an object is
 //! (SYS-2).
 
 mod cluster;
@@ -34,5 +34,5 @@ pub use customer::{Customer, NewCustomer, Quota};
 pub use failure::StoreError;
 pub use housekeeping::keep as keep_house;
 pub use manager::{DirectoryManager, DocumentError};
-pub use references::{Held, PAGE_MAX as REFERENCES_PAGE_MAX};
+pub use references::Held;
 pub use store::MetaStore;

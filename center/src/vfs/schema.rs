@@ -2,7 +2,7 @@
 //!
 //! Owns pragmas and migrations. Knows no operation.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -31,6 +31,9 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), source };
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(io)?;
     file.set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
+    // SQLite syncs the names of its journals; this one is ours.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     drop(file);
 
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -71,8 +71,8 @@ impl MetaStore {
         self.readers.read(move |db| customer::secrets(db, id)).await
     }
 
-    /// References the customer's rows hold, in order of fingerprint and token, after the given one; at most
-    /// [`PAGE_MAX`](references::PAGE_MAX). An empty page is the end (REF-4).
+    /// References the customer's rows hold, in order of fingerprint and token, after the given one; at most 1,000. An
+    /// empty page is the end (REF-4).
     pub async fn references(
         &self,
         customer: CustomerId,
