@@ -13,14 +13,15 @@ use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use super::index::{Entry, Index};
 use super::index_log::{Change, IndexLog};
 use super::key::BlockKey;
 use super::{BlockFile, Counters, DiskSettings, locked};
 
-/// How often a file is tried on a full disk, each time after throwing out some.
-const FULL_ATTEMPTS: u32 = 4;
+/// How often a file is tried, each time after mending what was in its way.
+const ATTEMPTS: u32 = 5;
 /// Bytes thrown out when the disk is full though the bound is not reached.
 const FULL_EVICT_BYTES: u64 = 4 << 20;
 
@@ -99,8 +100,7 @@ impl Disk {
 
     /// Puts the disk into service: reads its index log.
     pub fn open(&self) -> io::Result<()> {
-        let mut folders = DirBuilder::new();
-        folders.recursive(true).mode(0o700).create(&self.path)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
         let lock = File::create(self.path.join("lock"))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         let temporary = self.path.join("tmp");
@@ -108,10 +108,7 @@ impl Disk {
             // What was being written when the port died.
             std::fs::remove_dir_all(&temporary)?;
         }
-        folders.create(&temporary)?;
-        for folder in 0..=u8::MAX {
-            folders.create(self.path.join(format!("{folder:02x}")))?;
-        }
+        create_folder(&temporary)?;
         let mut index = Index::new(self.bytes_max, self.entries_max);
         let mut surplus = Vec::new();
         let log = IndexLog::open(&self.path.join("index.log"), |change| match change {
@@ -223,9 +220,7 @@ impl Disk {
                 if let Some(state) = &mut *locked(&self.state) {
                     state.index.release(len);
                 }
-                if !is_full(&error) {
-                    self.fail(&error);
-                }
+                self.fail(&error);
                 None
             }
         }
@@ -233,17 +228,18 @@ impl Disk {
 
     fn write(&self, key: &BlockKey, bytes: &[u8]) -> io::Result<BlockFile> {
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.path.join(format!("tmp/{number}"));
-        let mut attempt = 1;
-        loop {
-            match write_block(&temporary, &self.path.join(key.path()), bytes) {
-                Err(error) if is_full(&error) && attempt < FULL_ATTEMPTS => {
-                    attempt += 1;
-                    self.throw_out(FULL_EVICT_BYTES);
+        let (temporary, path) = (self.path.join(format!("tmp/{number}")), self.path.join(key.path()));
+        for _ in 1..ATTEMPTS {
+            match write_block(&temporary, &path, bytes) {
+                Err(error) if is_full(&error) => self.throw_out(FULL_EVICT_BYTES),
+                // The first block of its folder; or the whole disk is gone, and this fails too.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    create_folder(path.parent().unwrap_or(&self.path))?;
                 }
                 outcome => return outcome,
             }
         }
+        write_block(&temporary, &path, bytes)
     }
 
     /// Others filled the disk: gives way.
@@ -276,7 +272,7 @@ impl Disk {
             std::fs::remove_file(self.path.join(key.path())).ok();
         }
         self.counters.evictions.fetch_add(evicted.len() as u64, Ordering::Relaxed);
-        if let Some(error) = failed.filter(|error| !is_full(error)) {
+        if let Some(error) = failed {
             self.fail(&error);
         }
     }
@@ -325,9 +321,7 @@ impl Disk {
             Some(State { log, index, .. }) => log.compact(&new, index),
             None => return,
         };
-        if let Err(error) = compaction.and_then(|compaction| compaction.finish(&new, &old))
-            && !is_full(&error)
-        {
+        if let Err(error) = compaction.and_then(|compaction| compaction.finish(&new, &old)) {
             self.fail(&error);
         }
     }
@@ -351,7 +345,11 @@ impl Disk {
     }
 
     fn sweep_folder(&self, folder: u8) -> io::Result<()> {
-        for file in std::fs::read_dir(self.path.join(format!("{folder:02x}")))? {
+        let files = match std::fs::read_dir(self.path.join(format!("{folder:02x}"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            outcome => outcome?,
+        };
+        for file in files {
             let file = file?;
             let Some(key) = file.file_name().to_str().and_then(BlockKey::parse) else { continue };
             if self.known(&key).is_none_or(|known| matches!(known, Known::Entry(_))) {
@@ -377,16 +375,32 @@ impl Disk {
         adopted
     }
 
-    /// Takes the disk out of service.
+    /// Takes the disk out of service, if it is the disk's fault.
     fn fail(&self, error: &io::Error) {
+        if is_full(error) || is_shortage(error) {
+            return;
+        }
         if locked(&self.state).take().is_some() {
             tracing::error!(disk = %self.path.display(), %error, "a cache disk failed and is out of service: check it; it is tried again every 30 s");
         }
     }
 }
 
+fn create_folder(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        outcome => outcome,
+    }
+}
+
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The process has too many files open, or there is no memory: no reason to give up a disk.
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 fn open_block(path: &Path) -> io::Result<BlockFile> {
