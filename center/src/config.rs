@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn distances_are_counted_in_letters() {
         assert_eq!(distance("reserved_bytes", "reserve_bytes"), 1);
-        assert_eq!(distance("htpp", "http"), 2);
+        assert_eq!(distance("htpp", "http"), 1);
         assert_eq!(distance("", "abc"), 3);
     }
 }

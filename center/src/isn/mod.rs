@@ -14,6 +14,8 @@ mod object;
 mod placement;
 mod pool;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use disk::OpenError;
 pub use incoming::{Announced, Incoming};

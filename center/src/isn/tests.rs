@@ -1,0 +1,451 @@
+//! The storage node from outside: objects in, objects out, and what is left after a crash at each step.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use protocol::digest::{BLOCK_BYTES, Content, Fingerprint, ObjectHasher};
+use protocol::id::{CustomerId, Token};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use tempfile::TempDir;
+
+use super::{Announced, FetchError, Isn, OpenError, Settings, StoreError};
+
+const ALICE: CustomerId = CustomerId(1);
+const BOB: CustomerId = CustomerId(2);
+const NOW: u64 = 1_800_000_000;
+const UNLINK_GRACE: u64 = 600;
+const ORPHAN_GRACE: u64 = 86_400;
+
+/// Some directories as disks.
+struct Disks(TempDir);
+
+impl Disks {
+    fn new(count: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..count {
+            fs::create_dir(folder.path().join(number.to_string())).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn all(&self) -> Vec<PathBuf> {
+        let mut disks: Vec<_> =
+            fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        disks.sort();
+        disks
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            cluster: "test".to_string(),
+            node: 7,
+            disks: self.all(),
+            reserve_bytes: 0,
+            unlink_grace_seconds: UNLINK_GRACE,
+            orphan_grace_seconds: ORPHAN_GRACE,
+        }
+    }
+
+    async fn open(&self) -> Isn {
+        open(self.settings()).await.unwrap()
+    }
+
+    /// Files of an object, one per copy.
+    fn copies(&self, fingerprint: Fingerprint) -> Vec<PathBuf> {
+        let hex = fingerprint.to_string();
+        let file =
+            |disk: PathBuf| disk.join("obj").join(&hex[..2]).join(&hex[2..4]).join(format!("{hex}.MD5"));
+        self.all().into_iter().map(file).filter(|path| path.exists()).collect()
+    }
+
+    fn temporaries(&self) -> usize {
+        self.all().iter().map(|disk| fs::read_dir(disk.join("tmp")).unwrap().count()).sum()
+    }
+}
+
+async fn open(settings: Settings) -> Result<Isn, OpenError> {
+    Isn::open(settings, StdRng::seed_from_u64(1), NOW).await
+}
+
+fn object(length: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    bytes
+}
+
+fn content_of(bytes: &[u8]) -> Content {
+    let mut hasher = ObjectHasher::new();
+    hasher.update(bytes);
+    hasher.finish().0
+}
+
+fn token(number: u8) -> Token {
+    Token([number; 16])
+}
+
+async fn store(isn: &Isn, bytes: &[u8], customer: CustomerId, token: Token) -> Result<Content, StoreError> {
+    store_announced(isn, bytes, Announced::default(), customer, token).await
+}
+
+async fn store_announced(
+    isn: &Isn,
+    bytes: &[u8],
+    announced: Announced,
+    customer: CustomerId,
+    token: Token,
+) -> Result<Content, StoreError> {
+    let mut incoming = isn.receive(bytes.len() as u64).await?;
+    for piece in bytes.chunks(300_000) {
+        incoming = incoming.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    incoming.finish(announced, customer, token, NOW).await
+}
+
+async fn fetch(isn: &Isn, customer: CustomerId, fingerprint: Fingerprint) -> Result<Vec<u8>, FetchError> {
+    let mut object = isn.fetch(customer, fingerprint).await?;
+    let mut bytes = Vec::new();
+    for index in 0..object.content().blocks() {
+        bytes.extend_from_slice(&object.read_block(index).await?);
+    }
+    Ok(bytes)
+}
+
+/// ISN-1, ISN-3, ISN-4, ISN-6, DOSM-15: every object lies whole under its fingerprint on two disks, whatever its size.
+#[tokio::test]
+async fn objects_of_all_sizes_lie_on_two_disks() {
+    let disks = Disks::new(3);
+    let isn = disks.open().await;
+    let block = usize::try_from(BLOCK_BYTES).unwrap();
+    for (number, length) in [1, 4_095, block - 1, block, block + 1, 3 * block + 17].into_iter().enumerate() {
+        let bytes = object(length, number as u64);
+        let content = store(&isn, &bytes, ALICE, token(1)).await.unwrap();
+        assert_eq!(content, content_of(&bytes));
+        assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), bytes, "{length}");
+        let copies = disks.copies(content.fingerprint);
+        assert_eq!(copies.len(), 2, "{length}");
+        for copy in copies {
+            assert_eq!(fs::read(&copy).unwrap(), bytes);
+            assert_eq!(copy.with_extension("B3").exists(), length > block, "{length}");
+        }
+    }
+    assert_eq!(disks.temporaries(), 0);
+}
+
+/// ISN-1: a node of one disk stores once.
+#[tokio::test]
+async fn one_disk_is_enough() {
+    let disks = Disks::new(1);
+    let isn = disks.open().await;
+    let content = store(&isn, b"alone", ALICE, token(1)).await.unwrap();
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), b"alone");
+}
+
+/// SYS-9: the empty object is on every disk from the first moment, everybody's, and never counted.
+#[tokio::test]
+async fn the_empty_object_is_everybodys() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    assert_eq!(disks.copies(Content::EMPTY.fingerprint).len(), 2);
+    assert_eq!(fetch(&isn, BOB, Content::EMPTY.fingerprint).await.unwrap(), b"");
+    assert_eq!(store(&isn, b"", ALICE, token(1)).await.unwrap(), Content::EMPTY);
+    assert!(isn.references(None).await.unwrap().is_empty());
+    assert!(isn.has_reference(BOB, Content::EMPTY, token(9)).await.unwrap());
+    isn.release(ALICE, Content::EMPTY.fingerprint, token(1), NOW).await.unwrap();
+    isn.collect(u64::MAX - 1).await.unwrap();
+    assert_eq!(disks.copies(Content::EMPTY.fingerprint).len(), 2);
+}
+
+/// ISN-7: what is not as announced is refused, and nothing of it stays.
+#[tokio::test]
+async fn what_is_not_as_announced_is_not_kept() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let content = content_of(b"object");
+    let other = content_of(b"another");
+    for announced in [
+        Announced { size: Some(7), ..Announced::default() },
+        Announced { fingerprint: Some(other.fingerprint), ..Announced::default() },
+        Announced { digest: Some(other.digest), ..Announced::default() },
+    ] {
+        let refused = store_announced(&isn, b"object", announced, ALICE, token(1)).await;
+        assert!(matches!(refused, Err(StoreError::Mismatch(_))), "{refused:?}");
+    }
+    assert!(disks.copies(content.fingerprint).is_empty());
+    assert_eq!(disks.temporaries(), 0);
+    let all =
+        Announced { size: Some(6), fingerprint: Some(content.fingerprint), digest: Some(content.digest) };
+    store_announced(&isn, b"object", all, ALICE, token(1)).await.unwrap();
+}
+
+/// ISN-3: an upload given up half-way leaves nothing.
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_nothing() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let incoming = isn.receive(1_000).await.unwrap().write(Bytes::from_static(b"half of it")).await.unwrap();
+    assert_eq!(disks.temporaries(), 2);
+    drop(incoming);
+    assert_eq!(disks.temporaries(), 0);
+}
+
+/// Two contents of 128 bytes with one MD5 (X. Wang and H. Yu, 2005).
+fn colliding_objects() -> (Vec<u8>, Vec<u8>) {
+    const FIRST: &str = "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a\
+        085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0\
+        e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70";
+    let first = protocol::digest::parse_hex::<128>(FIRST).unwrap().to_vec();
+    let mut second = first.clone();
+    for byte in [19, 45, 59, 83, 109, 123] {
+        second[byte] ^= 0x80;
+    }
+    (first, second)
+}
+
+/// ISN-5: two contents with one MD5 are told apart; the second is refused and the first stays.
+#[tokio::test]
+async fn a_collision_is_refused_and_nothing_is_merged() {
+    let (first, second) = colliding_objects();
+    assert_ne!(first, second);
+    let disks = Disks::new(4);
+    let isn = disks.open().await;
+    let content = store(&isn, &first, ALICE, token(1)).await.unwrap();
+    assert_eq!(content_of(&second).fingerprint, content.fingerprint);
+    let refused = store(&isn, &second, BOB, token(2)).await;
+    assert!(matches!(refused, Err(StoreError::Collision(_))), "{refused:?}");
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), first);
+    assert!(matches!(fetch(&isn, BOB, content.fingerprint).await, Err(FetchError::NotFound)));
+    assert!(!isn.has_reference(ALICE, content_of(&second), token(1)).await.unwrap());
+    assert_eq!(disks.temporaries(), 0);
+}
+
+/// ISN-5, REF-1: the same object stored 32 times at once is kept once per disk and held 32 times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_object_stored_by_many_at_once_is_kept_once() {
+    let disks = Disks::new(3);
+    let isn = Arc::new(disks.open().await);
+    let bytes = object(200_000, 5);
+    let stores = (0..32).map(|number| {
+        let (isn, bytes) = (Arc::clone(&isn), bytes.clone());
+        tokio::spawn(async move { store(&isn, &bytes, ALICE, token(number)).await.unwrap() })
+    });
+    let stored: Vec<_> = join_all(stores).await.into_iter().map(Result::unwrap).collect();
+    let fingerprint = stored[0].fingerprint;
+    assert_eq!(disks.copies(fingerprint).len(), 2);
+    assert_eq!(isn.references(None).await.unwrap().len(), 32);
+    // REF-1, REF-2: it goes with the last of them, not before.
+    for number in 0..32 {
+        assert_eq!(isn.collect(NOW + 10 * UNLINK_GRACE).await.unwrap(), 0);
+        isn.release(ALICE, fingerprint, token(number), NOW).await.unwrap();
+    }
+    assert_eq!(isn.collect(NOW + UNLINK_GRACE - 1).await.unwrap(), 0, "REF-2: not within the grace");
+    assert_eq!(isn.collect(NOW + UNLINK_GRACE).await.unwrap(), 2);
+    assert!(disks.copies(fingerprint).is_empty());
+}
+
+/// REF-3, SRL-18: a repeated STORE or DELETE counts once.
+#[tokio::test]
+async fn repeated_requests_count_once() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    for _ in 0..3 {
+        store(&isn, b"object", ALICE, token(1)).await.unwrap();
+    }
+    let content = store(&isn, b"object", BOB, token(1)).await.unwrap();
+    assert_eq!(isn.references(None).await.unwrap().len(), 2);
+    for _ in 0..3 {
+        isn.release(ALICE, content.fingerprint, token(1), NOW).await.unwrap();
+        isn.release(ALICE, content.fingerprint, token(8), NOW).await.unwrap();
+    }
+    assert!(isn.has_reference(BOB, content, token(1)).await.unwrap());
+    assert_eq!(fetch(&isn, BOB, content.fingerprint).await.unwrap(), b"object");
+    // SRL-17: who has no reference has no object.
+    assert!(matches!(fetch(&isn, ALICE, content.fingerprint).await, Err(FetchError::NotFound)));
+}
+
+/// REF-2: an object stored again within its grace stays.
+#[tokio::test]
+async fn an_object_stored_again_within_its_grace_stays() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let content = store(&isn, b"object", ALICE, token(1)).await.unwrap();
+    isn.release(ALICE, content.fingerprint, token(1), NOW).await.unwrap();
+    store(&isn, b"object", ALICE, token(2)).await.unwrap();
+    assert_eq!(isn.collect(NOW + 10 * UNLINK_GRACE).await.unwrap(), 0);
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), b"object");
+}
+
+/// ISN-11: everything acknowledged is there after the process ends, and nothing else.
+#[tokio::test]
+async fn acknowledged_objects_survive_a_restart() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let content = store(&isn, b"object", ALICE, token(1)).await.unwrap();
+    drop(isn);
+    // A process that ended while it received something.
+    fs::write(disks.all()[0].join("tmp/0"), b"half of an obj").unwrap();
+    let isn = disks.open().await;
+    assert_eq!(disks.temporaries(), 0);
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), b"object");
+    assert!(isn.has_reference(ALICE, content, token(1)).await.unwrap());
+}
+
+/// Puts a file where an object of these bytes belongs, as a process that ended before indexing it would have.
+fn plant(disk: &Path, named: &[u8], bytes: &[u8]) {
+    let hex = content_of(named).fingerprint.to_string();
+    let folder = disk.join("obj").join(&hex[..2]).join(&hex[2..4]);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(format!("{hex}.MD5")), bytes).unwrap();
+}
+
+/// ISN-11: placed but not indexed: not visible, taken over when it is stored again.
+#[tokio::test]
+async fn an_object_without_index_is_taken_over_by_the_next_store() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let bytes = object(2_500_000, 3);
+    plant(&disks.all()[1], &bytes, &bytes);
+    let fingerprint = content_of(&bytes).fingerprint;
+    assert!(matches!(fetch(&isn, ALICE, fingerprint).await, Err(FetchError::NotFound)));
+    store(&isn, &bytes, ALICE, token(1)).await.unwrap();
+    assert_eq!(disks.copies(fingerprint).len(), 2);
+    assert_eq!(fetch(&isn, ALICE, fingerprint).await.unwrap(), bytes);
+}
+
+/// ISN-11: a file that does not hold what its name says is replaced by the whole object.
+#[tokio::test]
+async fn a_half_object_is_replaced() {
+    let disks = Disks::new(1);
+    let isn = disks.open().await;
+    let bytes = object(50_000, 4);
+    plant(&disks.all()[0], &bytes, &bytes[..20_000]);
+    let content = store(&isn, &bytes, ALICE, token(1)).await.unwrap();
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), bytes);
+}
+
+/// ISN-2, SYS-3: the names are the truth. What was copied to a disk is found and served; what is gone is forgotten.
+#[tokio::test]
+async fn a_scan_believes_the_names() {
+    let disks = Disks::new(3);
+    let isn = disks.open().await;
+    let bytes = object(70_000, 6);
+    let content = store(&isn, &bytes, ALICE, token(1)).await.unwrap();
+    let held = disks.copies(content.fingerprint);
+    let third = disks.all().into_iter().find(|disk| !held.iter().any(|copy| copy.starts_with(disk))).unwrap();
+    plant(&third, &bytes, &bytes);
+    held.iter().for_each(|copy| fs::remove_file(copy).unwrap());
+    assert!(matches!(fetch(&isn, ALICE, content.fingerprint).await, Err(FetchError::Unavailable)));
+    let scanned = isn.scan(NOW).await.unwrap();
+    assert_eq!((scanned.found, scanned.lost), (1, 2));
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), bytes);
+}
+
+/// REF-4: an object nobody ever referred to goes after the orphans' grace.
+#[tokio::test]
+async fn an_orphan_is_collected_after_its_grace() {
+    let disks = Disks::new(1);
+    let isn = disks.open().await;
+    plant(&disks.all()[0], b"orphan", b"orphan");
+    assert_eq!(isn.scan(NOW).await.unwrap().found, 1);
+    assert_eq!(isn.collect(NOW + ORPHAN_GRACE - 1).await.unwrap(), 0);
+    assert_eq!(isn.collect(NOW + ORPHAN_GRACE).await.unwrap(), 1);
+    assert!(disks.copies(content_of(b"orphan").fingerprint).is_empty());
+}
+
+/// ISN-2, REF-4: a lost index is rebuilt from the names, and references are restored from outside.
+#[tokio::test]
+async fn a_lost_index_is_rebuilt() {
+    let disks = Disks::new(1);
+    let isn = disks.open().await;
+    let bytes = object(1_500_000, 8);
+    let content = store(&isn, &bytes, ALICE, token(1)).await.unwrap();
+    drop(isn);
+    fs::remove_file(disks.all()[0].join("index.redb")).unwrap();
+    let isn = disks.open().await;
+    assert!(isn.lost_references());
+    assert!(!isn.has_reference(ALICE, content, token(1)).await.unwrap());
+    assert!(isn.restore(ALICE, content, token(1), NOW).await.unwrap());
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), bytes);
+    assert_eq!(isn.collect(NOW + 10 * ORPHAN_GRACE).await.unwrap(), 0);
+    assert!(!isn.restore(ALICE, content_of(b"never stored"), token(1), NOW).await.unwrap());
+}
+
+/// REF-4: an orphan reference is given up, but not one that somebody has just asked for.
+#[tokio::test]
+async fn a_reference_somebody_relies_on_is_no_orphan() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let content = store(&isn, b"object", ALICE, token(1)).await.unwrap();
+    let later = NOW + ORPHAN_GRACE + 1;
+    let (reference, renewed) = isn.references(None).await.unwrap()[0];
+    assert_eq!(renewed, NOW);
+    assert!(isn.keep_reference(ALICE, content, token(1), later).await.unwrap());
+    assert!(!isn.release_orphan(reference, later - ORPHAN_GRACE, later).await.unwrap());
+    assert!(isn.has_reference(ALICE, content, token(1)).await.unwrap());
+    assert!(isn.release_orphan(reference, later + 1, later).await.unwrap());
+    assert!(!isn.keep_reference(ALICE, content, token(1), later).await.unwrap());
+}
+
+/// ISN-7, design decision 14: a damaged copy is never given out; the other one serves.
+#[tokio::test]
+async fn a_damaged_copy_is_not_given_out() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let bytes = object(2_000_000, 9);
+    let content = store(&isn, &bytes, ALICE, token(1)).await.unwrap();
+    let damage = |copy: &Path| {
+        let mut damaged = bytes.clone();
+        damaged[1_900_000] ^= 1;
+        fs::write(copy, damaged).unwrap();
+    };
+    let copies = disks.copies(content.fingerprint);
+    damage(&copies[0]);
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), bytes);
+    fs::remove_file(&copies[0]).unwrap();
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), bytes);
+    damage(&copies[1]);
+    assert!(matches!(fetch(&isn, ALICE, content.fingerprint).await, Err(FetchError::Unavailable)));
+}
+
+/// DOSM-13: no store where there is no room, and the reserve is not touched.
+#[tokio::test]
+async fn full_disks_take_nothing() {
+    let disks = Disks::new(2);
+    let isn = open(Settings { reserve_bytes: u64::MAX, ..disks.settings() }).await.unwrap();
+    assert!(matches!(store(&isn, b"object", ALICE, token(1)).await, Err(StoreError::NoSpace)));
+    assert_eq!(isn.bytes_free(), 0);
+    drop(isn);
+    let isn = disks.open().await;
+    assert!(matches!(isn.receive(u64::MAX / 2).await.map(drop), Err(StoreError::NoSpace)));
+    assert!(isn.bytes_free() > 0);
+}
+
+async fn refusal(settings: Settings) -> String {
+    open(settings).await.unwrap_err().to_string()
+}
+
+/// ISN-1, center.md §4: a foreign, occupied, missing or busy disk is refused in one line that says how to mend it.
+#[tokio::test]
+async fn wrong_disks_are_refused() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let said = refusal(disks.settings()).await;
+    assert!(said.contains("in use by another process"), "{said}");
+    drop(isn);
+    let said = refusal(Settings { node: 8, ..disks.settings() }).await;
+    assert!(said.contains("node 7 of cluster \"test\"") && said.contains("node 8"), "{said}");
+    fs::write(disks.all()[1].join("FORMAT"), "version = ").unwrap();
+    let said = refusal(disks.settings()).await;
+    assert!(said.contains("FORMAT is damaged") && said.lines().count() == 1, "{said}");
+
+    let occupied = Disks::new(1);
+    fs::write(occupied.all()[0].join("holiday.jpg"), "mine").unwrap();
+    let said = refusal(occupied.settings()).await;
+    assert!(said.contains("not empty"), "{said}");
+    assert_eq!(fs::read_dir(&occupied.all()[0]).unwrap().count(), 1, "nothing was written there");
+    let said = refusal(Settings { disks: vec![occupied.0.path().join("none")], ..occupied.settings() }).await;
+    assert!(said.contains("none"), "{said}");
+}
