@@ -163,4 +163,20 @@ mod tests {
         }
         assert!(matches!(syncer.check(), Err(JournalError::Failed(_))));
     }
+
+    /// PORT-12: a hundred COMMITs that wait together cost one sync or two, not a hundred.
+    #[tokio::test]
+    async fn many_commits_share_a_sync() {
+        let (file, syncs) = (Arc::new(tempfile::tempfile().unwrap()), Arc::new(Mutex::new(0)));
+        let counted = Arc::clone(&syncs);
+        let point = move || {
+            *locked(&counted) += 1;
+            (Lsn(100), Arc::clone(&file))
+        };
+        let syncer = Syncer::start(Lsn(0), point).unwrap();
+        for waited in futures::future::join_all((1..=100).map(|lsn| syncer.wait(Lsn(lsn)))).await {
+            waited.unwrap();
+        }
+        assert!((1..=2).contains(&*locked(&syncs)));
+    }
 }

@@ -500,23 +500,77 @@ fn a_file_whose_beginning_is_lost_is_given_up_and_told() {
     assert_eq!(center.see(&journal).keys().collect::<Vec<_>>(), [&101]);
 }
 
+/// PORT-12: writers and an uploader at once: no write is lost between the journal and the center.
 #[test]
-fn many_commits_share_their_syncs() {
-    let (_dir, _, journal, _, row) = fixture();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    runtime.block_on(async {
-        let commits = (0..64).map(|at| {
-            let journal = journal.clone();
-            tokio::spawn(async move {
-                let data = Bytes::from(vec![at as u8; 100]);
-                let lsn = journal.write(key(100), row, at * 100, data, Timestamp(1)).await.unwrap();
-                journal.sync(lsn).await.unwrap();
-            })
-        });
-        for commit in commits.collect::<Vec<_>>() {
-            commit.await.unwrap();
+fn concurrent_writes_and_uploads_lose_nothing() {
+    const WRITES: u64 = 200;
+    const LEN: u64 = 24_000;
+    let dir = TempDir::new().unwrap();
+    let bounds = Settings { segment_bytes: 1 << 20, bytes_max: 16 << 20, ..settings(dir.path()) };
+    let journal = Journal::open(bounds.clone()).unwrap().0;
+    let center = Mutex::new(Center::default());
+    let empty = locked(&center).store(Vec::new(), 1);
+    let rows = Mutex::new(FILES.map(|file| (file, empty)).collect::<BTreeMap<_, _>>());
+
+    // One writer per file: the NFS client that reads the row, writes, and asks again where it must.
+    let write = async |file: u64, number: u64| {
+        let data = Bytes::from(vec![number as u8 + 1; LEN as usize]);
+        loop {
+            let row = locked(&rows)[&file];
+            let now = Timestamp(number as i64);
+            match journal.write(key(file), row, number * LEN, data.clone(), now).await {
+                Ok(lsn) if number % 50 == 0 => return journal.sync(lsn).await.unwrap(),
+                Ok(_) => return,
+                Err(JournalError::Full | JournalError::StaleBase) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
         }
+    };
+    let upload = async |file: FileKey, token: u64| {
+        let token = Token(u128::from(token).to_le_bytes());
+        let Some(snapshot) = journal.begin_upload(file, token, Timestamp(0)).await.unwrap() else { return };
+        let row = {
+            let mut center = locked(&center);
+            let bytes = center.bytes(&snapshot.base, snapshot.pieces(0, u64::MAX));
+            center.store(bytes, snapshot.base.version + 1)
+        };
+        tokio::task::yield_now().await;
+        locked(&rows).insert(file.file.0, row);
+        journal.finish_upload(file, snapshot.token, row, Timestamp(0)).await.unwrap();
+    };
+    let written = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for file in FILES {
+            let (write, written) = (&write, &written);
+            scope.spawn(move || {
+                runtime().block_on(async {
+                    for number in 0..WRITES {
+                        write(file, number).await;
+                    }
+                });
+                written.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            });
+        }
+        scope.spawn(|| {
+            let everything = async {
+                let mut token = 0;
+                while written.load(std::sync::atomic::Ordering::SeqCst) < 3 || journal.usage().files > 0 {
+                    for file in journal.candidates(Timestamp(i64::MAX), READY) {
+                        token += 1;
+                        upload(file, token).await;
+                    }
+                }
+            };
+            runtime().block_on(everything);
+        });
     });
-    let view = journal.view(key(100)).unwrap();
-    assert_eq!((view.size, view.lsn), (10_000, Lsn(65)));
+    let expected: Vec<u8> = (0..WRITES).flat_map(|number| vec![number as u8 + 1; LEN as usize]).collect();
+    for row in locked(&rows).values() {
+        assert!(locked(&center).0[&row.content.fingerprint] == expected);
+    }
+    runtime().block_on(journal.sync_all()).unwrap();
+    drop(journal);
+    let (journal, recovery) = Journal::open(bounds).unwrap();
+    assert_eq!((recovery.files, recovery.damage), (0, Vec::new()));
+    assert_eq!(journal.usage().extents, 0);
 }
