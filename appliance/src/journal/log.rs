@@ -130,7 +130,7 @@ impl Log {
     /// Nothing counts as written then: the next batch takes the same numbers and the same place.
     pub fn append(&mut self, records: &[Encoded<'_>], free: bool) -> Result<Appended, AppendError> {
         let bytes = records.iter().map(Encoded::len).sum();
-        if bytes > self.bounds.segment_bytes - SEGMENT_HEADER_BYTES as u64 {
+        if bytes > self.bounds.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES as u64) {
             return Err(AppendError::TooLarge);
         }
         let segments = self.older.len() + 1 + usize::from(!self.fits(bytes));

@@ -519,7 +519,7 @@ fn concurrent_writes_and_uploads_lose_nothing() {
             let row = locked(&rows)[&file];
             let now = Timestamp(number as i64);
             match journal.write(key(file), row, number * LEN, data.clone(), now).await {
-                Ok(lsn) if number % 50 == 0 => return journal.sync(lsn).await.unwrap(),
+                Ok(lsn) if number.is_multiple_of(50) => return journal.sync(lsn).await.unwrap(),
                 Ok(_) => return,
                 Err(JournalError::Full | JournalError::StaleBase) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),
