@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -102,6 +103,7 @@ fn settings(config: &IsnConfig) -> Settings {
 
 /// Serves until SIGTERM or SIGINT. `ready` is told the addresses, once all of them answer.
 pub async fn serve(config: &Config, ready: impl FnOnce(&[SocketAddr])) -> Result<(), ServeError> {
+    raise_file_limit();
     let tls = match (&config.http.certificate, &config.http.key) {
         (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
         _ => None,
@@ -151,6 +153,15 @@ fn assemble(vfs: &MetaStore, isn: &Isn, cluster: &Arc<LocalCluster>, stop: &Canc
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
     let objects = ObjectManager::new(isn.clone(), directory, Arc::clone(&authenticator));
     Router::new(directories, objects, authenticator, stop.clone())
+}
+
+/// A connection and the objects it reads are open files; the usual limit of 1,024 is soft.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
 }
 
 async fn listen(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), ServeError> {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::id::CustomerId;
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::committer::{Commit, CommitError, Committer};
@@ -35,23 +36,35 @@ pub enum DiskError {
     /// The object is not on this disk, or not whole.
     #[error("object {0} is missing or damaged")]
     Missing(Fingerprint),
+    /// Not the disk's fault: this process has too many files open or no memory.
+    #[error("{0}")]
+    Busy(String),
     /// The disk is not usable any more.
     #[error("{0}")]
     Failed(String),
 }
 
-impl From<io::Error> for DiskError {
-    fn from(error: io::Error) -> Self {
+impl From<&io::Error> for DiskError {
+    fn from(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
             ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
-            _ => Self::Failed(error.to_string()),
+            _ => match Errno::from_io_error(error) {
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Self::Busy(error.to_string()),
+                _ => Self::Failed(error.to_string()),
+            },
         }
     }
 }
 
-impl From<redb::Error> for DiskError {
-    fn from(error: redb::Error) -> Self {
+impl From<io::Error> for DiskError {
+    fn from(error: io::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&redb::Error> for DiskError {
+    fn from(error: &redb::Error) -> Self {
         match error {
             redb::Error::Io(error) => error.into(),
             error => Self::Failed(format!("index: {error}")),
@@ -59,14 +72,17 @@ impl From<redb::Error> for DiskError {
     }
 }
 
+impl From<redb::Error> for DiskError {
+    fn from(error: redb::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
 impl From<CommitError> for DiskError {
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Io(error) => io::Error::from(error.kind()).into(),
-            CommitError::Index(error) => match &*error {
-                redb::Error::Io(error) => io::Error::from(error.kind()).into(),
-                error => Self::Failed(format!("index: {error}")),
-            },
+            CommitError::Io(error) => Self::from(&*error),
+            CommitError::Index(error) => Self::from(&*error),
             CommitError::Closed => Self::Failed("the disk is closed".to_string()),
         }
     }
@@ -221,7 +237,7 @@ impl Disk {
         let state = match error {
             DiskError::Failed(_) => State::Offline,
             DiskError::ReadOnly => State::ReadOnly,
-            DiskError::Full | DiskError::Collision(_) | DiskError::Missing(_) => return,
+            DiskError::Full | DiskError::Busy(_) | DiskError::Collision(_) | DiskError::Missing(_) => return,
         };
         if self.state.fetch_max(state as u8, Ordering::Relaxed) < state as u8 {
             tracing::error!(

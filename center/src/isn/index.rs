@@ -78,8 +78,10 @@ impl Index {
     pub fn open(path: &Path) -> Result<Self> {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
         let index = Self { database };
-        // The tables exist from the first moment, so that readers need not ask.
-        index.apply(&[])?;
+        // The tables exist from the first moment, so that readers need not ask. A full disk can still be read.
+        if index.database.begin_read()?.open_table(UNREFERENCED).is_err() {
+            index.apply(&[])?;
+        }
         Ok(index)
     }
 

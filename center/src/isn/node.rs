@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::join_all;
+use futures::{StreamExt, stream};
 use protocol::digest::{Content, Fingerprint};
 use protocol::id::{CustomerId, Token};
 use rand::rngs::StdRng;
@@ -99,6 +101,8 @@ struct Node {
     receiving: Semaphore,
     locks: Box<[tokio::sync::Mutex<()>]>,
     rng: Mutex<StdRng>,
+    /// New objects are stored once for want of a second disk.
+    degraded: AtomicBool,
 }
 
 /// A disk and the threads that may wait for it.
@@ -145,6 +149,7 @@ impl Isn {
             receiving: Semaphore::new(RECEIVING_MAX),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             rng: Mutex::new(StdRng::from_rng(&mut rng)),
+            degraded: AtomicBool::new(false),
         };
         let isn = Self { node: Arc::new(node) };
         for mounted in isn.node.disks.iter().filter(|mounted| mounted.disk.lost_index()) {
@@ -186,10 +191,21 @@ impl Isn {
         if chosen.is_empty() {
             return Err(StoreError::NoSpace);
         }
-        if chosen.len() < copies {
-            tracing::warn!("only one disk can take the object: it is stored once, not twice");
-        }
+        self.tell_degraded(chosen.len() < copies);
         Incoming::begin(self, turn, chosen).await
+    }
+
+    /// Says once when objects begin to be stored on one disk only, and once when that is over.
+    fn tell_degraded(&self, degraded: bool) {
+        if self.node.degraded.swap(degraded, Ordering::Relaxed) != degraded {
+            if degraded {
+                tracing::error!(
+                    "only one disk can take objects: they are stored once, not twice; mend or add a disk"
+                );
+            } else {
+                tracing::info!("objects are stored twice again");
+            }
+        }
     }
 
     async fn turn_to_receive(&self) -> Result<SemaphorePermit<'_>, StoreError> {
@@ -350,6 +366,7 @@ impl Isn {
             match mounted.run(move |disk| disk.hold(&content, reference, now)).await {
                 Ok(()) => held = true,
                 Err(DiskError::Missing(_)) => {}
+                Err(error @ DiskError::Collision(_)) => tracing::error!(%error, "a row means another object"),
                 Err(error) => return Err(Unavailable(error.to_string())),
             }
         }
@@ -368,19 +385,36 @@ impl Isn {
     pub async fn collect(&self, now: u64) -> Result<u64, Unavailable> {
         let mut unlinked = 0;
         for mounted in self.online() {
-            let due = mounted.run(move |disk| Ok(disk.index().unlinkable(now, PAGE)?)).await;
-            for fingerprint in due.map_err(|error| Unavailable(error.to_string()))? {
-                let isn = self.clone();
-                let mounted = mounted.clone();
-                let gone = self.to_the_end(async move {
-                    let _lock = isn.lock(fingerprint).await;
-                    let gone = mounted.run(move |disk| disk.unlink(fingerprint, now)).await;
-                    gone.map_err(|error| Unavailable(error.to_string()))
-                });
-                unlinked += u64::from(gone.await?);
+            loop {
+                let due = mounted.run(move |disk| Ok(disk.index().unlinkable(now, PAGE)?)).await;
+                let due = due.map_err(|error| Unavailable(error.to_string()))?;
+                let last_page = due.len() < PAGE;
+                let unlink = |fingerprint| self.unlink(mounted.clone(), fingerprint, now);
+                let mut unlinking = stream::iter(due).map(unlink).buffer_unordered(JOBS_PER_DISK);
+                while let Some(gone) = unlinking.next().await {
+                    unlinked += u64::from(gone?);
+                }
+                if last_page {
+                    break;
+                }
             }
         }
         Ok(unlinked)
+    }
+
+    async fn unlink(
+        &self,
+        mounted: Mounted,
+        fingerprint: Fingerprint,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        let isn = self.clone();
+        self.to_the_end(async move {
+            let _lock = isn.lock(fingerprint).await;
+            let gone = mounted.run(move |disk| disk.unlink(fingerprint, now)).await;
+            gone.map_err(|error| Unavailable(error.to_string()))
+        })
+        .await
     }
 
     /// A page of the references of all disks after `after`, in order, each once, with the earliest second it was

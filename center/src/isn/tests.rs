@@ -423,6 +423,28 @@ async fn full_disks_take_nothing() {
     assert!(isn.bytes_free() > 0);
 }
 
+/// ISN-9: a disk that fails is taken out of use; the others go on, with two copies as long as there are two.
+#[tokio::test]
+async fn a_failed_disk_is_taken_out_of_use() {
+    let disks = Disks::new(3);
+    let isn = disks.open().await;
+    let content = store(&isn, b"before", ALICE, token(1)).await.unwrap();
+    let failing = disks.copies(content.fingerprint)[0].ancestors().nth(4).unwrap().to_path_buf();
+    fs::remove_dir_all(failing.join("tmp")).unwrap();
+    fs::remove_dir_all(failing.join("obj")).unwrap();
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), b"before");
+    let mut refused = 0;
+    for number in 0..50 {
+        let bytes = [number; 100];
+        match store(&isn, &bytes, ALICE, token(1)).await {
+            Ok(content) => assert_eq!(disks.copies(content.fingerprint).len(), 2),
+            Err(StoreError::Unavailable(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(refused, 1, "the store that noticed is to be sent again");
+}
+
 async fn refusal(settings: Settings) -> String {
     open(settings).await.unwrap_err().to_string()
 }
