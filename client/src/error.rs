@@ -22,7 +22,7 @@ pub enum ClientError {
         why: String,
     },
     /// The center refused the HTTP request as a whole.
-    #[error("the storage center refuses ({status}, {code}): {message}")]
+    #[error("the storage center refuses ({status}, {code}): {message}{}", advice(code))]
     Refused {
         /// The HTTP status.
         status: StatusCode,
@@ -75,5 +75,15 @@ impl ClientError {
             Self::Vfs(error) => Some(error.code),
             _ => None,
         }
+    }
+}
+
+/// What the reader may mend, where the center's own text does not say it.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "not-authentic" => "; check the customer's number and its secret",
+        "expired" => "; check this machine's clock",
+        "no-space" => "; ask the center's operator for room",
+        _ => "",
     }
 }

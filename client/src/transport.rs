@@ -34,6 +34,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of an error document that are read.
 const ERROR_BYTES_MAX: usize = 16 << 10;
 
+/// What the slowest disk of a center writes while we wait for it to sync.
+const SYNC_BYTES_PER_SECOND: u64 = 20 << 20;
+
 type RequestBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// What is sent.
@@ -101,7 +104,8 @@ impl Transport {
         Ok(Self { client })
     }
 
-    /// Sends and receives. Gives up when `patience` passes without progress.
+    /// Sends and receives. Gives up when `patience` passes without progress, or longer if a large object was sent: the
+    /// center syncs it before it answers.
     ///
     /// # Errors
     /// [`ClientError::Unavailable`] for no connection, silence and 503; [`ClientError::Refused`] for other errors of
@@ -120,7 +124,10 @@ impl Transport {
                 self.client.request(request).await.map_err(|error| unavailable(endpoint, &error))?;
             receive(endpoint, response, exchange, progress).await
         };
-        let outcome = while_progressing(work, patience, progress).await;
+        let sent_rate = matches!(exchange.payload, Payload::Object(..)).then_some(SYNC_BYTES_PER_SECOND);
+        let patience_after =
+            |bytes: u64| patience + Duration::from_secs(sent_rate.map_or(0, |rate| bytes / rate));
+        let outcome = while_progressing(work, patience_after, progress).await;
         let source_error = source_error.lock().ok().and_then(|mut error| error.take());
         match (source_error, outcome) {
             (Some(error), _) => Err(ClientError::Source(error)),
@@ -231,16 +238,16 @@ async fn receive(
     Err(ClientError::Refused { status: head.status, code, message })
 }
 
-/// The outcome of `work`, or `None` once `patience` has passed without progress.
+/// The outcome of `work`, or `None` once the patience there is after so many bytes has passed without another.
 async fn while_progressing<T>(
     work: impl Future<Output = T>,
-    patience: Duration,
+    patience_after: impl Fn(u64) -> Duration,
     progress: &Progress,
 ) -> Option<T> {
     let mut work = std::pin::pin!(work);
     loop {
         let before = progress.bytes();
-        match timeout(patience, &mut work).await {
+        match timeout(patience_after(before), &mut work).await {
             Ok(outcome) => return Some(outcome),
             Err(_) if progress.bytes() == before => return None,
             Err(_) => {}

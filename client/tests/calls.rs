@@ -92,7 +92,8 @@ async fn the_center_refusing_is_no_reason_to_try_again() {
     let error = center(&[&denied.url], &[&denied.url]).operate(usage()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the storage center refuses (403 Forbidden, not-authentic): the SRL is not authentic"
+        "the storage center refuses (403 Forbidden, not-authentic): the SRL is not authentic; \
+         check the customer's number and its secret"
     );
     assert!(!error.is_unavailable());
     assert_eq!((fake.log().len(), denied.log().len()), (1, 1));
@@ -289,6 +290,17 @@ async fn a_source_that_cannot_be_read_is_the_callers_matter() {
     let missing = Source::file("/nowhere/at/all".into());
     assert!(matches!(center.store(TOKEN, &content, missing).await, Err(ClientError::Source(_))));
     assert!(fake.log().is_empty());
+}
+
+/// A center that refuses without reading the body is heard all the same.
+#[tokio::test]
+async fn an_early_refusal_of_a_store_is_heard() {
+    let (bytes, content, _) = object(3_000_000);
+    let url =
+        fake::refusing_early("507 Insufficient Storage", encode_error("no-space", "the disks are full"))
+            .await;
+    let error = center(&[&url], &[&url]).store(TOKEN, &content, Source::bytes(bytes)).await.unwrap_err();
+    assert!(matches!(&error, ClientError::Refused { code, .. } if code == "no-space"), "{error}");
 }
 
 #[tokio::test]

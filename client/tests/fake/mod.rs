@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use protocol::srl::{Secret, SignedSrl, SrlOperation, SrlRequest, check_control_ticket};
 use protocol::vfs::Reply;
 use protocol::vfs::xml::{decode_requests, encode_error, encode_replies};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 pub const NOW: u64 = 1_800_000_000;
@@ -126,6 +127,26 @@ pub async fn silent() -> String {
     tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    url
+}
+
+/// An endpoint that reads a request's head, answers, and reads no further.
+pub async fn refusing_early(status: &'static str, body: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 100];
+            stream.read_exact(&mut head).await.unwrap();
+            let length = body.len();
+            let answer =
+                format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(&body).await.unwrap();
             held.push(stream);
         }
     });
