@@ -13,96 +13,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::id::CustomerId;
-use rustix::io::Errno;
-use thiserror::Error;
 
-use super::committer::{Commit, CommitError, Committer};
-use super::format::{Claim, FormatError, claim};
+use super::committer::{Commit, Committer};
+use super::fault::{DiskError, OpenError};
+use super::format::{Claim, claim};
 use super::index::{Change, Index, Reference};
 use super::layout::{Layout, describe, optional, rename_to_free_name};
-
-/// Why a disk did not do what it was asked.
-#[derive(Debug, Error)]
-pub enum DiskError {
-    /// No room; choose another disk.
-    #[error("the disk is full")]
-    Full,
-    /// Writes are refused; reads go on.
-    #[error("the disk is read-only")]
-    ReadOnly,
-    /// Another content of the same fingerprint is stored: nothing was merged, the new bytes are gone.
-    #[error("another object has the fingerprint {0}")]
-    Collision(Fingerprint),
-    /// The object is not on this disk, or not whole.
-    #[error("object {0} is missing or damaged")]
-    Missing(Fingerprint),
-    /// Not the disk's fault: this process has too many files open or no memory.
-    #[error("{0}")]
-    Busy(String),
-    /// The disk is not usable any more.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<&io::Error> for DiskError {
-    fn from(error: &io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
-            ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
-            _ => match Errno::from_io_error(error) {
-                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Self::Busy(error.to_string()),
-                _ => Self::Failed(error.to_string()),
-            },
-        }
-    }
-}
-
-impl From<io::Error> for DiskError {
-    fn from(error: io::Error) -> Self {
-        Self::from(&error)
-    }
-}
-
-impl From<&redb::Error> for DiskError {
-    fn from(error: &redb::Error) -> Self {
-        match error {
-            redb::Error::Io(error) => error.into(),
-            error => Self::Failed(format!("index: {error}")),
-        }
-    }
-}
-
-impl From<redb::Error> for DiskError {
-    fn from(error: redb::Error) -> Self {
-        Self::from(&error)
-    }
-}
-
-impl From<CommitError> for DiskError {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Io(error) => Self::from(&*error),
-            CommitError::Index(error) => Self::from(&*error),
-            CommitError::Closed => Self::Failed("the disk is closed".to_string()),
-        }
-    }
-}
-
-/// Why a disk could not be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// Not our disk, or not usable.
-    #[error(transparent)]
-    Format(#[from] FormatError),
-    /// The disk is ours, but something on it cannot be read or written.
-    #[error("disk {path}: {error}; mend or replace the disk")]
-    Disk {
-        /// Its directory.
-        path: PathBuf,
-        /// What went wrong.
-        error: DiskError,
-    },
-}
 
 /// What a disk can be asked (ISN-9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

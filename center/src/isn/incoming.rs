@@ -8,7 +8,8 @@ use protocol::digest::{BlockDigests, Content, Digest, Fingerprint, ObjectHasher}
 use protocol::id::{CustomerId, Token};
 use tokio::sync::SemaphorePermit;
 
-use super::disk::{DiskError, Temporary};
+use super::disk::Temporary;
+use super::fault::DiskError;
 use super::index::Reference;
 use super::node::{Isn, Mounted, StoreError};
 

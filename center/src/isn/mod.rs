@@ -5,6 +5,7 @@
 
 mod committer;
 mod disk;
+mod fault;
 mod format;
 mod incoming;
 mod index;
@@ -13,11 +14,13 @@ mod node;
 mod object;
 mod placement;
 mod pool;
+mod references;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
-pub use disk::OpenError;
+pub use fault::OpenError;
 pub use incoming::{Announced, Incoming};
 pub use index::Reference;
 pub use node::{FetchError, Isn, Settings, StoreError, Unavailable};

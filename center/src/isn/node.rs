@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::join_all;
-use futures::{StreamExt, stream};
 use protocol::digest::{Content, Fingerprint};
 use protocol::id::{CustomerId, Token};
 use rand::rngs::StdRng;
@@ -14,22 +12,22 @@ use rand::{RngCore, SeedableRng};
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::disk::{Disk, DiskError, OpenError, State};
+use super::disk::{Disk, State};
+use super::fault::{DiskError, OpenError};
 use super::incoming::Incoming;
-use super::index::Reference;
 use super::object::{Copy, StoredObject};
 use super::placement::{Candidate, choose};
 use super::pool::{Interrupted, Pool};
-use super::scan::{Scanned, scan};
+use super::scan::scan;
 
 /// Blocking jobs at once on one disk: enough to fill a batch of the committer, few enough for a spinning disk.
-const JOBS_PER_DISK: usize = 16;
+pub(super) const JOBS_PER_DISK: usize = 16;
 /// Objects being received at once. Each holds at most two buffers; the rest wait before their bytes are read.
 const RECEIVING_MAX: usize = 64;
 /// Locks of the fingerprints. A thousand for some dozens at work: two meet by chance seldom, and then only wait.
 const LOCKS: usize = 1_024;
 /// Objects unlinked, or references listed, at a time.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// What a node is told.
 #[derive(Clone, Debug)]
@@ -90,12 +88,12 @@ impl From<Interrupted> for StoreError {
 /// A storage node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Isn {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
 }
 
 #[derive(Debug)]
-struct Node {
-    settings: Settings,
+pub(super) struct Node {
+    pub(super) settings: Settings,
     disks: Vec<Mounted>,
     hashing: Pool,
     receiving: Semaphore,
@@ -184,15 +182,29 @@ impl Isn {
         if candidates.is_empty() {
             return Err(StoreError::Unavailable("no disk can be written".to_string()));
         }
-        let chosen = {
-            let mut rng = self.node.rng.lock().unwrap_or_else(PoisonError::into_inner);
-            choose(&candidates, length, copies, &mut *rng)
-        };
+        let mut chosen = self.choose(&candidates, length, copies);
+        if chosen.len() < copies {
+            // What we know of the disks' space may be old: somebody else may have made room.
+            self.refresh_space().await;
+            chosen = self.choose(&self.candidates(), length, copies);
+        }
         if chosen.is_empty() {
             return Err(StoreError::NoSpace);
         }
         self.tell_degraded(chosen.len() < copies);
         Incoming::begin(self, turn, chosen).await
+    }
+
+    fn choose(&self, candidates: &[Candidate], length: u64, copies: usize) -> Vec<usize> {
+        let mut rng = self.node.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        choose(candidates, length, copies, &mut *rng)
+    }
+
+    async fn refresh_space(&self) {
+        for mounted in self.online() {
+            // A disk that cannot even say is taken out of use by `run`.
+            let _ = mounted.run(|disk| disk.refresh_space()).await;
+        }
     }
 
     /// Says once when objects begin to be stored on one disk only, and once when that is over.
@@ -242,211 +254,6 @@ impl Isn {
         StoredObject::new(copies).ok_or(FetchError::Unavailable)
     }
 
-    /// Whether the customer's upload `token` holds exactly this content. The empty object needs no reference.
-    pub async fn has_reference(
-        &self,
-        customer: CustomerId,
-        content: Content,
-        token: Token,
-    ) -> Result<bool, Unavailable> {
-        Ok(content == Content::EMPTY || self.held_since(customer, content, token).await?.is_some())
-    }
-
-    /// Whether any disk has the object, whoever refers to it.
-    pub async fn has_object(&self, content: Content) -> Result<bool, Unavailable> {
-        let here = move |disk: &Disk| Ok((disk.find(content.fingerprint)? == Some(content)).then_some(0));
-        Ok(self.latest(here).await?.is_some())
-    }
-
-    /// As [`Self::has_reference`], for somebody who is about to rely on it: a reference that is getting old is
-    /// renewed, so that it is not taken for an orphan meanwhile.
-    pub async fn keep_reference(
-        &self,
-        customer: CustomerId,
-        content: Content,
-        token: Token,
-        now: u64,
-    ) -> Result<bool, Unavailable> {
-        if content == Content::EMPTY {
-            return Ok(true);
-        }
-        let grace = self.node.settings.orphan_grace_seconds;
-        match self.held_since(customer, content, token).await? {
-            None => Ok(false),
-            Some(renewed) if now.saturating_sub(renewed) <= grace / 2 => Ok(true),
-            Some(_) => {
-                let isn = self.clone();
-                self.to_the_end(async move {
-                    let _lock = isn.lock(content.fingerprint).await;
-                    // It may have been collected while we waited.
-                    let held = isn.held_since(customer, content, token).await?.is_some();
-                    Ok(held && isn.hold_everywhere(content, customer, token, now).await?)
-                })
-                .await
-            }
-        }
-    }
-
-    async fn held_since(
-        &self,
-        customer: CustomerId,
-        content: Content,
-        token: Token,
-    ) -> Result<Option<u64>, Unavailable> {
-        let reference = Reference { fingerprint: content.fingerprint, customer, token };
-        self.latest(move |disk| disk.held_since(&content, &reference)).await
-    }
-
-    /// Gives up a reference on every disk; not an error if it is on none (REF-3).
-    pub async fn release(
-        &self,
-        customer: CustomerId,
-        fingerprint: Fingerprint,
-        token: Token,
-        now: u64,
-    ) -> Result<(), Unavailable> {
-        let reference = Reference { fingerprint, customer, token };
-        let unlink_from = now.saturating_add(self.node.settings.unlink_grace_seconds);
-        let isn = self.clone();
-        self.to_the_end(async move {
-            let _lock = isn.lock(fingerprint).await;
-            isn.release_everywhere(reference, unlink_from).await
-        })
-        .await
-    }
-
-    /// Restores a reference that a row has and the disks lost (REF-4). Answers whether the object is here.
-    pub async fn restore(
-        &self,
-        customer: CustomerId,
-        content: Content,
-        token: Token,
-        now: u64,
-    ) -> Result<bool, Unavailable> {
-        let isn = self.clone();
-        self.to_the_end(async move {
-            let _lock = isn.lock(content.fingerprint).await;
-            isn.hold_everywhere(content, customer, token, now).await
-        })
-        .await
-    }
-
-    /// Gives up a reference that no row has, unless it was renewed at `renewed_before` or later (REF-4). Answers
-    /// whether it did.
-    pub async fn release_orphan(
-        &self,
-        reference: Reference,
-        renewed_before: u64,
-        now: u64,
-    ) -> Result<bool, Unavailable> {
-        let unlink_from = now.saturating_add(self.node.settings.unlink_grace_seconds);
-        let isn = self.clone();
-        self.to_the_end(async move {
-            let _lock = isn.lock(reference.fingerprint).await;
-            let renewed = isn.latest(move |disk| Ok(disk.index().renewed(&reference)?)).await?;
-            if renewed.is_none_or(|renewed| renewed >= renewed_before) {
-                return Ok(false);
-            }
-            isn.release_everywhere(reference, unlink_from).await.map(|()| true)
-        })
-        .await
-    }
-
-    /// With the fingerprint locked: renews the reference on every disk that has the object.
-    async fn hold_everywhere(
-        &self,
-        content: Content,
-        customer: CustomerId,
-        token: Token,
-        now: u64,
-    ) -> Result<bool, Unavailable> {
-        let reference = Reference { fingerprint: content.fingerprint, customer, token };
-        let mut held = false;
-        for mounted in self.online() {
-            match mounted.run(move |disk| disk.hold(&content, reference, now)).await {
-                Ok(()) => held = true,
-                Err(DiskError::Missing(_)) => {}
-                Err(error @ DiskError::Collision(_)) => tracing::error!(%error, "a row means another object"),
-                Err(error) => return Err(Unavailable(error.to_string())),
-            }
-        }
-        Ok(held)
-    }
-
-    /// With the fingerprint locked: gives the reference up on every disk.
-    async fn release_everywhere(&self, reference: Reference, unlink_from: u64) -> Result<(), Unavailable> {
-        let release = |mounted: Mounted| async move {
-            mounted.run(move |disk| disk.release(reference, unlink_from)).await
-        };
-        first_error(join_all(self.online().map(release)).await)
-    }
-
-    /// Unlinks what has had no reference for its grace (REF-2). Answers how many copies it unlinked.
-    pub async fn collect(&self, now: u64) -> Result<u64, Unavailable> {
-        let mut unlinked = 0;
-        for mounted in self.online() {
-            loop {
-                let due = mounted.run(move |disk| Ok(disk.index().unlinkable(now, PAGE)?)).await;
-                let due = due.map_err(|error| Unavailable(error.to_string()))?;
-                let last_page = due.len() < PAGE;
-                let unlink = |fingerprint| self.unlink(mounted.clone(), fingerprint, now);
-                let mut unlinking = stream::iter(due).map(unlink).buffer_unordered(JOBS_PER_DISK);
-                while let Some(gone) = unlinking.next().await {
-                    unlinked += u64::from(gone?);
-                }
-                if last_page {
-                    break;
-                }
-            }
-        }
-        Ok(unlinked)
-    }
-
-    async fn unlink(
-        &self,
-        mounted: Mounted,
-        fingerprint: Fingerprint,
-        now: u64,
-    ) -> Result<bool, Unavailable> {
-        let isn = self.clone();
-        self.to_the_end(async move {
-            let _lock = isn.lock(fingerprint).await;
-            let gone = mounted.run(move |disk| disk.unlink(fingerprint, now)).await;
-            gone.map_err(|error| Unavailable(error.to_string()))
-        })
-        .await
-    }
-
-    /// A page of the references of all disks after `after`, in order, each once, with the earliest second it was
-    /// made in; empty at the end.
-    pub async fn references(&self, after: Option<Reference>) -> Result<Vec<(Reference, u64)>, Unavailable> {
-        let list = |mounted: Mounted| async move {
-            mounted.run(move |disk| Ok(disk.index().references(after, PAGE)?)).await
-        };
-        let mut merged = Vec::new();
-        for page in join_all(self.readable().cloned().map(list)).await {
-            merged.extend(page.map_err(|error| Unavailable(error.to_string()))?);
-        }
-        merged.sort_unstable();
-        merged.dedup_by_key(|(reference, _)| *reference);
-        merged.truncate(PAGE);
-        Ok(merged)
-    }
-
-    /// Compares the names on all disks with their indexes (ISN-2).
-    pub async fn scan(&self, now: u64) -> Result<Scanned, Unavailable> {
-        let unlink_from = now.saturating_add(self.node.settings.orphan_grace_seconds);
-        let mut sum = Scanned::default();
-        for mounted in self.online() {
-            let scanned = mounted.run(move |disk| scan(disk, unlink_from)).await;
-            let scanned = scanned.map_err(|error| Unavailable(error.to_string()))?;
-            sum.objects += scanned.objects;
-            sum.found += scanned.found;
-            sum.lost += scanned.lost;
-        }
-        Ok(sum)
-    }
-
     /// Bytes that can still be stored, each object as often as the node stores it.
     pub fn bytes_free(&self) -> u64 {
         let copies = self.node.disks.len().clamp(1, 2) as u64;
@@ -473,7 +280,7 @@ impl Isn {
         self.node.disks.iter().filter(online).cloned().collect::<Vec<_>>().into_iter()
     }
 
-    fn readable(&self) -> impl Iterator<Item = &Mounted> {
+    pub(super) fn readable(&self) -> impl Iterator<Item = &Mounted> {
         self.node.disks.iter().filter(|mounted| mounted.disk.state() != State::Offline)
     }
 
@@ -485,7 +292,7 @@ impl Isn {
     }
 
     /// The largest answer of the readable disks; an error only if there is none and one could not say.
-    async fn latest<F>(&self, question: F) -> Result<Option<u64>, Unavailable>
+    pub(super) async fn latest<F>(&self, question: F) -> Result<Option<u64>, Unavailable>
     where
         F: Fn(&Disk) -> Result<Option<u64>, DiskError> + Clone + Send + 'static,
     {
@@ -534,11 +341,4 @@ async fn open_disk(settings: &Settings, root: &Path, new_id: &str) -> Result<Mou
         error: DiskError::Failed(error.to_string()),
     };
     Ok(Mounted { disk: Arc::new(opened.map_err(interrupted)??), pool })
-}
-
-fn first_error(outcomes: Vec<Result<(), DiskError>>) -> Result<(), Unavailable> {
-    if outcomes.is_empty() {
-        return Err(Unavailable("no disk can be written".to_string()));
-    }
-    outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| Unavailable(error.to_string()))
 }

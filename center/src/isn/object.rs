@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::digest::{BLOCK_BYTES, BlockDigests, Content};
 
-use super::disk::{DiskError, read_block};
+use super::disk::read_block;
+use super::fault::DiskError;
 use super::node::{FetchError, Mounted};
 
 /// One disk's copy.

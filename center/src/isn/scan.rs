@@ -6,7 +6,8 @@ use std::path::Path;
 
 use protocol::digest::{Content, Fingerprint, ObjectHasher};
 
-use super::disk::{Disk, DiskError};
+use super::disk::Disk;
+use super::fault::DiskError;
 use super::layout::{Layout, described, fingerprint_of, optional};
 
 /// Rows read from the index at a time.
