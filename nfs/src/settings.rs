@@ -57,7 +57,7 @@ pub struct Bounds {
     pub connections_per_client: usize,
     /// Calls of one connection worked on at once; over it, its socket is not read.
     pub calls_per_connection: usize,
-    /// Bytes of calls and replies one connection holds in memory; over it, its socket is not read.
+    /// Bytes of calls worked on, and of their replies, for one connection; over it, its socket is not read.
     pub bytes_per_connection: usize,
     /// Bytes of large calls and replies all connections together hold in memory.
     pub bytes_in_total: usize,

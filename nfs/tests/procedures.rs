@@ -86,7 +86,12 @@ fn setattr_with_a_guard_that_does_not_match_changes_nothing() {
     assert_eq!(seen.mode, 0o644);
 
     let changed = seen.changed;
-    let args = Args::new().opaque(&file).set(Some(0o600), None).u32(1).u32(changed.seconds as u32).u32(changed.nanos);
+    let args = Args::new()
+        .opaque(&file)
+        .set(Some(0o600), None)
+        .u32(1)
+        .u32(changed.seconds as u32)
+        .u32(changed.nanos);
     assert_eq!(status_with_wcc(&client.nfs(2, args)), 0);
 }
 
@@ -208,7 +213,8 @@ fn write_tells_how_stable_the_bytes_are_and_commit_the_same_verifier() {
 fn writes_that_cannot_be_are_refused_and_empty_ones_are_not() {
     let (_server, mut client, root) = mounted();
     let file = client.create(&root, b"file");
-    let args = |offset, count, data: &[u8]| Args::new().opaque(&file).u64(offset).u32(count).u32(2).opaque(data);
+    let args =
+        |offset, count, data: &[u8]| Args::new().opaque(&file).u64(offset).u32(count).u32(2).opaque(data);
     assert_eq!(status_with_wcc(&client.nfs(7, args(0, 4, b"hello"))), INVAL);
     assert_eq!(status_with_wcc(&client.nfs(7, args(u64::MAX, 5, b"hello"))), FBIG);
     assert_eq!(status_with_wcc(&client.nfs(7, args(1 << 40, 5, b"hello"))), FBIG);
@@ -312,7 +318,9 @@ fn rename_tells_both_directories_always() {
     let dir = client.mkdir(&root, b"dir");
     let file = client.create(&root, b"file");
     let rename = |from: &[u8], to: &[u8]| place(&root, from).opaque(&dir).opaque(to);
-    for (args, expected) in [(rename(b"absent", b"x"), NOENT), (rename(b"dir", b"x"), INVAL), (rename(b"file", b"x"), 0)] {
+    for (args, expected) in
+        [(rename(b"absent", b"x"), NOENT), (rename(b"dir", b"x"), INVAL), (rename(b"file", b"x"), 0)]
+    {
         let reply = client.nfs(14, args);
         let (status, mut results) = reply.status();
         assert_eq!(status, expected);

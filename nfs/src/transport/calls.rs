@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::Poll;
 
 use futures::future::OptionFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -55,13 +56,24 @@ impl<W: Future<Output = Answered>> Calls<W> {
     /// Starts a call that has `bytes` set aside: its answer, if it is at hand.
     pub async fn start(&mut self, work: W, bytes: usize) -> Option<Answered> {
         self.slot.set(Some(work).into());
-        if let std::task::Poll::Ready(answered) = futures::poll!(self.slot.as_mut()) {
+        if let Poll::Ready(answered) = futures::poll!(self.slot.as_mut()) {
             self.slot.set(None.into());
             return answered;
         }
         self.waiting_bytes += bytes;
         self.waiting.push(std::mem::replace(&mut self.slot, empty()));
         None
+    }
+
+    /// A call that waited and is answered by now.
+    pub async fn ready(&mut self) -> Option<Answered> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        match futures::poll!(std::pin::pin!(self.next())) {
+            Poll::Ready(answered) => Some(answered),
+            Poll::Pending => None,
+        }
     }
 
     /// The next call to be answered; for ever, if none waits.

@@ -23,9 +23,10 @@ use crate::filesystem::Filesystem;
 use crate::record::RecordError;
 use crate::settings::Bounds;
 
-/// Replies are written when they come to so many bytes, even if more calls are at hand.
-const WRITE_BYTES: usize = 256 << 10;
-/// Pieces of replies that may wait for the socket: each holds memory or an open file.
+/// Bytes of replies that may wait for the socket before another call is started. The socket's own buffer keeps the
+/// line busy meanwhile.
+const OUTPUT_BYTES_MAX: usize = 256 << 10;
+/// Pieces of replies that may wait likewise: each holds memory or an open file.
 const OUTPUT_PIECES_MAX: usize = 256;
 /// Replies up to this length need no memory set aside: the bound on calls in progress bounds them too.
 const SMALL_REPLY_BYTES: usize = 8 << 10;
@@ -112,9 +113,9 @@ where
         let mut alarm = std::pin::pin!(sleep_until(self.deadline()));
         loop {
             tokio::task::coop::consume_budget().await;
-            let more = self.answer(&work).await?;
+            let lacked_room = self.answer(&work).await?;
             self.write()?;
-            if more || self.read()? {
+            if (lacked_room && self.has_room()) || self.read()? {
                 continue;
             }
             if self.is_done() {
@@ -143,12 +144,15 @@ where
         }
     }
 
-    /// Starts the calls that were received, as far as there is room. `true` if there is more to start after a write.
+    /// Takes the answers that are there and starts the calls that were received, as far as there is room. `true` if
+    /// there was not enough.
     async fn answer(&mut self, work: impl Fn(Bytes, Permit, usize) -> W) -> Result<bool, Ended> {
+        while self.output.memory_bytes() < OUTPUT_BYTES_MAX
+            && let Some(answered) = self.calls.ready().await
+        {
+            self.take(answered)?;
+        }
         while self.has_room() {
-            if self.output.memory_bytes() >= WRITE_BYTES {
-                return Ok(true);
-            }
             let Some(record) = self.next_record()? else { return Ok(false) };
             let reply_bytes = self.shared.service.reply_bytes_max(&record);
             if reply_bytes > SMALL_REPLY_BYTES && !self.claim.set_aside(reply_bytes) {
@@ -161,7 +165,7 @@ where
                 self.take(answered)?;
             }
         }
-        Ok(false)
+        Ok(true)
     }
 
     fn next_record(&mut self) -> Result<Option<Bytes>, Ended> {
@@ -222,7 +226,8 @@ where
     fn has_room(&self) -> bool {
         let bounds = &self.shared.bounds;
         self.calls.len() < bounds.calls_per_connection
-            && self.calls.bytes() + self.output.memory_bytes() < bounds.bytes_per_connection
+            && self.calls.bytes() < bounds.bytes_per_connection
+            && self.output.memory_bytes() < OUTPUT_BYTES_MAX
             && self.output.pieces() < OUTPUT_PIECES_MAX
     }
 

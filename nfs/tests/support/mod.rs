@@ -38,7 +38,12 @@ pub fn loopback() -> SocketAddr {
 
 /// Settings on ports the system chooses, with an rpcbind of its own.
 pub fn settings(bounds: Bounds) -> Settings {
-    Settings { nfs: vec![loopback()], mount: vec![loopback()], rpcbind: Rpcbind::Serve(vec![loopback()]), bounds }
+    Settings {
+        nfs: vec![loopback()],
+        mount: vec![loopback()],
+        rpcbind: Rpcbind::Serve(vec![loopback()]),
+        bounds,
+    }
 }
 
 pub fn serve() -> Running {
