@@ -5,13 +5,17 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use client::{ClientError, Source};
 use nfs::filesystem::FsError;
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::id::Token;
-use protocol::vfs::{Answered, Request, VfsError, VfsErrorCode};
+use protocol::vfs::{Answered, Operation, Request, VfsError, VfsErrorCode};
+
+/// The change feed tries for so long to reach the center. Shortly, for it finds out on behalf of all other calls.
+const FEED_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What the port asks of the center on behalf of one customer. Every call ends within the client's deadline.
 pub trait StorageCenter: Send + Sync + 'static {
@@ -54,19 +58,19 @@ pub enum CenterError {
     #[error("the storage center has no such object for this customer")]
     NoObject,
     /// No answer in time from any endpoint; the same call may succeed later.
-    #[error("the storage center cannot be reached: {0}")]
+    #[error("{0}")]
     Unavailable(Arc<str>),
     /// The center does not accept this port's secret.
-    #[error("the storage center refuses the customer's secret: {0}")]
+    #[error("the secret is not accepted: {0}")]
     Refused(Arc<str>),
     /// No room for an upload: the customer's quota, or the cluster's disks.
-    #[error("the storage center has no room: {0}")]
+    #[error("no room: {0}")]
     NoSpace(Arc<str>),
     /// The answer was not what was asked for, or bytes did not match their digest.
-    #[error("the storage center answered wrongly: {0}")]
+    #[error("{0}")]
     Wrong(Arc<str>),
     /// A local source of the bytes failed while they were sent.
-    #[error("reading what to store: {0}")]
+    #[error("{0}")]
     Source(Arc<str>),
 }
 
@@ -96,7 +100,7 @@ impl CenterError {
 
     /// An answer of another kind than the operation has.
     pub fn unexpected_answer() -> Self {
-        Self::Wrong("an answer of another kind".into())
+        Self::Wrong("the storage center gave an answer of another kind".into())
     }
 }
 
@@ -127,6 +131,9 @@ impl From<CenterError> for FsError {
 
 impl StorageCenter for client::Center {
     async fn operate(&self, request: Request) -> Result<Answered, CenterError> {
+        if matches!(request.operation, Operation::Changes { .. }) {
+            return Ok(Self::operate(&self.with_deadline(FEED_DEADLINE), request).await?);
+        }
         Ok(Self::operate(self, request).await?)
     }
 

@@ -15,3 +15,6 @@ pub mod object;
 pub mod port;
 pub mod translator;
 pub mod uploader;
+
+#[cfg(test)]
+mod testing;

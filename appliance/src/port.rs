@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
@@ -29,8 +29,10 @@ use crate::uploader::Uploader;
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
 /// How long a stopping port goes on uploading.
 const LAST_UPLOADS: Duration = Duration::from_secs(10);
-/// How often the directory cache is saved.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(300);
+/// The directory cache is saved this often at most, and it takes at most one part in so many of the time: a small one
+/// is always fresh, a large one costs little.
+const SNAPSHOT_EVERY_MIN: Duration = Duration::from_secs(1);
+const SNAPSHOT_SHARE: u32 = 50;
 /// Blocks kept open per cache disk.
 const OPEN_FILES_MAX: usize = 1_024;
 /// Entries of the data cache's index per disk: a terabyte in blocks of 1 MiB.
@@ -160,40 +162,37 @@ impl Port {
     /// Serves clients until `shutdown`; then makes durable what was taken, uploads for a while, and saves what is known.
     /// `ready` is told where clients are served.
     pub async fn serve(self, ready: impl FnOnce(&Addresses), shutdown: impl Future<Output = ()>) {
+        let Self { server, customers, journal, uploader, translator, state_dir, _lock } = self;
+        let directories: Directories<_> =
+            customers.values().map(|customer| (customer.id, Arc::clone(&customer.directory))).collect();
         let mut tasks = JoinSet::new();
-        for customer in self.customers.values() {
-            let directory = Arc::clone(&customer.directory);
+        for (_, directory) in &directories {
+            let directory = Arc::clone(directory);
             tasks.spawn(async move { directory.follow().await });
         }
-        tasks.spawn(Arc::clone(&self.uploader).run());
-        tasks.spawn(save_at_intervals(self.directories(), self.state_dir.clone()));
+        tasks.spawn(Arc::clone(&uploader).run());
+        tasks.spawn(save_at_intervals(directories.clone(), state_dir.clone()));
         let contact = async {
-            for customer in self.customers.values() {
-                customer.directory.reachable().await;
+            for (_, directory) in &directories {
+                directory.reachable().await;
             }
         };
         tokio::pin!(shutdown);
-        let stopped_early = tokio::select! {
+        let is_stopped = tokio::select! {
             // Without an answer the port serves what it knows; the feed has said so.
             _ = tokio::time::timeout(FIRST_CONTACT, contact) => false,
             () = &mut shutdown => true,
         };
-        if !stopped_early {
-            ready(self.server.addresses());
-            self.server.serve(Arc::clone(&self.translator), shutdown).await;
+        if !is_stopped {
+            ready(server.addresses());
+            server.serve(translator, shutdown).await;
         }
-        if let Err(error) = self.journal.sync_all().await {
+        if let Err(error) = journal.sync_all().await {
             tracing::error!("{error}");
         }
-        self.uploader.drain(LAST_UPLOADS).await;
+        uploader.drain(LAST_UPLOADS).await;
         tasks.shutdown().await;
-        let directories: Vec<_> =
-            self.customers.values().map(|customer| (customer.id, Arc::clone(&customer.directory))).collect();
-        save_all(directories, self.state_dir).await;
-    }
-
-    fn directories(&self) -> Directories<client::Center> {
-        self.customers.values().map(|customer| (customer.id, Arc::clone(&customer.directory))).collect()
+        save_all(directories, state_dir).await;
     }
 }
 
@@ -262,9 +261,12 @@ fn snapshot_path(state_dir: &Path, customer: CustomerId) -> PathBuf {
 }
 
 async fn save_at_intervals<C: StorageCenter>(directories: Directories<C>, state_dir: PathBuf) {
+    let mut pause = SNAPSHOT_EVERY_MIN;
     loop {
-        tokio::time::sleep(SNAPSHOT_EVERY).await;
+        tokio::time::sleep(pause).await;
+        let begun = Instant::now();
         save_all(directories.clone(), state_dir.clone()).await;
+        pause = SNAPSHOT_EVERY_MIN.max(begun.elapsed() * SNAPSHOT_SHARE);
     }
 }
 

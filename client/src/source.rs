@@ -56,7 +56,7 @@ impl Source {
     }
 
     /// The same bytes, from the start.
-    pub(crate) fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
+    pub fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
         (self.0)()
     }
 }

@@ -94,6 +94,7 @@ pub struct Core {
     root: Option<ObjectId>,
     recent: Recent,
     trust: Trust,
+    revision: u64,
 }
 
 #[derive(Debug)]
@@ -140,11 +141,13 @@ impl Core {
             root: None,
             recent: Recent::default(),
             trust: Trust::All,
+            revision: 0,
         }
     }
 
     /// Forgets everything; the feed is followed from `position` on.
     pub fn clear(&mut self, position: FeedPosition) {
+        self.revision += 1;
         self.rows.clear();
         self.names.clear();
         self.listings.clear();
@@ -156,6 +159,11 @@ impl Core {
     /// Up to which change the feed was applied; `None` before the first [`clear`](Self::clear).
     pub fn position(&self) -> Option<FeedPosition> {
         self.recent.position
+    }
+
+    /// Grows whenever something new is held: so a snapshot need not be taken twice.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Says how far entries may be trusted from now on.
@@ -323,6 +331,7 @@ impl Core {
 
     /// Drops a row that turned out to be old.
     pub fn forget(&mut self, id: ObjectId) {
+        self.revision += 1;
         self.rows.pop(&id);
     }
 
@@ -352,6 +361,7 @@ impl Core {
     }
 
     fn hold(&mut self, held: Held) {
+        self.revision += 1;
         let row = &held.entry.row;
         if let (Some(parent), Some(name)) = (row.parent, &row.name) {
             self.names.put(name_key(parent, name.as_bytes()), Remembered::Object(row.id));
@@ -434,32 +444,12 @@ impl Recent {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use protocol::digest::Content;
+mod tests {
     use protocol::id::Timestamp;
-    use protocol::name::Name;
-    use protocol::vfs::{Before, Body, FolderChange};
+    use protocol::vfs::{Before, FolderChange};
 
     use super::*;
-
-    pub(crate) fn folder(id: u64, parent: Option<u64>, version: u64) -> Row {
-        Row {
-            id: ObjectId(id),
-            parent: parent.map(ObjectId),
-            name: parent.map(|_| Name::new(format!("n{id}").as_bytes()).unwrap()),
-            version,
-            created: Timestamp(1),
-            modified: Timestamp(2),
-            changed: Timestamp(version as i64),
-            metadata: UnixMetadata::default_with_mode(0o755).encode(),
-            body: Body::Folder { subfolders: 0 },
-            srl: None,
-        }
-    }
-
-    pub(crate) fn file(id: u64, parent: u64, version: u64) -> Row {
-        Row { body: Body::File { content: Content::EMPTY }, ..folder(id, Some(parent), version) }
-    }
+    use crate::testing::rows::{file, folder};
 
     fn cache(entries_max: usize) -> Core {
         let mut core = Core::new(NonZeroUsize::new(entries_max).unwrap());

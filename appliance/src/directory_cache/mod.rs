@@ -9,11 +9,9 @@ mod feed;
 mod listing;
 mod snapshot;
 
-#[cfg(test)]
-pub(crate) use self::core::tests;
-
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -59,6 +57,8 @@ pub struct Directory<C> {
     contact: watch::Sender<Contact>,
     /// Wakes the feed to see at once whether the center is there.
     probe: Notify,
+    /// The core's revision of the last snapshot.
+    saved: AtomicU64,
 }
 
 impl<C: StorageCenter> Directory<C> {
@@ -66,7 +66,7 @@ impl<C: StorageCenter> Directory<C> {
     pub fn new(center: Arc<C>, customer: CustomerId, settings: Settings) -> Self {
         let contact = watch::Sender::new(Contact { is_reachable: false, is_fed: false });
         let core = Mutex::new(Core::new(settings.entries_max));
-        Self { center, customer, settings, core, contact, probe: Notify::new() }
+        Self { center, customer, settings, core, contact, probe: Notify::new(), saved: AtomicU64::new(0) }
     }
 
     /// The customer's root folder.
@@ -213,20 +213,32 @@ impl<C: StorageCenter> Directory<C> {
         }
     }
 
-    /// Writes a snapshot to `path`. Blocks on the disk.
+    /// Writes a snapshot to `path`, unless the last one still says all. Blocks on the disk.
     ///
     /// # Errors
     /// Of the disk.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        let contents = self.core().contents();
-        contents.map_or(Ok(()), |contents| snapshot::save(path, self.customer, &contents))
+        let (contents, revision) = {
+            let core = self.core();
+            let revision = core.revision();
+            if self.saved.swap(revision, Ordering::AcqRel) == revision {
+                return Ok(());
+            }
+            (core.contents(), revision)
+        };
+        let saved = contents.map_or(Ok(()), |contents| snapshot::save(path, self.customer, &contents));
+        if saved.is_err() {
+            // Not this one, then.
+            let _ = self.saved.compare_exchange(revision, 0, Ordering::AcqRel, Ordering::Acquire);
+        }
+        saved
     }
 
     /// One operation, unless the center is known to be away: then callers learn so at once, and the feed alone finds
     /// out when it is back.
     async fn operate(&self, request: Request) -> Result<Answered, CenterError> {
         if !self.is_reachable() {
-            return Err(CenterError::Unavailable("it did not answer lately".into()));
+            return Err(CenterError::Unavailable("the storage center did not answer lately".into()));
         }
         let result = self.center.operate(request).await;
         if matches!(result, Err(CenterError::Unavailable(_))) {

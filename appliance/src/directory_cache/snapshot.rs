@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory_cache::core::tests::{file, folder};
+    use crate::testing::rows::{file, folder};
 
     fn contents() -> Contents {
         let mut listing = Listing::new(4);

@@ -115,7 +115,7 @@ impl<C: StorageCenter> Objects<C> {
     /// Block `index` of `content`.
     async fn block(&self, content: &Content, index: u64) -> Result<Block, CenterError> {
         let number =
-            u32::try_from(index).map_err(|_| CenterError::Wrong("an object of over 4 PiB".into()))?;
+            u32::try_from(index).map_err(|_| CenterError::Wrong("no object has 4 PiB".into()))?;
         if let Some(block) = self.shared.cache.get_hot(&content.fingerprint, number) {
             return Ok(Block::File(block));
         }
@@ -124,14 +124,14 @@ impl<C: StorageCenter> Objects<C> {
 
     async fn fetch(&self, content: &Content, index: u64) -> Result<Bytes, CenterError> {
         if !self.shared.directory.is_reachable() {
-            return Err(CenterError::Unavailable("it did not answer lately".into()));
+            return Err(CenterError::Unavailable("the storage center did not answer lately".into()));
         }
         let digests = self.digests(content).await?;
         let offset = index * BLOCK_BYTES;
         let bytes = self.shared.center.fetch_range(content, offset, content.block_len(index)).await?;
         digests.verify(content, index, &bytes).map_err(|mismatch| {
             tracing::error!(fingerprint = %content.fingerprint, index, "a DOSM sent a damaged block");
-            CenterError::Wrong(mismatch.to_string().into())
+            CenterError::Wrong(format!("a block of {}: {mismatch}", content.fingerprint).into())
         })?;
         Ok(bytes)
     }

@@ -86,7 +86,7 @@ mod tests {
     use protocol::metadata::UnixMetadata;
 
     use super::*;
-    use crate::directory_cache::tests::{file, folder};
+    use crate::testing::rows::{file, folder};
     use crate::journal::{Base, Lsn};
 
     fn staged(size: u64, modified: i64, changed: i64) -> StagedView {
