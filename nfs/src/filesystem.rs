@@ -192,7 +192,7 @@ pub struct SetAttributes {
 /// How CREATE treats a name that exists (RFC 1813 §3.3.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CreateHow {
-    /// Take the existing file; apply the attributes.
+    /// Take the existing regular file; of the attributes only the size applies to it, as in `open(2)`.
     Unchecked(SetAttributes),
     /// Refuse.
     Guarded(SetAttributes),

@@ -96,16 +96,13 @@ impl Model {
         Ok(id)
     }
 
-    /// CREATE UNCHECKED: takes an existing file and gives it the mode.
+    /// CREATE UNCHECKED: takes an existing file as it is.
     pub fn create_unchecked(&mut self, dir: NodeId, name: &[u8], mode: u32) -> Outcome<NodeId> {
         let Some(&id) = self.entries(dir)?.get(name) else {
             return self.make(dir, name, Body::File(Vec::new()), mode);
         };
         match self.node(id)?.body {
-            Body::File(_) => {
-                self.set_mode(id, mode)?;
-                Ok(id)
-            }
+            Body::File(_) => Ok(id),
             Body::Directory(_) | Body::Symlink(_) => Err(NFS3ERR_EXIST),
         }
     }

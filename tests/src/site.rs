@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -136,6 +137,10 @@ impl Site {
         for folder in ["state", "journal", "cache0", "cache1"] {
             fs::create_dir_all(dir.join(folder)).unwrap();
         }
+        // Ports of one site are given one key, as a pair has it, so that each knows the others' handles.
+        let key = dir.join("state/handle_key");
+        fs::write(&key, [7; 32]).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let text = format!(
             r#"
 [state]
@@ -297,7 +302,7 @@ reserve_bytes = 0
 }
 
 fn add_customer(config: &Path, dir: &Path, id: u32, extra: &[&str]) {
-    let id_text = id.to_string();
+    let (id_text, name) = (id.to_string(), format!("customer {id}"));
     let secret = dir.join(format!("customer-{id}.secret"));
     let mut arguments = vec![
         "customer",
@@ -307,7 +312,7 @@ fn add_customer(config: &Path, dir: &Path, id: u32, extra: &[&str]) {
         "--id",
         &id_text,
         "--name",
-        "e2e",
+        &name,
         "--secret-out",
         secret.to_str().unwrap(),
     ];

@@ -201,11 +201,15 @@ fn full_and_read_only_disks_lose_nothing() {
     let file = mount.put(&root, b"first", &first).unwrap();
     port.wait_uploaded(&site, &data::md5_hex(&first));
 
+    site.center.stop();
     mounts[0].remount("ro");
+    site.center.restart();
     let second = data::bytes(2, 5 << 20);
     mount.put(&root, b"second", &second).unwrap();
     port.wait_uploaded(&site, &data::md5_hex(&second));
+    site.center.stop();
     mounts[0].remount("rw");
+    site.center.restart();
 
     // More than all disks hold: the port takes it into its journal and keeps it.
     let mut large = Vec::new();

@@ -103,17 +103,15 @@ impl<C: StorageCenter> Translator<C> {
         how: &CreateHow,
     ) -> FsResult<(Handle, Attributes)> {
         let set = match how {
-            CreateHow::Unchecked(set) if kind(&entry) != FileKind::Directory => set,
+            CreateHow::Unchecked(set) if kind(&entry) == FileKind::Regular => set,
             CreateHow::Exclusive(verifier) if entry.unix.create_verifier == Some(*verifier) => {
                 return Ok(self.found(dir, &entry));
             }
             _ => return Err(FsError::Exists),
         };
         match set.size {
-            Some(size) if kind(&entry) == FileKind::Regular => {
-                self.with_size(caller, dir, &entry, size).await
-            }
-            _ => Ok(self.found(dir, &entry)),
+            Some(size) => self.with_size(caller, dir, &entry, size).await,
+            None => Ok(self.found(dir, &entry)),
         }
     }
 
