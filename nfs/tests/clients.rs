@@ -1,5 +1,7 @@
 //! A client that others wrote, the crate `nfs3_client`, as a second opinion on the codecs (PORT-1).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use nfs3_client::Nfs3ConnectionBuilder;

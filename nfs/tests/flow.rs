@@ -1,5 +1,7 @@
 //! Many calls at once: order, bounds, large data, and the end of the server.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::io::Write;

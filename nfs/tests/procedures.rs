@@ -1,5 +1,7 @@
 //! Every procedure of NFS v3 over a real connection: results, errors, and the attributes that come with both (PORT-1).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use support::{Args, As, Client, Reply, Running, attributes, post_op, read_args, read_data, serve, wcc};

@@ -1,5 +1,7 @@
 //! RPC, MOUNT and rpcbind over TCP and UDP (PORT-1, PORT-2).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::net::UdpSocket;
