@@ -86,8 +86,8 @@ mod tests {
     use protocol::metadata::UnixMetadata;
 
     use super::*;
-    use crate::testing::rows::{file, folder};
     use crate::journal::{Base, Lsn};
+    use crate::testing::rows::{file, folder};
 
     fn staged(size: u64, modified: i64, changed: i64) -> StagedView {
         StagedView {
