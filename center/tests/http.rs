@@ -464,6 +464,28 @@ fn malformed_requests_do_no_harm() {
     assert_eq!(curl(&[&center.url("/health")]).status, 200);
 }
 
+/// Design decision 12: clients that ask for much and read nothing neither stop the others nor fill the memory.
+#[test]
+fn readers_that_do_not_read_hold_up_nobody() {
+    let center = Center::start();
+    let bytes = object(6 * BLOCK_BYTES as usize);
+    let stored = decode_stored(&center.store(1, &bytes, token(1)).body).unwrap();
+    let url = center.fetch_url(1, stored.content.fingerprint, "x");
+    let path = url.strip_prefix(&center.url("")).unwrap();
+    let stalled: Vec<TcpStream> = (0..150)
+        .map(|_| {
+            let mut stream = TcpStream::connect(center.address).unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..3 {
+        let whole = curl(&["--max-time", "10", &url]);
+        assert_eq!((whole.status, whole.body == bytes), (200, true));
+    }
+    assert_eq!(stalled.len(), 150);
+}
+
 /// ISN-11: SIGTERM ends the process in time, and everything is there when it is started again.
 #[test]
 fn it_stops_when_told_to() {

@@ -19,8 +19,11 @@ use crate::isn::{FetchError, Isn, StoredObject};
 
 /// Seconds a cache may keep an object whose SRL never expires.
 const CACHE_SECONDS_MAX: u64 = 365 * 86_400;
-/// Memory for blocks on their way out of all connections, in KiB. Beyond it, readers wait for each other.
-const OUTGOING_KIB: usize = 64 << 10;
+/// Memory for whole blocks on their way out of all connections, in KiB.
+const OUTGOING_KIB: usize = 32 << 10;
+/// What a connection gets at a time when that memory is used up, by clients too slow or unwilling to read: then each
+/// piece costs the reading and checking of its block, but nobody waits for them.
+const SCARCE_BYTES: usize = 32 << 10;
 
 /// Serves objects.
 #[derive(Clone, Debug)]
@@ -143,13 +146,16 @@ impl Reading {
         let index = self.offset / BLOCK_BYTES;
         let block_start = index * BLOCK_BYTES;
         let kib = u32::try_from(self.object.content().block_len(index).div_ceil(1024)).unwrap_or(1024);
-        let permit = Arc::clone(memory).acquire_many_owned(kib).await.map_err(|_| FetchError::Unavailable)?;
+        let permit = Arc::clone(memory).try_acquire_many_owned(kib).ok();
         let block = self.object.read_block(index).await?;
         // Both lie within one block, so they fit.
         let from = (self.offset - block_start) as usize;
         let to = (self.end - block_start).min(block.len() as u64) as usize;
-        self.offset = block_start + to as u64;
-        let bytes = Bytes::from_owner(Outgoing { bytes: block.slice(from..to), _permit: permit });
+        let bytes = match permit {
+            Some(permit) => Bytes::from_owner(Outgoing { bytes: block.slice(from..to), _permit: permit }),
+            None => Bytes::copy_from_slice(&block[from..to.min(from + SCARCE_BYTES)]),
+        };
+        self.offset += bytes.len() as u64;
         Ok(Some((bytes, self)))
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use protocol::digest::{Content, Fingerprint};
 use protocol::id::{CustomerId, Token};
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{RngCore, SeedableRng};
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -15,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::disk::{Disk, State};
 use super::fault::{DiskError, OpenError};
 use super::incoming::Incoming;
-use super::object::{Copy, StoredObject};
+use super::object::StoredObject;
 use super::placement::{Candidate, choose};
 use super::pool::{Interrupted, Pool};
 use super::scan::scan;
@@ -241,17 +242,10 @@ impl Isn {
         if !entitled {
             return Err(FetchError::NotFound);
         }
-        let mut copies = Vec::new();
-        for mounted in self.readable() {
-            match mounted.run(move |disk| disk.open_object(fingerprint)).await {
-                Ok((content, file, blocks)) => {
-                    copies.push(Copy { mounted: mounted.clone(), content, file: Arc::new(file), blocks });
-                }
-                Err(DiskError::Missing(_)) => {}
-                Err(error) => tracing::debug!(%error, "a copy cannot be opened"),
-            }
-        }
-        StoredObject::new(copies).ok_or(FetchError::Unavailable)
+        let mut disks: Vec<Mounted> = self.readable().cloned().collect();
+        // Reads spread over the copies.
+        disks.shuffle(&mut *self.node.rng.lock().unwrap_or_else(PoisonError::into_inner));
+        StoredObject::open(disks, fingerprint).await
     }
 
     /// Bytes that can still be stored, each object as often as the node stores it.

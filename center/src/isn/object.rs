@@ -4,67 +4,87 @@ use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::digest::{BLOCK_BYTES, BlockDigests, Content};
+use protocol::digest::{BLOCK_BYTES, BlockDigests, Content, Fingerprint};
 
 use super::disk::read_block;
 use super::fault::DiskError;
 use super::node::{FetchError, Mounted};
 
-/// One disk's copy.
-#[derive(Debug)]
-pub(super) struct Copy {
-    pub mounted: Mounted,
-    pub content: Content,
-    pub file: Arc<File>,
-    pub blocks: BlockDigests,
-}
-
 /// An object opened for reading. It can be read to its end even if it is unlinked meanwhile.
 #[derive(Debug)]
 pub struct StoredObject {
+    copy: Copy,
+    /// Disks not asked yet.
+    others: Vec<Mounted>,
+}
+
+/// One disk's copy.
+#[derive(Debug)]
+struct Copy {
+    mounted: Mounted,
     content: Content,
-    copies: Vec<Copy>,
+    file: Arc<File>,
+    blocks: Arc<BlockDigests>,
 }
 
 impl StoredObject {
-    pub(super) fn new(copies: Vec<Copy>) -> Option<Self> {
-        let content = copies.first()?.content;
-        Some(Self { content, copies })
+    /// Opens the first copy found on these disks.
+    pub(super) async fn open(disks: Vec<Mounted>, fingerprint: Fingerprint) -> Result<Self, FetchError> {
+        let mut others = disks;
+        let copy = Copy::open_next(&mut others, fingerprint).await.ok_or(FetchError::Unavailable)?;
+        Ok(Self { copy, others })
     }
 
     /// Fingerprint, size and digest.
     pub fn content(&self) -> &Content {
-        &self.content
+        &self.copy.content
     }
 
     /// The digests of its blocks; none for an object of one block.
     pub fn block_digests(&self) -> Vec<u8> {
-        self.copies.first().map(|copy| copy.blocks.as_bytes().to_vec()).unwrap_or_default()
+        self.copy.blocks.as_bytes()
     }
 
-    /// Reads block `index`, checked. A copy that fails is not asked again.
+    /// Reads block `index`, checked. After a copy that fails comes the next; the failed one is not asked again.
     pub async fn read_block(&mut self, index: u64) -> Result<Bytes, FetchError> {
-        while let Some(copy) = self.copies.first() {
-            match read_from(copy, index).await {
+        let content = self.copy.content;
+        loop {
+            let error = match self.copy.read_block(index).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => {
-                    let disk = copy.mounted.disk.root().display();
-                    tracing::error!(%disk, object = %self.content.fingerprint, block = index, %error, "bad copy");
-                    self.copies.remove(0);
-                }
-            }
+                Err(error) => error,
+            };
+            let disk = self.copy.mounted.disk.root().display();
+            tracing::error!(%disk, object = %content.fingerprint, block = index, %error, "bad copy");
+            let next = Copy::open_next(&mut self.others, content.fingerprint).await;
+            // Two contents of one fingerprint are never both stored; if they were, they would not be mixed.
+            let same = next.filter(|next| next.content == content);
+            self.copy = same.ok_or(FetchError::Unavailable)?;
         }
-        Err(FetchError::Unavailable)
     }
 }
 
-async fn read_from(copy: &Copy, index: u64) -> Result<Bytes, DiskError> {
-    let (file, blocks, content) = (Arc::clone(&copy.file), copy.blocks.clone(), copy.content);
-    let read = move || {
-        let length = usize::try_from(content.block_len(index)).unwrap_or(0);
-        let bytes = read_block(&file, index.saturating_mul(BLOCK_BYTES), length)?;
-        blocks.verify(&content, index, &bytes).map_err(|_| DiskError::Missing(content.fingerprint))?;
-        Ok(Bytes::from(bytes))
-    };
-    copy.mounted.run(move |_| read()).await
+impl Copy {
+    async fn open_next(disks: &mut Vec<Mounted>, fingerprint: Fingerprint) -> Option<Self> {
+        while let Some(mounted) = disks.pop() {
+            match mounted.run(move |disk| disk.open_object(fingerprint)).await {
+                Ok((content, file, blocks)) => {
+                    return Some(Self { mounted, content, file: Arc::new(file), blocks: Arc::new(blocks) });
+                }
+                Err(DiskError::Missing(_)) => {}
+                Err(error) => tracing::debug!(%error, "a copy cannot be opened"),
+            }
+        }
+        None
+    }
+
+    async fn read_block(&self, index: u64) -> Result<Bytes, DiskError> {
+        let (file, blocks, content) = (Arc::clone(&self.file), Arc::clone(&self.blocks), self.content);
+        let read = move || {
+            let length = usize::try_from(content.block_len(index)).unwrap_or(0);
+            let bytes = read_block(&file, index.saturating_mul(BLOCK_BYTES), length)?;
+            blocks.verify(&content, index, &bytes).map_err(|_| DiskError::Missing(content.fingerprint))?;
+            Ok(Bytes::from(bytes))
+        };
+        self.mounted.run(move |_| read()).await
+    }
 }
