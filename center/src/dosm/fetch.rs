@@ -23,7 +23,7 @@ const CACHE_SECONDS_MAX: u64 = 365 * 86_400;
 const OUTGOING_KIB: usize = 32 << 10;
 /// What a connection gets at a time when that memory is used up, by clients too slow or unwilling to read: then each
 /// piece costs the reading and checking of its block, but nobody waits for them.
-const SCARCE_BYTES: usize = 32 << 10;
+const SCARCE_BYTES: usize = 128 << 10;
 
 /// Serves objects.
 #[derive(Clone, Debug)]
