@@ -137,6 +137,23 @@ fn nine_hundred_idle_connections_are_cheap() {
     });
 }
 
+/// Trap: an accept loop that ends, or spins, when the process has no file descriptors left.
+#[test]
+fn without_file_descriptors_old_clients_are_served_and_new_ones_later() {
+    attack(|server, root| {
+        let (mut old, _) = server.mounted();
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        let in_use = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(in_use + 30), ..limit }).unwrap();
+        let open: Vec<_> = std::iter::from_fn(|| TcpStream::connect(server.addresses.nfs[0]).ok()).collect();
+        assert!(open.len() < 100, "the limit was reached");
+        old.nfs(1, Args::new().opaque(root)).ok();
+        drop(open);
+        server.mounted().0.nfs(1, Args::new().opaque(root)).ok();
+        rustix::process::setrlimit(Resource::Nofile, limit).unwrap();
+    });
+}
+
 fn sample_calls(root: &[u8]) -> Vec<Vec<u8>> {
     let who = As::User { uid: 1, gid: 2, groups: vec![3, 4, 5] };
     let nfs = |procedure, args: Args| call_bytes(1, NFS, procedure, &who, &args.bytes());

@@ -10,7 +10,7 @@ use std::task::Poll;
 use futures::future::OptionFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use super::memory::Permit;
+use super::claim::Permit;
 use crate::reply::Reply;
 
 /// What a call became.

@@ -14,8 +14,8 @@ use tokio::sync::AcquireError;
 use tokio::time::{Instant, sleep_until};
 
 use super::calls::{Answered, Calls};
+use super::claim::{Claim, Permit};
 use super::input::{Input, Received};
-use super::memory::{Claim, Permit};
 use super::output::Output;
 use super::{Shared, ended};
 use crate::dispatch::{Origin, Programs};
@@ -98,7 +98,7 @@ struct Connection<'a, F, W> {
     is_ending: bool,
     /// When the last call, or the first byte of the present one, came.
     received_at: Instant,
-    /// When the socket last took a byte, or the output began to wait.
+    /// When the socket last took a byte, or the first of the replies that wait was made.
     written_at: Instant,
 }
 
@@ -256,11 +256,13 @@ where
         if waits_for_us {
             return Instant::now() + QUIET;
         }
-        if self.input.is_inside() {
-            return self.received_at + bounds.rest_of_call;
-        }
-        self.received_at
-            + if self.is_quiet { self.idle_max(bounds) } else { QUIET.min(self.idle_max(bounds)) }
+        let clients_turn_since = self.received_at.max(self.written_at);
+        let patience = match (self.input.is_inside(), self.is_quiet) {
+            (true, _) => bounds.rest_of_call,
+            (false, true) => self.idle_max(bounds),
+            (false, false) => self.idle_max(bounds).min(QUIET),
+        };
+        clients_turn_since + patience
     }
 
     fn idle_max(&self, bounds: &Bounds) -> Duration {

@@ -28,33 +28,36 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 pub(crate) struct Clients {
     connections_max: usize,
     connections_per_client_max: usize,
-    connections: Mutex<HashMap<IpAddr, usize>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    in_total: usize,
+    /// Clients without connections are not in it.
+    of_client: HashMap<IpAddr, usize>,
 }
 
 impl Clients {
     pub fn new(connections_max: usize, connections_per_client_max: usize) -> Arc<Self> {
-        Arc::new(Self { connections_max, connections_per_client_max, connections: Mutex::default() })
+        Arc::new(Self { connections_max, connections_per_client_max, open: Mutex::default() })
     }
 
     /// One more connection of a client; `None` if that is one too many.
     fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admitted> {
-        let mut connections = self.lock();
-        // The map has no more entries than there are connections: a sum over it would cost more than it is worth only
-        // with thousands of clients, and this happens once for each connection.
-        if connections.values().sum::<usize>() >= self.connections_max {
+        let mut open = self.lock();
+        let of_client = open.of_client.get(&client).copied().unwrap_or(0);
+        if open.in_total >= self.connections_max || of_client >= self.connections_per_client_max {
             return None;
         }
-        let of_client = connections.entry(client).or_default();
-        if *of_client >= self.connections_per_client_max {
-            return None;
-        }
-        *of_client += 1;
+        open.in_total += 1;
+        open.of_client.insert(client, of_client + 1);
         Some(Admitted { clients: Arc::clone(self), client })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         // No code panics while it holds the lock.
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,11 +69,12 @@ struct Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut connections = self.clients.lock();
-        if let Some(of_client) = connections.get_mut(&self.client) {
+        let mut open = self.clients.lock();
+        open.in_total -= 1;
+        if let Some(of_client) = open.of_client.get_mut(&self.client) {
             *of_client -= 1;
             if *of_client == 0 {
-                connections.remove(&self.client);
+                open.of_client.remove(&self.client);
             }
         }
     }
@@ -85,20 +89,27 @@ pub(crate) async fn serve<F: Filesystem>(
 ) {
     let mut ending = shared.ending.clone();
     let mut connections = JoinSet::new();
+    // Told when it begins, not each time it comes again.
+    let mut is_short = false;
     loop {
         tokio::select! {
             () = ended(&mut ending) => break,
             Some(done) = connections.join_next() => report(done),
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => match clients.admit(peer.ip().to_canonical()) {
-                    Some(admitted) => {
-                        connections.spawn(serve_one(Arc::clone(&shared), stream, peer, programs, admitted));
+                Ok((stream, peer)) => {
+                    is_short = false;
+                    match clients.admit(peer.ip().to_canonical()) {
+                        Some(admitted) => {
+                            connections.spawn(serve_one(Arc::clone(&shared), stream, peer, programs, admitted));
+                        }
+                        None => tracing::debug!(%peer, "connection closed: too many are open"),
                     }
-                    None => tracing::warn!(%peer, "connection closed: too many are open"),
-                },
+                }
                 Err(error) if is_the_clients(&error) => tracing::debug!(%error, "connection lost before it began"),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot take a connection now");
+                    if !std::mem::replace(&mut is_short, true) {
+                        tracing::warn!(%error, "cannot take connections for now: trying again");
+                    }
                     sleep(PAUSE).await;
                 }
             },
@@ -165,6 +176,6 @@ mod tests {
         drop(first);
         assert!(clients.admit(one).is_some());
         drop((second, third));
-        assert!(clients.lock().is_empty(), "nothing is kept of clients without connections");
+        assert!(clients.lock().of_client.is_empty(), "nothing is kept of clients without connections");
     }
 }

@@ -4,11 +4,11 @@
 //! that TCP itself slows the client down. Nothing here knows a program.
 
 mod calls;
+mod claim;
 mod connection;
 pub(crate) mod datagram;
 mod input;
 pub(crate) mod listener;
-mod memory;
 mod output;
 
 use std::sync::Arc;

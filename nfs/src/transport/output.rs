@@ -18,8 +18,8 @@ use crate::reply::Reply;
 const JOINED_BYTES_MAX: usize = 64 << 10;
 /// Pieces in one write.
 const PIECES_MAX: usize = 64;
-/// Bytes asked of one `sendfile`, so that one connection does not keep its thread for long.
-const SENDFILE_BYTES_MAX: usize = 1 << 20;
+/// Bytes written in one go, so that a client who takes them fast does not keep a thread for itself.
+const WRITE_BYTES_MAX: usize = 2 << 20;
 
 /// A part of the stream.
 #[derive(Debug)]
@@ -101,20 +101,20 @@ impl Output {
         }
     }
 
-    /// Writes as much as the socket takes now. `true` if it took anything.
+    /// Writes as much as the socket takes now, up to some MiB. `true` if it took anything.
     ///
     /// # Errors
     /// The connection is of no use any more. `UnexpectedEof`: a file ended before its segment, and what was announced
     /// to the client cannot be sent.
     pub fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        let mut progress = false;
-        while !self.pieces.is_empty() {
+        let mut sent = 0;
+        while !self.pieces.is_empty() && sent < WRITE_BYTES_MAX {
             let written = match self.pieces.front_mut() {
                 Some(Piece::File { file, offset, len }) => send_file(stream, file, offset, len),
                 _ => self.send_memory(stream),
             };
             match written {
-                Ok(_) => progress = true,
+                Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -123,10 +123,10 @@ impl Output {
                 self.pieces.pop_front();
             }
         }
-        Ok(progress)
+        Ok(sent > 0)
     }
 
-    fn send_memory(&mut self, stream: &TcpStream) -> io::Result<()> {
+    fn send_memory(&mut self, stream: &TcpStream) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
         let mut count = 0;
         let mut file_follows = false;
@@ -148,7 +148,7 @@ impl Output {
             Ok(sendmsg(stream, &slices[..count], &mut SendAncillaryBuffer::default(), flags)?)
         })?;
         self.advance(written);
-        Ok(())
+        Ok(written)
     }
 
     /// Drops `written` bytes from the front; they are all in memory.
@@ -184,14 +184,61 @@ impl Output {
 }
 
 /// Sends a part of a file and moves `offset` and `len` on.
-fn send_file(stream: &TcpStream, file: &File, offset: &mut u64, len: &mut usize) -> io::Result<()> {
+fn send_file(stream: &TcpStream, file: &File, offset: &mut u64, len: &mut usize) -> io::Result<usize> {
     let sent = stream.try_io(Interest::WRITABLE, || {
         // `offset` moves only on success.
-        Ok(rustix::fs::sendfile(stream, file, Some(offset), (*len).min(SENDFILE_BYTES_MAX))?)
+        Ok(rustix::fs::sendfile(stream, file, Some(offset), (*len).min(WRITE_BYTES_MAX))?)
     })?;
     if sent == 0 {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file ended before the data announced"));
     }
     *len -= sent;
-    Ok(())
+    Ok(sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, client)
+    }
+
+    fn file(bytes: &[u8], announced: u32) -> Segment {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Segment::File { file: Arc::new(file), offset: 1, len: announced }
+    }
+
+    #[tokio::test]
+    async fn pieces_of_every_kind_come_in_order_with_padding_behind_the_data() {
+        let (server, mut client) = connected().await;
+        let mut output = Output::default();
+        let data =
+            vec![Segment::Bytes(Bytes::from_static(b"ab")), file(b"-cdef", 4), Segment::Bytes(Bytes::new())];
+        output.push(Reply::new(Reply::encoder(), data), None);
+        output.push(Reply::new(Reply::encoder(), Vec::new()), None);
+        assert!(output.write(&server).unwrap());
+        assert!(output.is_empty() && output.memory_bytes() == 0);
+        drop(server);
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"\x80\0\0\x08abcdef\0\0\x80\0\0\0");
+    }
+
+    /// What was announced cannot be sent, and anything else in its place would be taken for data.
+    #[tokio::test]
+    async fn a_file_that_ends_early_ends_the_connection() {
+        let (server, _client) = connected().await;
+        let mut output = Output::default();
+        output.push(Reply::new(Reply::encoder(), vec![file(b"short", 100)]), None);
+        assert_eq!(output.write(&server).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

@@ -1,14 +1,13 @@
 //! Procedures on one object as a whole: attributes, rights, names looked up, and what the file system can do.
 
 use super::Context;
+use super::directories::REPLY_BYTES_MAX;
 use super::wire::{
     Place, decode_set_attributes, encode_attributes, encode_handle, encode_post_op, encode_status, encode_wcc,
 };
 use crate::filesystem::{Access, Filesystem, FsError, Mutation, Wcc};
 use crate::xdr::{Decoder, Encoder, XdrResult};
 
-/// Preferred size of a READDIR reply.
-const READDIR_BYTES_PREFERRED: u32 = 64 << 10;
 /// Sizes of READ and WRITE are best a multiple of this.
 const TRANSFER_MULTIPLE: u32 = 4096;
 /// `FSF3_SYMLINK`: symbolic links can be made.
@@ -177,7 +176,7 @@ pub async fn fsinfo<F: Filesystem>(
     encode_post_op(out, Some(&attributes));
     let (read, write) = (limits.read_bytes_max, limits.write_bytes_max);
     out.u32s([read, read, TRANSFER_MULTIPLE, write, write, TRANSFER_MULTIPLE]);
-    out.u32(READDIR_BYTES_PREFERRED);
+    out.u32(REPLY_BYTES_MAX);
     out.u64(limits.file_bytes_max);
     let time_delta_one_nanosecond = [0, 1];
     out.u32s(time_delta_one_nanosecond);
