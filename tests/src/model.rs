@@ -131,6 +131,7 @@ impl Model {
 
     /// RENAME.
     pub fn rename(&mut self, from_dir: NodeId, from: &[u8], to_dir: NodeId, to: &[u8]) -> Outcome<()> {
+        self.entries(from_dir)?;
         self.entries(to_dir)?;
         let moved = self.lookup(from_dir, from)?;
         let target = self.entries(to_dir)?.get(to).copied();

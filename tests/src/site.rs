@@ -236,6 +236,16 @@ quiet_ms = {quiet_ms}
     }
 }
 
+impl Drop for Site {
+    fn drop(&mut self) {
+        // For a look at what a failed test left: E2E_KEEP=1.
+        if std::thread::panicking() && std::env::var_os("E2E_KEEP").is_some() {
+            self.dir.disable_cleanup(true);
+            eprintln!("--- kept: {}", self.dir.path().display());
+        }
+    }
+}
+
 impl Port {
     /// Its NFS address.
     pub fn nfs(&self) -> SocketAddr {
