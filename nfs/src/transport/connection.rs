@@ -115,7 +115,7 @@ where
             tokio::task::coop::consume_budget().await;
             let lacked_room = self.answer(&work).await?;
             self.write()?;
-            if (lacked_room && self.has_room()) || self.read()? {
+            if (lacked_room && self.has_room()) || self.read().await? {
                 continue;
             }
             if self.is_done() {
@@ -208,12 +208,12 @@ where
         Ok(())
     }
 
-    fn read(&mut self) -> io::Result<bool> {
+    async fn read(&mut self) -> io::Result<bool> {
         if !self.may_read() {
             return Ok(false);
         }
         let was_inside = self.input.is_inside();
-        let came = self.input.read(&self.stream)?;
+        let came = self.input.read(&mut self.stream).await?;
         if came {
             self.is_quiet = false;
             if !was_inside {

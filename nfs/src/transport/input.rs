@@ -1,8 +1,10 @@
 //! What one connection has received: a buffer, and the records in it.
 
 use std::io;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::record::{RecordError, RecordReader, Step};
@@ -72,15 +74,17 @@ impl Input {
 
     /// Receives what is there; call it only when the memory that [`next`](Self::next) named is set aside. `true` if
     /// anything came, be it the end.
-    pub fn read(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    pub async fn read(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
         let room = self.wanted.max(self.size).saturating_sub(self.buffer.len());
         self.buffer.reserve(room);
-        match stream.try_read_buf(&mut self.buffer) {
-            Ok(0) => self.at_end = true,
-            Ok(count) if count >= room => self.size = (2 * self.size).min(BUFFER_BYTES_MAX),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
+        // Polled, not tried: a poll that brings less than there was room for remembers that nothing more is there, which
+        // saves the system call to learn so.
+        match futures::poll!(std::pin::pin!(stream.read_buf(&mut self.buffer))) {
+            Poll::Ready(Ok(0)) => self.at_end = true,
+            Poll::Ready(Ok(count)) if count >= room => self.size = (2 * self.size).min(BUFFER_BYTES_MAX),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => return Ok(false),
         }
         Ok(true)
     }
