@@ -114,8 +114,7 @@ impl<C: StorageCenter> Objects<C> {
 
     /// Block `index` of `content`.
     async fn block(&self, content: &Content, index: u64) -> Result<Block, CenterError> {
-        let number =
-            u32::try_from(index).map_err(|_| CenterError::Wrong("no object has 4 PiB".into()))?;
+        let number = u32::try_from(index).map_err(|_| CenterError::Wrong("no object has 4 PiB".into()))?;
         if let Some(block) = self.shared.cache.get_hot(&content.fingerprint, number) {
             return Ok(Block::File(block));
         }

@@ -208,7 +208,8 @@ impl State {
     }
 
     fn named(&self, parent: ObjectId, name: &Name) -> Option<ObjectId> {
-        let row = self.rows.values().find(|row| row.parent == Some(parent) && row.name.as_ref() == Some(name));
+        let row =
+            self.rows.values().find(|row| row.parent == Some(parent) && row.name.as_ref() == Some(name));
         row.map(|row| row.id)
     }
 
@@ -232,7 +233,8 @@ impl State {
     fn touch(&mut self, id: ObjectId) -> FolderChange {
         self.clock += 10;
         let clock = Timestamp(self.clock);
-        let subfolders = self.rows.values().filter(|row| row.parent == Some(id) && row.kind() == Kind::Folder);
+        let subfolders =
+            self.rows.values().filter(|row| row.parent == Some(id) && row.kind() == Kind::Folder);
         let subfolders = subfolders.count() as u32;
         let row = self.rows.get_mut(&id).unwrap();
         let size = match &mut row.body {
@@ -357,7 +359,8 @@ impl State {
                 }
                 let FolderChange { before, .. } = self.touch(*id);
                 let row = self.rows.get_mut(id).unwrap();
-                row.modified = modified.unwrap_or(if upload.is_some() { row.modified } else { before.modified });
+                row.modified =
+                    modified.unwrap_or(if upload.is_some() { row.modified } else { before.modified });
                 row.changed = changed.unwrap_or(row.changed).max(Timestamp(before.changed.0 + 1));
                 if let Some(metadata) = metadata {
                     row.metadata.clone_from(metadata);
