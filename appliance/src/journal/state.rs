@@ -351,6 +351,7 @@ impl StagedFile {
             modified: touched.modified,
             changed: touched.changed,
             lsn: self.lsn,
+            is_uploading: self.sealed.is_some(),
         })
     }
 }

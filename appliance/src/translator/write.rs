@@ -177,10 +177,11 @@ impl<C: StorageCenter> Translator<C> {
         self.journal.sync(lsn).await.map_err(|error| self.journal_error(&error))
     }
 
-    /// Forgets what is staged of a file that was removed.
+    /// Forgets what is staged of a file that was removed. If an upload of it has begun, the uploader finds the file
+    /// gone and forgets it: only then is it known that the center keeps no reference of that upload, crash or not.
     pub(super) async fn forget_staged(&self, object: &Object<'_, C>, removed: protocol::id::ObjectId) {
         let file = object.file_of(removed);
-        if self.journal.view(file).is_some() {
+        if self.journal.view(file).is_some_and(|view| !view.is_uploading) {
             if let Err(error) = self.journal.drop_file(file, host::now()).await {
                 // The uploader finds the file gone and tries again.
                 tracing::warn!(%removed, "removed, but not yet dropped from the journal: {error}");

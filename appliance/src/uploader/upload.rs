@@ -71,10 +71,7 @@ impl<C: StorageCenter> One<'_, C> {
             Ok(row) => self.finish(content, row.version).await,
             Err(error) => match error.code() {
                 Some(VfsErrorCode::VersionMismatch) => self.row_moved_on(content).await,
-                Some(VfsErrorCode::NotFound) => {
-                    self.give_up(&content).await;
-                    self.file_is_gone().await
-                }
+                Some(VfsErrorCode::NotFound) => self.file_is_gone(&content).await,
                 Some(VfsErrorCode::NoSuchObject) => {
                     *stored = None;
                     Ok(Step::Again)
@@ -134,7 +131,7 @@ impl<C: StorageCenter> One<'_, C> {
         let snapshot = &self.snapshot;
         let entry = match self.customer.directory.refresh(snapshot.file.file).await {
             Ok(entry) => entry,
-            Err(error) if error.is_not_found() => return self.file_is_gone().await,
+            Err(error) if error.is_not_found() => return self.file_is_gone(&content).await,
             Err(error) => return Err(error.into()),
         };
         let version = entry.row.version;
@@ -148,12 +145,12 @@ impl<C: StorageCenter> One<'_, C> {
             Some(now) if now == content => self.finish(content, version).await,
             // Other contents: what clients wrote here goes on top of them, as on one disk.
             Some(now) => {
-                self.give_up(&content).await;
+                self.give_up(&content).await?;
                 let base = Base { content: now, version };
                 self.journal.rebase(snapshot.file, base, host::now()).await?;
                 Ok(Step::Again)
             }
-            None => self.file_is_gone().await,
+            None => self.file_is_gone(&content).await,
         }
     }
 
@@ -161,7 +158,7 @@ impl<C: StorageCenter> One<'_, C> {
     async fn base_is_gone(&self, error: CenterError) -> Result<Step, UploadError> {
         let entry = match self.customer.directory.refresh(self.snapshot.file.file).await {
             Ok(entry) => entry,
-            Err(gone) if gone.is_not_found() => return self.file_is_gone().await,
+            Err(gone) if gone.is_not_found() => return self.forget().await,
             Err(error) => return Err(error.into()),
         };
         match content_of(&entry.row) {
@@ -174,17 +171,23 @@ impl<C: StorageCenter> One<'_, C> {
         }
     }
 
-    async fn file_is_gone(&self) -> Result<Step, UploadError> {
+    async fn file_is_gone(&self, content: &Content) -> Result<Step, UploadError> {
+        self.give_up(content).await?;
+        self.forget().await
+    }
+
+    async fn forget(&self) -> Result<Step, UploadError> {
         self.journal.drop_file(self.snapshot.file, host::now()).await?;
         Ok(Step::Done)
     }
 
-    /// Releases what was stored and will not be used. If that fails, the center's reconciliation finds it (REF-4).
-    async fn give_up(&self, content: &Content) {
+    /// Releases what was stored and will not be used. Until that has happened the journal must remember the token.
+    async fn give_up(&self, content: &Content) -> Result<(), CenterError> {
         let snapshot = &self.snapshot;
-        if *content != snapshot.base.content && *content != Content::EMPTY {
-            let _ = self.customer.center.release(&content.fingerprint, snapshot.token).await;
+        if *content == snapshot.base.content || *content == Content::EMPTY {
+            return Ok(());
         }
+        self.customer.center.release(&content.fingerprint, snapshot.token).await
     }
 }
 
