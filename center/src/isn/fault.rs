@@ -92,3 +92,19 @@ pub enum OpenError {
         error: DiskError,
     },
 }
+
+impl OpenError {
+    /// Whether the disk itself failed, so that a node may go on with its others. Anything else is a mistake in the
+    /// configuration, which nobody would notice if the node went on.
+    pub fn is_failure_of_the_disk(&self) -> bool {
+        match self {
+            Self::Disk { error: DiskError::Busy(_), .. } => false,
+            Self::Disk { .. } => true,
+            Self::Format(FormatError::Io { error, .. }) => {
+                matches!(DiskError::from(error), DiskError::ReadOnly | DiskError::Full)
+                    || Errno::from_io_error(error) == Some(Errno::IO)
+            }
+            Self::Format(_) => false,
+        }
+    }
+}

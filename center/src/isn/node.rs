@@ -130,16 +130,28 @@ impl Mounted {
 }
 
 impl Isn {
-    /// Opens all disks. A disk whose index was lost is scanned before this returns.
+    /// Opens all disks. One that failed is told loudly and left out: one dead disk must not take the others' objects
+    /// with it. A disk whose index was lost is scanned before this returns.
     ///
     /// # Errors
-    /// Every disk must open: a node that silently started without one would place second copies elsewhere.
+    /// No disk is left, or one of them is not of this node: that is a mistake to be mended before anything is stored.
     pub async fn open(settings: Settings, mut rng: StdRng, now: u64) -> Result<Self, OpenError> {
         let mut disks = Vec::with_capacity(settings.disks.len());
+        let mut failed = None;
         for root in &settings.disks {
             let mut id = [0; 16];
             rng.fill_bytes(&mut id);
-            disks.push(open_disk(&settings, root, &Token(id).to_string()).await?);
+            match open_disk(&settings, root, &Token(id).to_string()).await {
+                Ok(disk) => disks.push(disk),
+                Err(error) if error.is_failure_of_the_disk() => {
+                    tracing::error!("going on without a disk: {error}");
+                    failed = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = failed.filter(|_| disks.is_empty()) {
+            return Err(error);
         }
         let node = Node {
             settings,
