@@ -153,11 +153,13 @@ impl<C: Cluster> DirectoryManager<C> {
         };
         let mut verified = None;
         if let Some(upload) = upload {
-            // The first answer stands even if its reference has been given up since.
+            // The first answer stands even if its reference has been given up since. Then the repetition has stored
+            // the object again for nothing, and that has to be given up as well.
             if let Some(key) = request.key
                 && let Some(first) =
                     self.store.recall(customer, key, now).await.map_err(Failure::into_vfs_error)?
             {
+                self.store.give_up_unheld(customer, upload, now).await.map_err(Failure::into_vfs_error)?;
                 return first;
             }
             verified = Some(self.verify(customer, upload, now).await?);

@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use protocol::digest::Fingerprint;
+use protocol::digest::{Content, Fingerprint};
 use protocol::id::{CustomerId, FeedPosition, Timestamp, Token};
 use protocol::srl::Secret;
-use protocol::vfs::{Answer, Answered, Operation, Reply, Request};
+use protocol::vfs::{Answer, Answered, Operation, Reply, Request, Upload};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
@@ -114,6 +114,27 @@ impl MetaStore {
             .write(move |db| change(db, customer, &request, verified, now), committed)
             .await
             .unwrap_or_else(|failure: Failure| Err(failure.into_vfs_error()))
+    }
+
+    /// Releases the reference of an upload, unless a row holds it.
+    pub(super) async fn give_up_unheld(
+        &self,
+        customer: CustomerId,
+        upload: Upload,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let Upload { content: Content { fingerprint, .. }, token } = upload;
+        if fingerprint == Content::EMPTY.fingerprint {
+            return Ok(());
+        }
+        let give_up = move |db: &Connection| -> Result<(), Failure> {
+            match references::row_with(db, customer, fingerprint, token)? {
+                Some(_) => Ok(()),
+                None => outbox::add(db, customer, fingerprint, token, now),
+            }
+        };
+        let work_left = Arc::clone(&self.work_left);
+        self.writer.write(give_up, move |()| work_left.notify_one()).await
     }
 
     /// Answers an operation that changes nothing.
