@@ -33,9 +33,19 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Mounts `export` of the server whose NFS port also serves MOUNT.
+    /// Mounts `export` of a server whose NFS port also serves MOUNT.
     pub fn new(server: SocketAddr, export: &str, credential: Credential) -> io::Result<Self> {
-        let mut connection = Connection::open(server, &credential, REPLY_TIMEOUT)?;
+        Self::through(server, server, export, credential)
+    }
+
+    /// Mounts `export` of a server that serves MOUNT at another port.
+    pub fn through(
+        mount_server: SocketAddr,
+        server: SocketAddr,
+        export: &str,
+        credential: Credential,
+    ) -> io::Result<Self> {
+        let mut connection = Connection::open(mount_server, &credential, REPLY_TIMEOUT)?;
         let path = dirpath(Opaque::owned(export.as_bytes().to_vec()));
         let record = connection.record(
             1,
@@ -53,7 +63,7 @@ impl Mount {
         Ok(Self {
             server,
             credential,
-            connection: Some(connection),
+            connection: None,
             next_xid: rand::random_range(1..u32::MAX / 2),
             patience: Duration::from_secs(60),
             repeated: 0,

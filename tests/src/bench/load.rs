@@ -89,6 +89,7 @@ impl Load {
 /// What the loads work on: made once on each server.
 pub struct Target {
     server: SocketAddr,
+    mount: SocketAddr,
     export: String,
     root: nfs_fh3,
     file: nfs_fh3,
@@ -97,8 +98,8 @@ pub struct Target {
 
 impl Target {
     /// Writes the file and the directory of a freshly started server.
-    pub fn prepare(server: SocketAddr, export: &str) -> io::Result<Self> {
-        let mut mount = Mount::new(server, export, Credential::root())?;
+    pub fn prepare(server: SocketAddr, mount_server: SocketAddr, export: &str) -> io::Result<Self> {
+        let mut mount = Mount::through(mount_server, server, export, Credential::root())?;
         let root = mount.root();
         let fail = |status: nfsstat3| io::Error::other(format!("preparing {export}: {status:?}"));
         let file = mount.put(&root, b"file", &data::bytes(1, FILE_BYTES as usize)).map_err(fail)?;
@@ -106,12 +107,12 @@ impl Target {
         for number in 0..ENTRIES {
             mount.create_file(&directory, entry(number).as_bytes()).map_err(fail)?;
         }
-        Ok(Self { server, export: export.to_owned(), root, file, directory })
+        Ok(Self { server, mount: mount_server, export: export.to_owned(), root, file, directory })
     }
 
     /// Reads everything once, so that it is cached.
     pub fn warm(&self) -> io::Result<()> {
-        let mut mount = Mount::new(self.server, &self.export, Credential::root())?;
+        let mut mount = Mount::through(self.mount, self.server, &self.export, Credential::root())?;
         let fail = |status: nfsstat3| io::Error::other(format!("warming {}: {status:?}", self.export));
         mount.read(&self.file).map_err(fail)?;
         mount.readdirplus(&self.directory).map_err(fail)?;
@@ -256,7 +257,7 @@ impl Target {
     }
 
     fn list(&self) -> io::Result<f64> {
-        let mut mount = Mount::new(self.server, &self.export, Credential::root())?;
+        let mut mount = Mount::through(self.mount, self.server, &self.export, Credential::root())?;
         let start = Instant::now();
         let mut entries = 0;
         while start.elapsed() < RUN {

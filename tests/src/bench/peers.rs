@@ -13,8 +13,10 @@ use crate::tools::run_ok;
 pub struct Peer {
     /// As it stands in the table.
     pub name: String,
-    /// Where it serves NFS and MOUNT.
+    /// Where it serves NFS.
     pub server: SocketAddr,
+    /// Where it serves MOUNT.
+    pub mount: SocketAddr,
     /// The path to mount.
     pub export: String,
     children: Vec<Child>,
@@ -30,9 +32,8 @@ impl Peer {
             r#"
 NFS_CORE_PARAM {{
     NFS_Port = 12049;
-    MNT_Port = 12049;
+    MNT_Port = 12048;
     NFS_Protocols = 3;
-    Bind_addr = 127.0.0.1;
     Enable_NLM = false;
     Enable_RQUOTA = false;
 }}
@@ -50,8 +51,8 @@ EXPORT {{
 "#,
             folder = folder.display(),
         );
-        let text = text.replace("MNT_Port = 12049", "MNT_Port = 12048");
         fs::write(&config, text).unwrap();
+        fs::create_dir_all("/run/ganesha").unwrap();
         let rpcbind = quiet("rpcbind", &["-f", "-w"]);
         let (config, log) = (config.to_str().unwrap().to_owned(), dir.join("ganesha.log"));
         let pid = dir.join("ganesha.pid");
@@ -64,6 +65,7 @@ EXPORT {{
         Self {
             name: format!("nfs-ganesha {version}"),
             server,
+            mount: "127.0.0.1:12048".parse().unwrap(),
             export: folder.to_str().unwrap().to_owned(),
             children: vec![ganesha, rpcbind],
         }
@@ -83,7 +85,7 @@ EXPORT {{
         let version = version.split_whitespace().nth(1).unwrap_or("?").trim_start_matches('v').to_owned();
         let server = "127.0.0.1:13049".parse().unwrap();
         wait_for(server);
-        Self { name: format!("rclone {version}"), server, export: "/".into(), children: vec![rclone] }
+        Self { name: format!("rclone {version}"), server, mount: server, export: "/".into(), children: vec![rclone] }
     }
 
     /// Its main process.

@@ -32,7 +32,7 @@ fn main() {
     let site = Site::start();
     let settings = PortSettings { cache_bytes: 4 << 30, journal_bytes: 4 << 30, ..PortSettings::default() };
     let port = site.port_with("port", &settings);
-    let target = Target::prepare(port.nfs(), "/export").unwrap();
+    let target = Target::prepare(port.nfs(), port.nfs(), "/export").unwrap();
     port.wait_uploaded(&site, &data::md5_hex(&data::bytes(1, FILE_BYTES as usize)));
     let center_pid = site.center.pid().as_raw_nonzero().get() as u32;
     let port_pid = port.daemon.pid().as_raw_nonzero().get() as u32;
@@ -42,7 +42,7 @@ fn main() {
     peers.extend(option("--rclone").map(|program| Peer::rclone(&program, scratch.path())));
     for peer in &peers {
         let pid = peer.pid();
-        match Target::prepare(peer.server, &peer.export) {
+        match Target::prepare(peer.server, peer.mount, &peer.export) {
             Ok(target) => contestants.push(Contestant {
                 name: peer.name.clone(),
                 pid,
