@@ -93,6 +93,7 @@ impl<C: StorageCenter> One<'_, C> {
             return Ok(content);
         }
         self.customer.objects.keep_digests(&content, &digests).await;
+        tracing::debug!(file = %snapshot.file.file, token = %snapshot.token, object = %content.fingerprint, "storing");
         let source = Source::new(move || contents.stream(content));
         self.customer.center.store(snapshot.token, &content, source).await?;
         Ok(content)
@@ -122,6 +123,7 @@ impl<C: StorageCenter> One<'_, C> {
 
     async fn finish(&self, content: Content, version: u64) -> Result<Step, UploadError> {
         let UploadSnapshot { file, token, .. } = *self.snapshot;
+        tracing::debug!(file = %file.file, %token, version, "uploaded");
         self.journal.finish_upload(file, token, Base { content, version }, host::now()).await?;
         Ok(Step::Done)
     }
