@@ -1,4 +1,5 @@
 //! What the unit tests of several modules share.
 
 pub(crate) mod center;
+pub(crate) mod port;
 pub(crate) mod rows;

@@ -29,6 +29,9 @@ mod set;
 mod srl;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
