@@ -105,7 +105,9 @@ impl Daemon {
     pub fn stop(&mut self) -> ExitStatus {
         kill_process(self.pid(), Signal::TERM).unwrap();
         let mut child = self.child.take().unwrap();
-        poll::until(&format!("{} stops after SIGTERM", self.name), STOP_PATIENCE, || child.try_wait().unwrap())
+        poll::until(&format!("{} stops after SIGTERM", self.name), STOP_PATIENCE, || {
+            child.try_wait().unwrap()
+        })
     }
 
     /// Whether it still runs.

@@ -10,7 +10,10 @@
 //! - [`bench`] compares the port with other NFS servers.
 //! - [`tools`] runs programs from outside (libnfs, curl).
 
-#![allow(clippy::unwrap_used, reason = "a harness that cannot go on fails its test at the line that could not")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a harness that cannot go on fails its test at the line that could not"
+)]
 
 pub mod bench;
 pub mod daemon;

@@ -158,8 +158,7 @@ impl Mount {
 
     /// SETATTR without a guard.
     pub fn setattr(&mut self, object: &nfs_fh3, new_attributes: sattr3) -> NfsResult<()> {
-        let args =
-            SETATTR3args { object: object.clone(), new_attributes, guard: Nfs3Option::None };
+        let args = SETATTR3args { object: object.clone(), new_attributes, guard: Nfs3Option::None };
         self.call::<SETATTR3resok, SETATTR3resfail>(NFS_PROGRAM::NFSPROC3_SETATTR, &args).map(drop)
     }
 
@@ -228,13 +227,7 @@ impl Mount {
     }
 
     /// RENAME.
-    pub fn rename(
-        &mut self,
-        from_dir: &nfs_fh3,
-        from: &[u8],
-        to_dir: &nfs_fh3,
-        to: &[u8],
-    ) -> NfsResult<()> {
+    pub fn rename(&mut self, from_dir: &nfs_fh3, from: &[u8], to_dir: &nfs_fh3, to: &[u8]) -> NfsResult<()> {
         let args = RENAME3args { from: at(from_dir, from), to: at(to_dir, to) };
         self.call::<RENAME3resok, RENAME3resfail>(NFS_PROGRAM::NFSPROC3_RENAME, &args).map(drop)
     }

@@ -7,7 +7,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Asks `condition` until it gives a value; panics with `what` when `patience` is over.
 #[track_caller]
-#[allow(clippy::disallowed_methods, reason = "the one place where tests pause between two looks at a condition")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place where tests pause between two looks at a condition"
+)]
 pub fn until<T>(what: &str, patience: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

@@ -275,7 +275,12 @@ impl Port {
     /// The URL by which libnfs's tools reach a path of an export.
     pub fn libnfs_url(&self, path: &str) -> String {
         let (nfs, mount) = (self.nfs(), self.mount_address());
-        format!("nfs://{}{path}?nfsport={}&mountport={}&version=3&uid=0&gid=0", nfs.ip(), nfs.port(), mount.port())
+        format!(
+            "nfs://{}{path}?nfsport={}&mountport={}&version=3&uid=0&gid=0",
+            nfs.ip(),
+            nfs.port(),
+            mount.port()
+        )
     }
 
     /// Waits until the object of this MD5 name stands on two disks of the storage node.

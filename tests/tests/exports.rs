@@ -41,10 +41,12 @@ fn showmount_and_rpcinfo_find_both_exports() {
     let site = Site::start_in(Some(netns.name()));
     let port = site.port_with("port", &PortSettings { rpcbind: "serve", ..PortSettings::default() });
     let exports = String::from_utf8(netns.run_ok("showmount", &["-e", "127.0.0.1"])).unwrap();
-    let paths: BTreeSet<&str> = exports.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    let paths: BTreeSet<&str> =
+        exports.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(paths, BTreeSet::from(["/export", "/SRL"]), "{exports}");
     for version in ["-p", ""] {
-        let arguments: Vec<&str> = [version, "127.0.0.1"].into_iter().filter(|word| !word.is_empty()).collect();
+        let arguments: Vec<&str> =
+            [version, "127.0.0.1"].into_iter().filter(|word| !word.is_empty()).collect();
         let programs = String::from_utf8(netns.run_ok("rpcinfo", &arguments)).unwrap();
         for program in ["100000", "100003", "100005"] {
             assert!(programs.contains(program), "{program} is missing from rpcinfo {version}:\n{programs}");
@@ -101,7 +103,8 @@ fn an_srl_from_the_shadow_tree_fetches_the_file_and_a_wrong_one_is_refused() {
         // A certificate with one digit changed, the request of another certificate, a customer that does not exist.
         let (last, cut) = (good.rfind('/').unwrap(), good[..good.rfind('/').unwrap()].to_owned());
         let flipped = if cut.ends_with('0') { '1' } else { '0' };
-        let forged = refused(&format!("{}{flipped}{}", &cut[..cut.len() - 1], &good[last..]), 403, "not-authentic");
+        let forged =
+            refused(&format!("{}{flipped}{}", &cut[..cut.len() - 1], &good[last..]), 403, "not-authentic");
         let unknown = refused(&fetch_path(&md5, 77, &secret, 0, version), 403, "not-authentic");
         assert_eq!(forged, unknown, "one text for both, so that nobody can ask which customers exist");
         // Customer 2 signs well but holds no reference to the object.

@@ -44,14 +44,17 @@ fn valid_records(port: &Port, root: &nfs_fh3) -> Vec<Vec<u8>> {
     let mut add = |procedure: NFS_PROGRAM, args: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = Vec::new();
         args(&mut bytes);
-        let mut record = connection.record(9, PROGRAM, VERSION, procedure as u32, &nfs3_types::xdr_codec::Void);
+        let mut record =
+            connection.record(9, PROGRAM, VERSION, procedure as u32, &nfs3_types::xdr_codec::Void);
         record.extend_from_slice(&bytes);
         let mark = 0x8000_0000 | (record.len() as u32 - 4);
         record[..4].copy_from_slice(&mark.to_be_bytes());
         records.push(record);
     };
     let fh = |bytes: &mut Vec<u8>| _ = root.pack(bytes).unwrap();
-    for procedure in [NFSPROC3_GETATTR, NFSPROC3_READLINK, NFSPROC3_FSSTAT, NFSPROC3_FSINFO, NFSPROC3_PATHCONF] {
+    for procedure in
+        [NFSPROC3_GETATTR, NFSPROC3_READLINK, NFSPROC3_FSSTAT, NFSPROC3_FSINFO, NFSPROC3_PATHCONF]
+    {
         add(procedure, &fh);
     }
     add(NFSPROC3_LOOKUP, &|bytes| _ = at(root, b"name").pack(bytes).unwrap());
@@ -62,11 +65,19 @@ fn valid_records(port: &Port, root: &nfs_fh3) -> Vec<Vec<u8>> {
     add(NFSPROC3_WRITE, &|bytes| {
         let data = Opaque::owned(vec![7; 5_000]);
         let stable = stable_how::UNSTABLE;
-        WRITE3args { file: root.clone(), offset: u64::MAX - 10, count: 5_000, stable, data }.pack(bytes).unwrap();
+        WRITE3args { file: root.clone(), offset: u64::MAX - 10, count: 5_000, stable, data }
+            .pack(bytes)
+            .unwrap();
     });
     add(NFSPROC3_READDIRPLUS, &|bytes| {
         let (dircount, maxcount) = (u32::MAX, u32::MAX);
-        let args = READDIRPLUS3args { dir: root.clone(), cookie: u64::MAX, cookieverf: cookieverf3([9; 8]), dircount, maxcount };
+        let args = READDIRPLUS3args {
+            dir: root.clone(),
+            cookie: u64::MAX,
+            cookieverf: cookieverf3([9; 8]),
+            dircount,
+            maxcount,
+        };
         args.pack(bytes).unwrap();
     });
     add(NFSPROC3_CREATE, &|bytes| {
@@ -119,7 +130,8 @@ fn malformed_input_harms_nobody() {
             for _ in 0..40 {
                 let mut bad = record.clone();
                 let word = 4 * rng.random_range(1..bad.len() / 4);
-                let value: u32 = *[0, 1, 0x7fff_ffff, 0xffff_ffff, 0x0010_0001, rng.random()].choose(&mut rng).unwrap();
+                let value: u32 =
+                    *[0, 1, 0x7fff_ffff, 0xffff_ffff, 0x0010_0001, rng.random()].choose(&mut rng).unwrap();
                 bad[word..word + 4].copy_from_slice(&value.to_be_bytes());
                 throw(server, &bad);
             }

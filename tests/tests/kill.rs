@@ -32,7 +32,12 @@ struct Acknowledged {
 
 /// Writes, overwrites, renames and removes its own files until told to stop. Its calls are repeated until they are
 /// answered, so when it stops, all it remembers was acknowledged and durable.
-fn write_until(stop: &AtomicBool, operations: &AtomicU64, server: SocketAddr, writer: u64) -> Vec<Acknowledged> {
+fn write_until(
+    stop: &AtomicBool,
+    operations: &AtomicU64,
+    server: SocketAddr,
+    writer: u64,
+) -> Vec<Acknowledged> {
     let mut mount = Mount::new(server, "/export", Credential::root()).unwrap();
     let mut rng = data::rng(writer);
     let root = mount.root();
@@ -87,7 +92,12 @@ fn verify(server: SocketAddr, writer: u64, files: &[Acknowledged]) {
     let listed = mount.readdir(&dir).unwrap().len() - 2;
     assert_eq!(listed, files.len(), "names of writer {writer}");
     for file in files {
-        assert_eq!(mount.lookup(&dir, file.name.as_bytes()).unwrap(), file.handle, "{} has its handle", file.name);
+        assert_eq!(
+            mount.lookup(&dir, file.name.as_bytes()).unwrap(),
+            file.handle,
+            "{} has its handle",
+            file.name
+        );
         let bytes = mount.read(&file.handle).unwrap();
         assert_eq!(bytes.len(), file.bytes.len(), "size of {}", file.name);
         assert!(bytes == file.bytes, "{} of writer {writer} differs", file.name);

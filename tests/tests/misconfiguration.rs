@@ -38,12 +38,12 @@ impl Drop for Tmpfs {
 /// Runs a program that must refuse, and gives the one line it says.
 #[track_caller]
 fn refusal(program: &str, arguments: &[&str]) -> String {
-    let output = run(
-        "timeout",
-        &[&["20", binary(program).to_str().unwrap()], arguments].concat(),
-    );
+    let output = run("timeout", &[&["20", binary(program).to_str().unwrap()], arguments].concat());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && output.status.code() != Some(124), "{program} {arguments:?} went on: {said}");
+    assert!(
+        !output.status.success() && output.status.code() != Some(124),
+        "{program} {arguments:?} went on: {said}"
+    );
     let errors: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     assert_eq!(errors.len(), 1, "one line, not {errors:#?}");
     assert!(!said.contains("panicked"), "{said}");
@@ -93,7 +93,10 @@ fn the_port_says_what_is_wrong_with_its_configuration() {
         binary("storage-port").to_str().unwrap(),
         &["config", "check", "--config", config.to_str().unwrap()],
     );
-    assert_says(&refusal("storage-port", &["serve", "--config", "/does/not/exist.toml"]), &["/does/not/exist.toml"]);
+    assert_says(
+        &refusal("storage-port", &["serve", "--config", "/does/not/exist.toml"]),
+        &["/does/not/exist.toml"],
+    );
 }
 
 /// Design decision 11, for the center.
@@ -132,7 +135,18 @@ fn the_center_says_what_is_wrong_with_its_configuration() {
     let before = fs::read(&secret).unwrap();
     let line = refusal(
         "storage-center",
-        &["customer", "add", "--config", config_text, "--id", "9", "--name", "x", "--secret-out", secret.to_str().unwrap()],
+        &[
+            "customer",
+            "add",
+            "--config",
+            config_text,
+            "--id",
+            "9",
+            "--name",
+            "x",
+            "--secret-out",
+            secret.to_str().unwrap(),
+        ],
     );
     assert_says(&line, &["exists"]);
     assert_eq!(fs::read(&secret).unwrap(), before, "the old secret stays");
@@ -260,7 +274,8 @@ fn a_wrong_secret_is_named() {
     fs::write(&wrong, "0123456789abcdef0123456789abcdef").unwrap();
     fs::set_permissions(&wrong, fs::Permissions::from_mode(0o600)).unwrap();
     edit(&config, site.secret_file(1).to_str().unwrap(), wrong.to_str().unwrap());
-    let line = refusal("storage-port", &["config", "check", "--online", "--config", config.to_str().unwrap()]);
+    let line =
+        refusal("storage-port", &["config", "check", "--online", "--config", config.to_str().unwrap()]);
     assert_says(&line, &["customer 1", "secret"]);
     assert!(!line.contains("0123456789abcdef"), "a secret in a message");
 }

@@ -17,7 +17,8 @@ const CLIENTS: usize = 4;
 /// Operations of each client.
 const OPERATIONS: usize = 25_000;
 /// Few names, so that most operations meet something.
-const NAMES: [&[u8]; 8] = [b"a", b"b", b"c", b"data.bin", "größe".as_bytes(), "名前".as_bytes(), b"x y", b"%41&<\">"];
+const NAMES: [&[u8]; 8] =
+    [b"a", b"b", b"c", b"data.bin", "größe".as_bytes(), "名前".as_bytes(), b"x y", b"%41&<\">"];
 const FILE_BYTES_MAX: usize = 3 << 20;
 
 struct Pair {
@@ -85,7 +86,12 @@ impl Pair {
         model: Result<T, nfsstat3>,
         port: Result<T, nfsstat3>,
     ) {
-        assert!(model == port, "seed {} step {}: {what}: model {model:?}, port {port:?}", self.seed, self.step);
+        assert!(
+            model == port,
+            "seed {} step {}: {what}: model {model:?}, port {port:?}",
+            self.seed,
+            self.step
+        );
     }
 
     /// Compares the outcome of an operation that makes an object, and remembers its handle.
@@ -95,7 +101,11 @@ impl Pair {
             if id == self.handles.len() {
                 self.handles.push(handle);
             } else {
-                assert_eq!(self.handles[id], handle, "seed {} step {}: {what}: another object", self.seed, self.step);
+                assert_eq!(
+                    self.handles[id], handle,
+                    "seed {} step {}: {what}: another object",
+                    self.seed, self.step
+                );
             }
         }
     }
@@ -262,7 +272,8 @@ impl Pair {
     fn compare(&mut self, id: NodeId) {
         let handle = self.handles[id].clone();
         let port = self.mount.getattr(&handle);
-        let found = port.as_ref().map(|attributes| (attributes.mode, attributes.nlink)).map_err(|status| *status);
+        let found =
+            port.as_ref().map(|attributes| (attributes.mode, attributes.nlink)).map_err(|status| *status);
         // The directory of this client was made with MKDIR's mode, which the model's root has too.
         let links = self.model.links(id);
         self.agree("GETATTR", self.model.mode(id).and_then(|mode| Ok((mode, links?))), found);

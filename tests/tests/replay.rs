@@ -53,13 +53,17 @@ fn repeated_calls_get_their_first_answer() {
 
     let mkdir = MKDIR3args { where_: at(&root, b"dir"), attributes: mode(0o755) };
     let dir = twice(&mut port, "MKDIR", |port| {
-        handle(send::<MKDIR3resok, MKDIR3resfail>(port, 101, NFS_PROGRAM::NFSPROC3_MKDIR, &mkdir).map(|ok| ok.obj))
+        handle(
+            send::<MKDIR3resok, MKDIR3resfail>(port, 101, NFS_PROGRAM::NFSPROC3_MKDIR, &mkdir)
+                .map(|ok| ok.obj),
+        )
     })
     .unwrap();
     let again = send::<MKDIR3resok, MKDIR3resfail>(&port, 102, NFS_PROGRAM::NFSPROC3_MKDIR, &mkdir).map(drop);
     assert_eq!(again, Err(nfsstat3::NFS3ERR_EXIST), "another call is another call");
 
-    let exclusive = CREATE3args { where_: at(&dir, b"file"), how: createhow3::EXCLUSIVE(createverf3(*b"verifier")) };
+    let exclusive =
+        CREATE3args { where_: at(&dir, b"file"), how: createhow3::EXCLUSIVE(createverf3(*b"verifier")) };
     let file = twice(&mut port, "exclusive CREATE", |port| {
         handle(
             send::<CREATE3resok, CREATE3resfail>(port, 103, NFS_PROGRAM::NFSPROC3_CREATE, &exclusive)
@@ -68,10 +72,17 @@ fn repeated_calls_get_their_first_answer() {
     })
     .unwrap();
     let same_verifier =
-        send::<CREATE3resok, CREATE3resfail>(&port, 104, NFS_PROGRAM::NFSPROC3_CREATE, &exclusive).map(|ok| ok.obj);
-    assert_eq!(handle(same_verifier), Ok(file.clone()), "RFC 1813 §3.3.8: the verifier makes it the same create");
-    let other = CREATE3args { where_: at(&dir, b"file"), how: createhow3::EXCLUSIVE(createverf3(*b"another.")) };
-    let other = send::<CREATE3resok, CREATE3resfail>(&port, 105, NFS_PROGRAM::NFSPROC3_CREATE, &other).map(drop);
+        send::<CREATE3resok, CREATE3resfail>(&port, 104, NFS_PROGRAM::NFSPROC3_CREATE, &exclusive)
+            .map(|ok| ok.obj);
+    assert_eq!(
+        handle(same_verifier),
+        Ok(file.clone()),
+        "RFC 1813 §3.3.8: the verifier makes it the same create"
+    );
+    let other =
+        CREATE3args { where_: at(&dir, b"file"), how: createhow3::EXCLUSIVE(createverf3(*b"another.")) };
+    let other =
+        send::<CREATE3resok, CREATE3resfail>(&port, 105, NFS_PROGRAM::NFSPROC3_CREATE, &other).map(drop);
     assert_eq!(other, Err(nfsstat3::NFS3ERR_EXIST));
 
     let rename = RENAME3args { from: at(&dir, b"file"), to: at(&root, b"moved") };
@@ -79,7 +90,8 @@ fn repeated_calls_get_their_first_answer() {
         send::<RENAME3resok, RENAME3resfail>(port, 106, NFS_PROGRAM::NFSPROC3_RENAME, &rename).map(drop)
     });
     assert_eq!(renamed, Ok(()));
-    let again = send::<RENAME3resok, RENAME3resfail>(&port, 107, NFS_PROGRAM::NFSPROC3_RENAME, &rename).map(drop);
+    let again =
+        send::<RENAME3resok, RENAME3resfail>(&port, 107, NFS_PROGRAM::NFSPROC3_RENAME, &rename).map(drop);
     assert_eq!(again, Err(nfsstat3::NFS3ERR_NOENT));
 
     let remove = REMOVE3args { object: at(&root, b"moved") };
@@ -87,7 +99,8 @@ fn repeated_calls_get_their_first_answer() {
         send::<REMOVE3resok, REMOVE3resfail>(port, 108, NFS_PROGRAM::NFSPROC3_REMOVE, &remove).map(drop)
     });
     assert_eq!(removed, Ok(()));
-    let again = send::<REMOVE3resok, REMOVE3resfail>(&port, 109, NFS_PROGRAM::NFSPROC3_REMOVE, &remove).map(drop);
+    let again =
+        send::<REMOVE3resok, REMOVE3resfail>(&port, 109, NFS_PROGRAM::NFSPROC3_REMOVE, &remove).map(drop);
     assert_eq!(again, Err(nfsstat3::NFS3ERR_NOENT));
 
     let rmdir = RMDIR3args { object: at(&root, b"dir") };
@@ -106,7 +119,9 @@ fn a_call_repeated_to_another_port_gets_its_first_answer() {
     let root = one.mount("/export").root();
     let mkdir = MKDIR3args { where_: at(&root, b"dir"), attributes: mode(0o755) };
     let call = |port: &Port| {
-        handle(send::<MKDIR3resok, MKDIR3resfail>(port, 7, NFS_PROGRAM::NFSPROC3_MKDIR, &mkdir).map(|ok| ok.obj))
+        handle(
+            send::<MKDIR3resok, MKDIR3resfail>(port, 7, NFS_PROGRAM::NFSPROC3_MKDIR, &mkdir).map(|ok| ok.obj),
+        )
     };
     let first = call(&one).unwrap();
     assert_eq!(call(&two), Ok(first));

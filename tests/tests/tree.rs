@@ -221,7 +221,11 @@ async fn a_tree_written_through_two_clients_reads_back_everywhere() {
         tool_files.insert(name.into_bytes(), bytes);
     }
     let listed = String::from_utf8(run_ok("nfs-ls", &["-R", &port.libnfs_url("/export")])).unwrap();
-    assert!(listed.lines().count() >= FILES + TOOL_FILES + FOLDERS, "nfs-ls -R lists {}", listed.lines().count());
+    assert!(
+        listed.lines().count() >= FILES + TOOL_FILES + FOLDERS,
+        "nfs-ls -R lists {}",
+        listed.lines().count()
+    );
     let back = local.path().join("back");
     for (name, bytes) in tool_files.iter().take(40) {
         let name = std::str::from_utf8(name).unwrap();
@@ -252,7 +256,9 @@ async fn a_tree_written_through_two_clients_reads_back_everywhere() {
     for file in &files {
         let md5 = data::md5_hex(&file.bytes);
         let patience = Duration::from_secs(120);
-        poll::until(&format!("{} on two disks", file.name), patience, || (site.copies(&md5) >= 2).then_some(()));
+        poll::until(&format!("{} on two disks", file.name), patience, || {
+            (site.copies(&md5) >= 2).then_some(())
+        });
         for copy in site.object_files(&md5) {
             assert_eq!(data::md5_hex(&fs::read(copy).unwrap()), md5, "{} on a disk", file.name);
         }
@@ -262,9 +268,14 @@ async fn a_tree_written_through_two_clients_reads_back_everywhere() {
     for number in (0..FILES).step_by(40).chain(0..EDGE_SIZES.len()) {
         let file = &files[number];
         let folder = format!("folder {}", file.folder);
-        let dir = srl.0.lookup(&LOOKUP3args { what: at(&srl_root, folder.as_bytes()) }).await.unwrap().unwrap();
-        let shadow =
-            srl.0.lookup(&LOOKUP3args { what: at(&dir.object, file.name.as_bytes()) }).await.unwrap().unwrap();
+        let dir =
+            srl.0.lookup(&LOOKUP3args { what: at(&srl_root, folder.as_bytes()) }).await.unwrap().unwrap();
+        let shadow = srl
+            .0
+            .lookup(&LOOKUP3args { what: at(&dir.object, file.name.as_bytes()) })
+            .await
+            .unwrap()
+            .unwrap();
         let text = String::from_utf8(srl.read(&shadow.object).await).unwrap();
         assert_eq!(some(shadow.obj_attributes).size, text.len() as u64, "GETATTR tells the SRL's length");
         let (status, _, body) = curl(text.trim_end(), &[]);

@@ -53,7 +53,8 @@ fn the_port_goes_on_without_the_center() {
         mount.call_once::<READ3resok<'static>, READ3resfail>(NFS_PROGRAM::NFSPROC3_READ, &read).map(drop);
     assert_eq!(refused, Err(nfsstat3::NFS3ERR_JUKEBOX));
     let mkdir = MKDIR3args { where_: mount::at(&root, b"later"), attributes: mount::mode(0o755) };
-    let refused = mount.call_once::<MKDIR3resok, MKDIR3resfail>(NFS_PROGRAM::NFSPROC3_MKDIR, &mkdir).map(drop);
+    let refused =
+        mount.call_once::<MKDIR3resok, MKDIR3resfail>(NFS_PROGRAM::NFSPROC3_MKDIR, &mkdir).map(drop);
     assert_eq!(refused, Err(nfsstat3::NFS3ERR_JUKEBOX));
 
     // Writes are taken and durable here: they survive kill -9 of the port, which starts without the center.
@@ -64,7 +65,10 @@ fn the_port_goes_on_without_the_center() {
     assert!(mount.read(&known_file).unwrap() == changed);
     port.daemon.kill_9();
     port.daemon.restart();
-    assert!(mount.read(&known_file).unwrap() == changed, "staged writes after kill -9, the center still away");
+    assert!(
+        mount.read(&known_file).unwrap() == changed,
+        "staged writes after kill -9, the center still away"
+    );
     assert_eq!(mount.readdir(&dir).unwrap().len(), 4, "directories after kill -9, the center still away");
 
     // Everything that waits comes when the center returns.

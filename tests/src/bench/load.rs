@@ -115,8 +115,28 @@ impl Target {
         let mut mount = Mount::through(self.mount, self.server, &self.export, Credential::root())?;
         let fail = |status: nfsstat3| io::Error::other(format!("warming {}: {status:?}", self.export));
         mount.read(&self.file).map_err(fail)?;
-        mount.readdirplus(&self.directory).map_err(fail)?;
+        self.list_once(&mut mount).map_err(fail)?;
         Ok(())
+    }
+
+    /// One whole listing: how many entries. Peers may leave out handles and attributes, as RFC 1813 allows.
+    fn list_once(&self, mount: &mut Mount) -> Result<usize, nfsstat3> {
+        let (mut entries, mut cookie, mut cookieverf) = (0, 0, cookieverf3::default());
+        loop {
+            let (dir, dircount, maxcount) = (self.directory.clone(), 8 << 10, 64 << 10);
+            let args = READDIRPLUS3args { dir, cookie, cookieverf, dircount, maxcount };
+            let part = mount.call::<READDIRPLUS3resok<'static>, READDIRPLUS3resfail>(
+                NFS_PROGRAM::NFSPROC3_READDIRPLUS,
+                &args,
+            )?;
+            cookieverf = part.cookieverf;
+            let listed = part.reply.entries.into_inner();
+            entries += listed.len();
+            match listed.last() {
+                Some(last) if !part.reply.eof => cookie = last.cookie,
+                _ => return Ok(entries),
+            }
+        }
     }
 
     /// Runs a load.
@@ -132,8 +152,8 @@ impl Target {
                     READ3args { file: self.file.clone(), offset, count: 4_096 }
                 })?
             }
-            Load::Getattr(window) => self.repeat(window, NFS_PROGRAM::NFSPROC3_GETATTR, |_| GETATTR3args {
-                object: self.file.clone(),
+            Load::Getattr(window) => self.repeat(window, NFS_PROGRAM::NFSPROC3_GETATTR, |_| {
+                GETATTR3args { object: self.file.clone() }
             })?,
             Load::Lookup(window) => self.repeat(window, NFS_PROGRAM::NFSPROC3_LOOKUP, |number| {
                 let name = entry(spread(number) as usize % ENTRIES).into_bytes();
@@ -144,7 +164,10 @@ impl Target {
             Load::CreateRemoveParallel => std::thread::scope(|scope| {
                 let clients: Vec<_> =
                     (1..=16).map(|client| scope.spawn(move || self.create_remove(client))).collect();
-                clients.into_iter().map(|client| client.join().expect("a client's thread ends")).sum::<io::Result<f64>>()
+                clients
+                    .into_iter()
+                    .map(|client| client.join().expect("a client's thread ends"))
+                    .sum::<io::Result<f64>>()
             })?,
         };
         Ok(Done { amount, seconds: start.elapsed().as_secs_f64() })
@@ -261,10 +284,9 @@ impl Target {
         let start = Instant::now();
         let mut entries = 0;
         while start.elapsed() < RUN {
-            let listed = mount
-                .readdirplus(&self.directory)
-                .map_err(|status| io::Error::other(format!("READDIRPLUS: {status:?}")))?
-                .len();
+            let listed = self
+                .list_once(&mut mount)
+                .map_err(|status| io::Error::other(format!("READDIRPLUS: {status:?}")))?;
             if listed < ENTRIES {
                 return Err(io::Error::other(format!("READDIRPLUS gave {listed} entries")));
             }
@@ -284,7 +306,8 @@ impl Target {
             let create = CREATE3args { where_: at(&self.root, name.as_bytes()), how };
             let remove = REMOVE3args { object: at(&self.root, name.as_bytes()) };
             let made = connection.call::<CREATE3res>(xid, NFS_PROGRAM::NFSPROC3_CREATE, &create)?;
-            let gone = connection.call::<REMOVE3res>(xid.wrapping_add(1), NFS_PROGRAM::NFSPROC3_REMOVE, &remove)?;
+            let gone =
+                connection.call::<REMOVE3res>(xid.wrapping_add(1), NFS_PROGRAM::NFSPROC3_REMOVE, &remove)?;
             if !matches!((&made, &gone), (Nfs3Result::Ok(_), Nfs3Result::Ok(_))) {
                 return Err(io::Error::other("CREATE or REMOVE failed"));
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::poll;
 use crate::tools::run_ok;
@@ -53,15 +53,18 @@ EXPORT {{
         );
         fs::write(&config, text).unwrap();
         fs::create_dir_all("/run/ganesha").unwrap();
+        let log = dir.join("ganesha.log");
         let rpcbind = quiet("rpcbind", &["-f", "-w"]);
-        let (config, log) = (config.to_str().unwrap().to_owned(), dir.join("ganesha.log"));
+        wait_for("127.0.0.1:111".parse().unwrap(), &log);
+        let config = config.to_str().unwrap().to_owned();
         let pid = dir.join("ganesha.pid");
-        let arguments = ["-F", "-f", &config, "-L", log.to_str().unwrap(), "-p", pid.to_str().unwrap(), "-N", "EVENT"];
+        let arguments =
+            ["-F", "-f", &config, "-L", log.to_str().unwrap(), "-p", pid.to_str().unwrap(), "-N", "EVENT"];
         let ganesha = quiet("ganesha.nfsd", &arguments);
         let version = String::from_utf8(run_ok("ganesha.nfsd", &["-v"])).unwrap();
         let version = version.split_whitespace().last().unwrap_or("?").trim_start_matches('V').to_owned();
         let server = "127.0.0.1:12049".parse().unwrap();
-        wait_for(server);
+        wait_for(server, &log);
         Self {
             name: format!("nfs-ganesha {version}"),
             server,
@@ -77,15 +80,32 @@ EXPORT {{
         fs::create_dir_all(&folder).unwrap();
         let (folder, cache) = (folder.to_str().unwrap(), cache.to_str().unwrap());
         let arguments = [
-            "serve", "nfs", folder, "--addr", "127.0.0.1:13049", "--vfs-cache-mode", "full", "--cache-dir", cache,
-            "--nfs-cache-type", "memory", "--config", "/dev/null",
+            "serve",
+            "nfs",
+            folder,
+            "--addr",
+            "127.0.0.1:13049",
+            "--vfs-cache-mode",
+            "full",
+            "--cache-dir",
+            cache,
+            "--nfs-cache-type",
+            "memory",
+            "--config",
+            "/dev/null",
         ];
         let rclone = quiet(program, &arguments);
         let version = String::from_utf8(run_ok(program, &["version"])).unwrap();
         let version = version.split_whitespace().nth(1).unwrap_or("?").trim_start_matches('v').to_owned();
         let server = "127.0.0.1:13049".parse().unwrap();
-        wait_for(server);
-        Self { name: format!("rclone {version}"), server, mount: server, export: "/".into(), children: vec![rclone] }
+        wait_for(server, Path::new("/dev/null"));
+        Self {
+            name: format!("rclone {version}"),
+            server,
+            mount: server,
+            export: "/".into(),
+            children: vec![rclone],
+        }
     }
 
     /// Its main process.
@@ -113,8 +133,12 @@ fn quiet(program: &str, arguments: &[&str]) -> Child {
         .unwrap_or_else(|error| panic!("cannot start {program}: {error}"))
 }
 
-fn wait_for(server: SocketAddr) {
+fn wait_for(server: SocketAddr, log: &Path) {
+    let start = Instant::now();
     poll::until(&format!("{server} answers"), Duration::from_secs(30), || {
+        if start.elapsed() > Duration::from_secs(20) {
+            panic!("{server} does not answer:\n{}", fs::read_to_string(log).unwrap_or_default());
+        }
         std::net::TcpStream::connect(server).ok()
     });
 }

@@ -36,7 +36,9 @@ pub fn line(load: Load, servers: &[Samples]) -> String {
     for samples in servers {
         let cell = match samples.0.is_empty() {
             true => "failed".to_owned(),
-            false => format!("{} {} · {} {}", short(samples.rate(load)), unit.0, short(samples.cost(load)), unit.1),
+            false => {
+                format!("{} {} · {} {}", short(samples.rate(load)), unit.0, short(samples.cost(load)), unit.1)
+            }
         };
         cells.push(cell);
     }

@@ -27,7 +27,7 @@ fn main() {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
     };
     let rounds: usize = option("--rounds").map_or(5, |text| text.parse().unwrap());
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = tempfile::Builder::new().prefix("bench-").tempdir().unwrap();
 
     let site = Site::start();
     let settings = PortSettings { cache_bytes: 4 << 30, journal_bytes: 4 << 30, ..PortSettings::default() };

@@ -41,7 +41,9 @@ async fn main() {
     );
     if check {
         match round_trip(&site, &port, Path::new(folder), &files) {
-            Ok(()) => println!("Check passed: every file is the same through libnfs and, by its SRL, through curl."),
+            Ok(()) => {
+                println!("Check passed: every file is the same through libnfs and, by its SRL, through curl.")
+            }
             Err(what) => {
                 eprintln!("Check failed: {what}");
                 std::process::exit(1);
@@ -104,7 +106,8 @@ fn make_folders(mount: &mut Mount, path: &Path) -> nfs_fh3 {
 
 fn explain(port: &Port, file: &Path) {
     let (nfs, mount) = (port.nfs(), port.mount_address());
-    let options = format!("vers=3,proto=tcp,nolock,port={},mountport={},mountproto=tcp", nfs.port(), mount.port());
+    let options =
+        format!("vers=3,proto=tcp,nolock,port={},mountport={},mountproto=tcp", nfs.port(), mount.port());
     println!("\nMount the files, and their SRLs:");
     for (export, folder) in [("/export", "/mnt/files"), ("/SRL", "/mnt/srl")] {
         println!("  sudo mount -t nfs -o {options} {}:{export} {folder}", nfs.ip());
@@ -132,7 +135,9 @@ fn round_trip(site: &Site, port: &Port, folder: &Path, files: &[PathBuf]) -> Res
         let (status, _, through_srl) = curl(&srl(port, file), &[]);
         let digests = [&original, &through_nfs, &through_srl].map(|bytes| md5_hex(bytes));
         if status != 200 || digests[0] != digests[1] || digests[0] != digests[2] {
-            return Err(format!("{name}: HTTP {status}, MD5 of the original, by libnfs, by SRL: {digests:?}"));
+            return Err(format!(
+                "{name}: HTTP {status}, MD5 of the original, by libnfs, by SRL: {digests:?}"
+            ));
         }
         let copies = site.copies(&digests[0]);
         if !original.is_empty() && copies < 2 {
