@@ -22,6 +22,7 @@ pub use self::parts::{Cache, CacheDisk, Center, Customer, ExportEntry, Journal, 
 pub use self::secret::SecretError;
 pub(crate) use self::secret::read_or_make_key;
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
+use crate::translator::handle::ExportId;
 
 /// A configuration as it stands in the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -167,6 +168,7 @@ impl Config {
         let default_host = self.center.dosm.first().map_or("", String::as_str);
         Exports::new(self.export.iter().map(|entry| {
             Export {
+                id: ExportId::of_path(&entry.path),
                 path: entry.path.clone(),
                 tree: entry.tree.into(),
                 customer: CustomerId(entry.customer),

@@ -41,6 +41,8 @@ pub struct SrlOptions {
 /// One export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
+    /// Its id in handles: [`ExportId::of_path`] of its path.
+    pub id: ExportId,
     /// The path clients mount; absolute, without a `/` at its end.
     pub path: String,
     /// Files or SRLs.
@@ -64,16 +66,9 @@ pub struct Export {
 }
 
 impl Export {
-    /// Its id in handles.
-    pub fn id(&self) -> ExportId {
-        ExportId::of_path(&self.path)
-    }
-
-    /// Which file system clients see: another one for each export, whose object ids repeat.
+    /// Which file system clients see: another one for each export, for two exports show objects of the same ids.
     pub fn fsid(&self) -> u64 {
-        let hash = blake3::hash(self.path.as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        u64::from(self.id.0)
     }
 
     /// Whether a client at this address may use it.
@@ -125,7 +120,7 @@ impl Exports {
         let mut by_id = HashMap::new();
         for export in exports {
             let path = export.path.clone();
-            if let Some(same) = by_id.insert(export.id(), export) {
+            if let Some(same) = by_id.insert(export.id, export) {
                 return Err(SameExport(same.path, path));
             }
         }
@@ -172,6 +167,7 @@ pub(crate) mod tests {
 
     pub(crate) fn export(path: &str, tree: Tree) -> Export {
         Export {
+            id: ExportId::of_path(path),
             path: path.into(),
             tree,
             customer: CustomerId(1),

@@ -32,7 +32,7 @@ impl<C: StorageCenter> Translator<C> {
         }
         Ok(self.key.seal(&Place {
             tree: export.tree,
-            export: export.id(),
+            export: export.id,
             customer: export.customer,
             object: entry.row.id,
         }))
