@@ -298,7 +298,7 @@ impl Target {
     fn create_remove(&self, client: u32) -> io::Result<f64> {
         let mut connection = self.connect()?;
         let start = Instant::now();
-        let mut xid = rand::random();
+        let mut xid: u32 = rand::random_range(0..u32::MAX);
         let mut pairs = 0.0;
         while start.elapsed() < RUN {
             let name = format!("temporary-{client}-{xid}");
