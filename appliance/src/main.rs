@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use appliance::config::Config;
-use appliance::port::{Port, StartError, check_online};
+use appliance::port::{self, Port, StartError, check_online};
 use clap::{Parser, Subcommand};
 use nfs::server::Addresses;
 use tokio::signal::unix::{SignalKind, signal};
@@ -84,7 +84,7 @@ async fn serve(config: &std::path::Path) -> Result<(), StartError> {
 
 async fn check(path: &std::path::Path, online: bool) -> Result<(), StartError> {
     let config = Config::load(path)?;
-    config.secrets()?;
+    port::check(&config)?;
     if online {
         check_online(&config).await?;
     }

@@ -212,6 +212,14 @@ pub async fn check_online(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Looks whether a port could be started: secrets, addresses and authorities. Asks nobody.
+///
+/// # Errors
+/// What [`Port::open`] would refuse.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    centers(config).map(drop)
+}
+
 type Access = (CustomerId, protocol::srl::Secret, client::Center);
 
 fn centers(config: &Config) -> Result<Vec<Access>, StartError> {

@@ -95,6 +95,11 @@ pub enum ConfigError {
     Secret(#[from] SecretError),
 }
 
+/// Room for some blocks; below that a cache disk is only work.
+const CACHE_DISK_BYTES_MIN: u64 = 4 << 20;
+/// A segment of the journal is at most a quarter of it, and must hold the largest write.
+const JOURNAL_BYTES_MIN: u64 = 32 << 20;
+
 impl Config {
     /// Reads and checks a configuration file.
     ///
@@ -156,6 +161,13 @@ impl Config {
         }
         if self.cache.disk.is_empty() {
             return Err("the data cache has no disk: add a [[cache.disk]] with `path` and `bytes`".into());
+        }
+        if let Some(disk) = self.cache.disk.iter().find(|disk| disk.bytes < CACHE_DISK_BYTES_MIN) {
+            let path = disk.path.display();
+            return Err(format!("cache disk {path}: give it at least {CACHE_DISK_BYTES_MIN} `bytes`"));
+        }
+        if self.journal.bytes < JOURNAL_BYTES_MIN {
+            return Err(format!("[journal]: give it at least {JOURNAL_BYTES_MIN} `bytes`"));
         }
         self.exports().map(|_| ()).map_err(|error| error.to_string())
     }

@@ -34,6 +34,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use nfs::filesystem::{
@@ -67,6 +68,8 @@ pub struct Translator<C> {
     uploader: Arc<Uploader<C>>,
     key: HandleKey,
     write_verifier: [u8; 8],
+    /// The journal refused the last write for want of room, and that was told.
+    is_short_of_room: AtomicBool,
 }
 
 /// An object named by a handle, as one caller sees it.
@@ -88,7 +91,8 @@ impl<C: StorageCenter> Translator<C> {
         boot: &[u8; 16],
     ) -> Self {
         let write_verifier = key.write_verifier(boot);
-        Self { exports, customers, journal, uploader, key, write_verifier }
+        let is_short_of_room = AtomicBool::new(false);
+        Self { exports, customers, journal, uploader, key, write_verifier, is_short_of_room }
     }
 
     /// What a handle names. Asks nobody.
@@ -148,19 +152,24 @@ impl<C: StorageCenter> Translator<C> {
         Wcc { before: None, after: entry.map(|entry| self.show(object, &entry, staged.as_ref())) }
     }
 
+    /// The journal took a write: tells the end of a shortage.
+    fn note_room(&self) {
+        if self.is_short_of_room.load(Ordering::Relaxed) && self.is_short_of_room.swap(false, Ordering::Relaxed) {
+            tracing::info!("the journal has room again");
+        }
+    }
+
     /// The file system's word for what the journal refused; a full journal is emptied at once.
     fn journal_error(&self, error: &JournalError) -> FsError {
         match error {
-            JournalError::Full => {
+            JournalError::Full | JournalError::NoSpace(_) => {
                 self.uploader.hurry();
-                FsError::TryLater
-            }
-            // Also of a passing kind: uploads free the space.
-            JournalError::NoSpace(_) => {
-                self.uploader.hurry();
-                tracing::warn!(
-                    "{error}; clients wait until uploads have freed some: give it room, or lower `bytes`"
-                );
+                if !self.is_short_of_room.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "{error}; writers wait until uploads have freed some. Is the storage center away, or the way \
+                         to it too slow? Else give [journal] more room"
+                    );
+                }
                 FsError::TryLater
             }
             JournalError::StaleBase => FsError::TryLater,

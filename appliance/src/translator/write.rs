@@ -137,6 +137,7 @@ impl<C: StorageCenter> Translator<C> {
             match appended {
                 Ok(lsn) => {
                     object.customer.note_staged(entry.row.id, counted, size);
+                    self.note_room();
                     return Ok((Before::from(&shown), Some(lsn)));
                 }
                 // An upload ended between: the row says so by now.
