@@ -154,7 +154,9 @@ impl<C: StorageCenter> Translator<C> {
 
     /// The journal took a write: tells the end of a shortage.
     fn note_room(&self) {
-        if self.is_short_of_room.load(Ordering::Relaxed) && self.is_short_of_room.swap(false, Ordering::Relaxed) {
+        if self.is_short_of_room.load(Ordering::Relaxed)
+            && self.is_short_of_room.swap(false, Ordering::Relaxed)
+        {
             tracing::info!("the journal has room again");
         }
     }
