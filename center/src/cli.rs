@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use protocol::id::CustomerId;
+use protocol::metadata::UnixMetadata;
 use protocol::srl::Secret;
 use tracing_subscriber::EnvFilter;
 
@@ -80,12 +81,35 @@ enum CustomerCommand {
         /// Most files and folders.
         #[arg(long)]
         quota_files: Option<u64>,
+        #[command(flatten)]
+        root: RootFolder,
         /// A new file for the secret.
         #[arg(long)]
         secret_out: PathBuf,
     },
     /// List customers with quota and use.
     List(File),
+}
+
+/// Whose a new customer's root folder is.
+#[derive(Debug, Args)]
+struct RootFolder {
+    /// Owner of its root folder.
+    #[arg(long, default_value_t = 0)]
+    uid: u32,
+    /// Group of its root folder.
+    #[arg(long, default_value_t = 0)]
+    gid: u32,
+    /// Permission bits of its root folder, in octal.
+    #[arg(long, default_value = "0755", value_parser = parse_mode)]
+    mode: u32,
+}
+
+fn parse_mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777)
+        .ok_or_else(|| "give up to four octal digits, such as 0770".to_string())
 }
 
 #[derive(Debug, Args)]
@@ -131,11 +155,11 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
             println!("{} is right", config.display());
         }
         Command::Customer {
-            command: CustomerCommand::Add { file, name, id, quota_bytes, quota_files, secret_out },
+            command: CustomerCommand::Add { file, name, id, quota_bytes, quota_files, root, secret_out },
         } => {
             let config = Config::load(&file.config)?;
             let quota = Quota { bytes: quota_bytes, files: quota_files };
-            let customer = add_customer(&config, name, id.map(CustomerId), quota, &secret_out).await?;
+            let customer = add_customer(&config, name, id.map(CustomerId), quota, &root, &secret_out).await?;
             println!("customer {} added, its secret is in {}", customer.id, secret_out.display());
         }
         Command::Customer { command: CustomerCommand::List(File { config }) } => {
@@ -183,6 +207,7 @@ async fn add_customer(
     name: String,
     id: Option<CustomerId>,
     quota: Quota,
+    root: &RootFolder,
     secret_out: &Path,
 ) -> Result<Customer, Failed> {
     // A secret is text, so that it can be copied by hand: 256 bits in hex.
@@ -190,7 +215,9 @@ async fn add_customer(
     let secret = Secret::new(text.clone().into_bytes())?;
     let store = MetaStore::open(&config.vfs.database)?;
     write_secret(secret_out, &text)?;
-    let added = store.add_customer(NewCustomer { id, name, secret, quota }, host::now()).await;
+    let RootFolder { uid, gid, mode } = *root;
+    let root_metadata = UnixMetadata { uid, gid, ..UnixMetadata::default_with_mode(mode) }.encode();
+    let added = store.add_customer(NewCustomer { id, name, secret, quota, root_metadata }, host::now()).await;
     if added.is_err() {
         // It opens nothing; what cannot be removed does no harm.
         let _ = fs::remove_file(secret_out);

@@ -208,6 +208,23 @@ fn permissions_hold_for_plain_users_groups_and_squashed_root() {
     assert_eq!(made, Err(nfsstat3::NFS3ERR_NOTSUPP));
 }
 
+/// A new customer's root folder is his: with root squashed, as by default, he can write at once.
+#[test]
+fn a_new_customers_root_folder_has_an_owner() {
+    use e2e::rpc::Credential;
+    let site = Site::start();
+    site.add_customer(4, &["--uid", "1000", "--gid", "500", "--mode", "0750"]);
+    let port =
+        site.port_with("port", &PortSettings { customer: 4, squash: "root", ..PortSettings::default() });
+    let mut owner = port.mount_as("/export", Credential::user(1_000));
+    let root = owner.root();
+    let attributes = owner.getattr(&root).unwrap();
+    assert_eq!((attributes.uid, attributes.gid, attributes.mode), (1_000, 500, 0o750));
+    owner.put(&root, b"file", b"at once").unwrap();
+    let refused = port.mount("/export").create_file(&root, b"another").err();
+    assert_eq!(refused, Some(nfsstat3::NFS3ERR_ACCES), "root of a client is nobody here");
+}
+
 /// VFS-17 and FSSTAT: the quota is the free space, and going over it is NFS3ERR_DQUOT.
 #[test]
 fn the_quota_is_the_free_space() {

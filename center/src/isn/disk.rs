@@ -81,8 +81,20 @@ impl Disk {
 
     fn open_claimed(layout: Layout, claim: Claim, reserve_bytes: u64) -> Result<Self, DiskError> {
         sweep(&layout.temporary())?;
-        let lost_index = !claim.fresh && !layout.index().exists();
-        let index = Arc::new(Index::open(&layout.index())?);
+        let has_index = fs::metadata(layout.index()).is_ok_and(|metadata| metadata.len() > 0);
+        let mut lost_index = !claim.fresh && !has_index;
+        let index = match Index::open(&layout.index()) {
+            Err(error) if Index::is_damaged(&error) => {
+                // Only a cache of what the names say: kept for whoever wants to look, and made anew.
+                let aside = layout.index().with_extension("redb.damaged");
+                tracing::error!("{}: {error}; set aside as {}", layout.index().display(), aside.display());
+                fs::rename(layout.index(), &aside)?;
+                lost_index = true;
+                Index::open(&layout.index())?
+            }
+            opened => opened?,
+        };
+        let index = Arc::new(index);
         let committer = Committer::start(Arc::clone(&index))?;
         let disk = Self {
             layout,

@@ -85,6 +85,15 @@ impl Index {
         Ok(index)
     }
 
+    /// Whether opening failed because the file is no index, or not a whole one, and not for a passing reason.
+    pub fn is_damaged(error: &redb::Error) -> bool {
+        match error {
+            redb::Error::Corrupted(_) => true,
+            redb::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
+
     /// Applies changes in order and makes them durable together.
     pub fn apply(&self, changes: &[Change]) -> Result<()> {
         let transaction = self.database.begin_write()?;

@@ -355,15 +355,14 @@ async fn an_orphan_is_collected_after_its_grace() {
     assert!(disks.copies(content_of(b"orphan").fingerprint).is_empty());
 }
 
-/// ISN-2, REF-4: a lost index is rebuilt from the names, and references are restored from outside.
-#[tokio::test]
-async fn a_lost_index_is_rebuilt() {
+/// ISN-2, REF-4: an index is rebuilt from the names, and references are restored from outside.
+async fn is_rebuilt_after(damage: impl Fn(&Path)) {
     let disks = Disks::new(1);
     let isn = disks.open().await;
     let bytes = object(1_500_000, 8);
     let content = store(&isn, &bytes, ALICE, token(1)).await.unwrap();
     drop(isn);
-    fs::remove_file(disks.all()[0].join("index.redb")).unwrap();
+    damage(&disks.all()[0].join("index.redb"));
     let isn = disks.open().await;
     assert!(isn.lost_references());
     assert!(!isn.has_reference(ALICE, content, token(1)).await.unwrap());
@@ -371,6 +370,17 @@ async fn a_lost_index_is_rebuilt() {
     assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), bytes);
     assert_eq!(isn.collect(NOW + 10 * ORPHAN_GRACE).await.unwrap(), 0);
     assert!(!isn.restore(ALICE, content_of(b"never stored"), token(1), NOW).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lost_index_is_rebuilt() {
+    is_rebuilt_after(|index| fs::remove_file(index).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_damaged_index_is_set_aside_and_rebuilt() {
+    is_rebuilt_after(|index| fs::write(index, [0x5a; 100_000]).unwrap()).await;
+    is_rebuilt_after(|index| fs::write(index, b"").unwrap()).await;
 }
 
 /// REF-4: an orphan reference is given up, but not one that somebody has just asked for.

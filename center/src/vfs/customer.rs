@@ -18,6 +18,8 @@ pub struct NewCustomer {
     pub secret: Secret,
     /// Limits.
     pub quota: Quota,
+    /// Metadata of its root folder: whose it is, in the terms of its clients.
+    pub root_metadata: Vec<u8>,
 }
 
 /// A customer's limits; `None` for none.
@@ -62,9 +64,9 @@ pub fn add(db: &Connection, new: &NewCustomer, now: Timestamp) -> Result<Custome
     let root: u64 = db
         .prepare_cached(
             "INSERT INTO entry (customer, version, created, modified, changed, metadata, subfolders)
-             VALUES (?1, 1, ?2, ?2, ?2, x'', 0) RETURNING id",
+             VALUES (?1, 1, ?2, ?2, ?2, ?3, 0) RETURNING id",
         )?
-        .query_row(params![id, now.0], |row| row.get(0))?;
+        .query_row(params![id, now.0, new.root_metadata], |row| row.get(0))?;
     db.execute("UPDATE customer SET root = ?2 WHERE id = ?1", params![id, root])?;
     db.execute(
         "INSERT INTO secret (customer, rank, secret) VALUES (?1, 0, ?2)",

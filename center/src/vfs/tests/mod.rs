@@ -93,8 +93,13 @@ impl Fixture {
     async fn with_quota(quota: Quota) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
-        let new =
-            NewCustomer { id: Some(CustomerId(3)), name: "customer C".to_owned(), secret: secret(), quota };
+        let new = NewCustomer {
+            id: Some(CustomerId(3)),
+            name: "customer C".to_owned(),
+            secret: secret(),
+            quota,
+            root_metadata: Vec::new(),
+        };
         let customer = store.add_customer(new, Timestamp(1_000)).await.unwrap();
         let cluster = Arc::new(FakeCluster::default());
         Self {
