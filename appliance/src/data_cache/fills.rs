@@ -65,13 +65,13 @@ mod tests {
 
     use bytes::Bytes;
     use futures::future::{join_all, poll_immediate};
-    use protocol::digest::Fingerprint;
+    use crate::data_cache::key::ObjectKey;
     use tokio::sync::Notify;
 
     use super::*;
 
     fn key(block: u32) -> BlockKey {
-        BlockKey { fingerprint: Fingerprint([2; 16]), block }
+        BlockKey { object: ObjectKey([2; 16]), block }
     }
 
     /// PORT-3: a thousand readers of a cold file cause one download of each block.

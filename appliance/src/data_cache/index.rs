@@ -127,12 +127,12 @@ fn pages(len: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use protocol::digest::Fingerprint;
+    use crate::data_cache::key::ObjectKey;
 
     use super::*;
 
     fn key(number: u32) -> BlockKey {
-        BlockKey { fingerprint: Fingerprint([1; 16]), block: number }
+        BlockKey { object: ObjectKey([1; 16]), block: number }
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! miss, until the sweep finds the file.
 //!
 //! ```text
-//! 0 kind u8 (1 added, 2 removed), zero x3   4 block u32   8 fingerprint   24 length u32   28 crc32c of 0..28
+//! 0 kind u8 (1 added, 2 removed), zero x3   4 block u32   8 object        24 length u32   28 crc32c of 0..28
 //! ```
 
 use std::fs::{File, OpenOptions};
@@ -11,10 +11,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use protocol::digest::Fingerprint;
 
 use super::index::{Entry, Index};
-use super::key::BlockKey;
+use super::key::{BlockKey, ObjectKey};
 
 const RECORD_BYTES: usize = 32;
 /// A log is written anew when it has so many records more than twice its entries.
@@ -97,7 +96,7 @@ fn encode(change: Change) -> [u8; RECORD_BYTES] {
     let mut record = [0; RECORD_BYTES];
     record[0] = kind;
     record[4..8].copy_from_slice(&key.block.to_le_bytes());
-    record[8..24].copy_from_slice(&key.fingerprint.0);
+    record[8..24].copy_from_slice(&key.object.0);
     record[24..28].copy_from_slice(&len.to_le_bytes());
     let crc = crc32c::crc32c(&record[..28]);
     record[28..].copy_from_slice(&crc.to_le_bytes());
@@ -109,9 +108,9 @@ fn decode(record: &[u8; RECORD_BYTES]) -> Option<Change> {
     if crc32c::crc32c(&record[..28]) != number(28) {
         return None;
     }
-    let mut fingerprint = Fingerprint([0; 16]);
-    fingerprint.0.copy_from_slice(&record[8..24]);
-    let key = BlockKey { fingerprint, block: number(4) };
+    let mut object = ObjectKey([0; 16]);
+    object.0.copy_from_slice(&record[8..24]);
+    let key = BlockKey { object, block: number(4) };
     match record[0] {
         1 => Some(Change::Added(key, number(24))),
         2 => Some(Change::Removed(key)),
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
 
     fn key(number: u32) -> BlockKey {
-        BlockKey { fingerprint: Fingerprint([3; 16]), block: number }
+        BlockKey { object: ObjectKey([3; 16]), block: number }
     }
 
     fn read(path: &Path) -> Vec<Change> {

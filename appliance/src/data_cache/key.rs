@@ -1,12 +1,33 @@
 //! What the cache keeps, by name. Pure.
 
-use protocol::digest::Fingerprint;
+use std::fmt;
+
+use protocol::digest::{Content, parse_hex, write_hex};
+
+/// Names an object here: the first half of its BLAKE3 digest, written as 32 hex digits. Not its fingerprint: two
+/// contents with one MD5 can be made, and whoever writes one of them must not change what readers of the other see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey(pub [u8; 16]);
+
+impl From<&Content> for ObjectKey {
+    fn from(content: &Content) -> Self {
+        let mut key = [0; 16];
+        key.copy_from_slice(&content.digest.0[..16]);
+        Self(key)
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
 
 /// One block of an object, or the list of its block digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockKey {
     /// Of which object.
-    pub fingerprint: Fingerprint,
+    pub object: ObjectKey,
     /// Which block; [`DIGESTS`] for the list.
     pub block: u32,
 }
@@ -15,20 +36,25 @@ pub struct BlockKey {
 pub const DIGESTS: u32 = u32::MAX;
 
 impl BlockKey {
-    /// Its file on a disk: `ab/<fingerprint>.<block>` or `ab/<fingerprint>.b3`, `ab` being the first byte.
+    /// A block of `content`.
+    pub fn new(content: &Content, block: u32) -> Self {
+        Self { object: content.into(), block }
+    }
+
+    /// Its file on a disk: `ab/<object>.<block>` or `ab/<object>.b3`, `ab` being the first byte.
     pub fn path(&self) -> String {
-        let folder = self.fingerprint.0[0];
+        let folder = self.object.0[0];
         match self.block {
-            DIGESTS => format!("{folder:02x}/{}.b3", self.fingerprint),
-            block => format!("{folder:02x}/{}.{block}", self.fingerprint),
+            DIGESTS => format!("{folder:02x}/{}.b3", self.object),
+            block => format!("{folder:02x}/{}.{block}", self.object),
         }
     }
 
     /// The key of a file name; `None` if it is no name this cache gives.
     pub fn parse(name: &str) -> Option<Self> {
-        let (fingerprint, block) = name.split_once('.')?;
+        let (object, block) = name.split_once('.')?;
         let block = if block == "b3" { DIGESTS } else { block.parse().ok()? };
-        let key = Self { fingerprint: Fingerprint::parse(fingerprint)?, block };
+        let key = Self { object: parse_hex(object).map(ObjectKey)?, block };
         // Only the one way to write it: `+1` or `01` would be found under another name than they have.
         (key.path().split_once('/')?.1 == name).then_some(key)
     }
@@ -36,7 +62,7 @@ impl BlockKey {
     /// How much a disk wants this block (weighted rendezvous hashing): the disk that wants it most gets it. When a
     /// disk goes, only its own blocks move; a disk twice as large gets twice as many.
     pub fn score(&self, disk_seed: u64, bytes_max: u64) -> f64 {
-        let (high, low) = self.fingerprint.0.split_at(8);
+        let (high, low) = self.object.0.split_at(8);
         let half = |bytes: &[u8]| bytes.iter().fold(0, |value: u64, &byte| value << 8 | u64::from(byte));
         let hash = mix(mix(mix(disk_seed ^ half(high)) ^ half(low)) ^ u64::from(self.block));
         // 53 bits make a number strictly between 0 and 1.
@@ -58,7 +84,7 @@ mod tests {
     use super::*;
 
     fn key(number: u32) -> BlockKey {
-        BlockKey { fingerprint: Fingerprint([7; 16]), block: number }
+        BlockKey { object: ObjectKey([7; 16]), block: number }
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The data cache: blocks of objects on local disks, found by fingerprint (PORT-3, PORT-4, PORT-10).
+//! The data cache: blocks of objects on local disks, found by digest (PORT-3, PORT-4, PORT-10).
 //!
-//! A key is the fingerprint of an object and the number of a block of 1 MiB: so what is found can never be stale,
+//! A key is the digest of an object and the number of a block of 1 MiB: so what is found can never be stale,
 //! only absent. It knows nothing of files, of customers or of the center. It refuses bytes only its caller can
 //! check: what is inserted must have been verified; what it finds after a restart it verifies itself (PORT-21).
 //! No error of a disk reaches a reader: a block is found or it is not.
@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use protocol::digest::{BlockDigests, Content, Fingerprint};
+use protocol::digest::{BlockDigests, Content};
 
 use self::digests::DigestLists;
 use self::disk::Disk;
@@ -138,8 +138,8 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
     }
 
     /// A block that is open and was verified. Never touches a disk. Counts a hit if found, nothing if not.
-    pub fn get_hot(&self, fingerprint: &Fingerprint, block: u32) -> Option<BlockFile> {
-        let key = BlockKey { fingerprint: *fingerprint, block };
+    pub fn get_hot(&self, content: &Content, block: u32) -> Option<BlockFile> {
+        let key = BlockKey::new(content, block);
         let found = self.disk(&key).and_then(|disk| self.inner.disks[disk].hot(&key));
         if found.is_some() {
             self.inner.counters.hits.fetch_add(1, Ordering::Relaxed);
@@ -149,7 +149,7 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
 
     /// A block of `content`, verified on its first use since the start. Counts a hit or a miss.
     pub async fn get(&self, content: &Content, block: u32) -> Option<BlockFile> {
-        if let Some(found) = self.get_hot(&content.fingerprint, block) {
+        if let Some(found) = self.get_hot(content, block) {
             return Some(found);
         }
         let found = self.find(content, block).await;
@@ -159,7 +159,7 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
     }
 
     async fn find(&self, content: &Content, block: u32) -> Option<BlockFile> {
-        let key = BlockKey { fingerprint: content.fingerprint, block };
+        let key = BlockKey::new(content, block);
         let disk = &self.inner.disks[self.disk(&key)?];
         if !disk.may_have(&key) {
             return None;
@@ -177,7 +177,7 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
 
     /// Keeps a block the caller has verified. `None` if no disk took it.
     pub async fn insert(&self, content: &Content, block: u32, bytes: Bytes) -> Option<BlockFile> {
-        let key = BlockKey { fingerprint: content.fingerprint, block };
+        let key = BlockKey::new(content, block);
         self.on_disk(key, move |disk| disk.put(&key, &bytes)).await
     }
 
@@ -227,10 +227,10 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
         if let Some(found) = self.get(content, block).await {
             return Ok(Block::File(found));
         }
-        let key = BlockKey { fingerprint: content.fingerprint, block };
+        let key = BlockKey::new(content, block);
         let fill = || async move {
             // Another fill may have ended between the look and the flight.
-            if let Some(found) = self.get_hot(&content.fingerprint, block) {
+            if let Some(found) = self.get_hot(content, block) {
                 return Ok(Block::File(found));
             }
             let bytes = fill().await?;
@@ -275,7 +275,7 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
 }
 
 fn list_key(content: &Content) -> BlockKey {
-    BlockKey { fingerprint: content.fingerprint, block: DIGESTS }
+    BlockKey::new(content, DIGESTS)
 }
 
 /// A lock is never left in a broken state by a panic here: nothing between its taking and giving up panics.

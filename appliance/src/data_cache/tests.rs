@@ -92,12 +92,26 @@ async fn blocks_are_found_as_they_were_put_in() {
     assert!(cache.get(&object.content, 0).await.is_none());
     object.insert(&cache).await;
     for block in 0..3 {
-        let found = cache.get_hot(&object.content.fingerprint, block).unwrap();
+        let found = cache.get_hot(&object.content, block).unwrap();
         assert_eq!(bytes_of(&found), object.block(block));
     }
     assert!(cache.get(&object.content, 3).await.is_none());
     assert_eq!((count(&cache.counters().hits), count(&cache.counters().misses)), (3, 2));
     assert_eq!(cache.digests(&object.content).await.unwrap().as_bytes(), object.digests.as_bytes());
+}
+
+/// Design decision 4: of two contents with one MD5, neither is given out for the other.
+#[tokio::test]
+async fn contents_with_one_md5_are_told_apart() {
+    let dir = TempDir::new().unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    let (one, mut other) = (Object::new(1, 100), Object::new(2, 100));
+    other.content.fingerprint = one.content.fingerprint;
+    one.insert(&cache).await;
+    assert!(cache.get_hot(&other.content, 0).is_none() && cache.get(&other.content, 0).await.is_none());
+    other.insert(&cache).await;
+    assert_eq!(bytes_of(&cache.get_hot(&one.content, 0).unwrap()), one.bytes);
+    assert_eq!(bytes_of(&cache.get_hot(&other.content, 0).unwrap()), other.bytes);
 }
 
 /// PORT-21: a restart keeps the hits; each is verified before it is given out, and the index alone tells of them.
@@ -114,10 +128,10 @@ async fn a_restart_keeps_the_hits() {
     let cache = open(&[dir.path()], 100 << 20);
     assert_eq!(cache.bytes(), bytes, "known before any sweep");
     for object in &objects {
-        assert!(cache.get_hot(&object.content.fingerprint, 0).is_none(), "not verified yet");
+        assert!(cache.get_hot(&object.content, 0).is_none(), "not verified yet");
         for block in 0..object.content.blocks() as u32 {
             assert_eq!(bytes_of(&cache.get(&object.content, block).await.unwrap()), object.block(block));
-            assert!(cache.get_hot(&object.content.fingerprint, block).is_some());
+            assert!(cache.get_hot(&object.content, block).is_some());
         }
     }
     assert_eq!(count(&cache.counters().misses), 0);

@@ -100,10 +100,12 @@ impl<C: StorageCenter> Objects<C> {
         }
     }
 
-    /// Keeps a block that was read or made here.
-    pub async fn keep(&self, content: &Content, index: u64, bytes: Bytes) {
-        if let Ok(index) = u32::try_from(index) {
-            self.shared.cache.insert(content, index, bytes).await;
+    /// Keeps a block of an object made here, if it is what `digests` say: it may have been read from a disk.
+    pub async fn keep(&self, content: &Content, digests: &BlockDigests, index: u64, bytes: Bytes) {
+        if let Ok(number) = u32::try_from(index)
+            && digests.verify(content, index, &bytes).is_ok()
+        {
+            self.shared.cache.insert(content, number, bytes).await;
         }
     }
 
@@ -115,7 +117,7 @@ impl<C: StorageCenter> Objects<C> {
     /// Block `index` of `content`.
     async fn block(&self, content: &Content, index: u64) -> Result<Block, CenterError> {
         let number = u32::try_from(index).map_err(|_| CenterError::Wrong("no object has 4 PiB".into()))?;
-        if let Some(block) = self.shared.cache.get_hot(&content.fingerprint, number) {
+        if let Some(block) = self.shared.cache.get_hot(content, number) {
             return Ok(Block::File(block));
         }
         self.shared.cache.fetch(content, number, || self.fetch(content, index)).await

@@ -44,14 +44,18 @@ impl<C: StorageCenter> Contents<C> {
 
     /// All bytes in order, one block at a time; each is kept in the data cache on its way, for who wrote a file often
     /// reads it next.
-    pub(super) fn stream(&self, content: Content) -> BoxStream<'static, io::Result<Bytes>> {
+    pub(super) fn stream(
+        &self,
+        content: Content,
+        digests: Arc<BlockDigests>,
+    ) -> BoxStream<'static, io::Result<Bytes>> {
         let contents = self.clone();
         stream::iter(0..contents.blocks())
             .then(move |index| {
-                let contents = contents.clone();
+                let (contents, digests) = (contents.clone(), Arc::clone(&digests));
                 async move {
                     let bytes = contents.block(index).await.map_err(io::Error::other)?;
-                    contents.objects.keep(&content, index, bytes.clone()).await;
+                    contents.objects.keep(&content, &digests, index, bytes.clone()).await;
                     Ok(bytes)
                 }
             })

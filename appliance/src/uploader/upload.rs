@@ -94,7 +94,8 @@ impl<C: StorageCenter> One<'_, C> {
         }
         self.customer.objects.keep_digests(&content, &digests).await;
         tracing::debug!(file = %snapshot.file.file, token = %snapshot.token, object = %content.fingerprint, "storing");
-        let source = Source::new(move || contents.stream(content));
+        let digests = Arc::new(digests);
+        let source = Source::new(move || contents.stream(content, Arc::clone(&digests)));
         self.customer.center.store(snapshot.token, &content, source).await?;
         Ok(content)
     }
