@@ -24,7 +24,7 @@ pub struct Report {
     pub rows: u64,
     /// References on the disks.
     pub references: u64,
-    /// Rows whose reference was missing while the object was there; restored by [`Mode::Repair`].
+    /// Rows whose reference a copy of the object was missing; restored by [`Mode::Repair`].
     pub unheld: u64,
     /// Rows whose object is on no disk.
     pub lost: u64,
@@ -89,7 +89,7 @@ async fn rows_to_references(
             after = Some((last.content.fingerprint, last.token));
             for held in page {
                 report.rows += 1;
-                if isn.has_reference(customer, held.content, held.token).await.map_err(text)? {
+                if isn.holds_every_copy(customer, held.content, held.token).await.map_err(text)? {
                     continue;
                 }
                 // The row may have changed since the page was read.
@@ -145,4 +145,83 @@ async fn references_to_rows(
 
 fn text(error: impl fmt::Display) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use protocol::id::{CustomerId, Timestamp, Token};
+    use protocol::name::Name;
+    use protocol::srl::Secret;
+    use protocol::vfs::{Existing, Operation, Request, Upload};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::isn::{Announced, Settings};
+    use crate::local::LocalCluster;
+    use crate::vfs::{DirectoryManager, NewCustomer, Quota};
+
+    const NOW: u64 = 1_800_000_000;
+    const ORPHAN_GRACE: u64 = 86_400;
+
+    async fn open(folder: &Path) -> Isn {
+        let settings = Settings {
+            cluster: "test".to_owned(),
+            node: 1,
+            disks: ["0", "1"].map(|disk| folder.join(disk)).to_vec(),
+            reserve_bytes: 0,
+            unlink_grace_seconds: 600,
+            orphan_grace_seconds: ORPHAN_GRACE,
+        };
+        Isn::open(settings, StdRng::seed_from_u64(1), NOW).await.unwrap()
+    }
+
+    /// Makes a file of stored bytes.
+    async fn make_file(vfs: &MetaStore, isn: &Isn, bytes: &'static [u8]) {
+        let new = NewCustomer {
+            id: Some(CustomerId(1)),
+            name: "A".to_owned(),
+            secret: Secret::new(b"0123456789abcdef".to_vec()).unwrap(),
+            quota: Quota::default(),
+            root_metadata: Vec::new(),
+        };
+        let customer = vfs.add_customer(new, Timestamp(1)).await.unwrap();
+        let token = Token([1; 16]);
+        let incoming = isn.receive(bytes.len() as u64).await.unwrap().write(bytes.into()).await.unwrap();
+        let content = incoming.finish(Announced::default(), customer.id, token, NOW).await.unwrap();
+        let operation = Operation::CreateFile {
+            parent: customer.root,
+            name: Name::new(b"f").unwrap(),
+            metadata: Vec::new(),
+            upload: Some(Upload { content, token }),
+            existing: Existing::Refuse,
+        };
+        let manager = DirectoryManager::new(vfs.clone(), Arc::new(LocalCluster(isn.clone())));
+        manager.perform(customer.id, Request { key: None, operation }, Timestamp(2)).await.unwrap();
+    }
+
+    /// REF-4, ISN-2: the reference comes back to the disk that lost it though the other one has it still.
+    #[tokio::test]
+    async fn both_copies_outlive_the_loss_of_one_index() {
+        let folder = tempfile::tempdir().unwrap();
+        for disk in ["0", "1"] {
+            std::fs::create_dir(folder.path().join(disk)).unwrap();
+        }
+        let vfs = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
+        let isn = open(folder.path()).await;
+        make_file(&vfs, &isn, b"held on two disks").await;
+        drop(isn);
+        std::fs::remove_file(folder.path().join("1/index.redb")).unwrap();
+
+        let isn = open(folder.path()).await;
+        assert!(isn.lost_references());
+        assert_eq!(reconcile(&vfs, &isn, Mode::Compare, NOW).await.unwrap().unheld, 1);
+        assert_eq!(reconcile(&vfs, &isn, Mode::Repair, NOW).await.unwrap().unheld, 1);
+        let report = reconcile(&vfs, &isn, Mode::Repair, NOW).await.unwrap();
+        assert_eq!((report.rows, report.unheld, report.lost), (1, 0, 0));
+        assert_eq!(isn.collect(NOW + 10 * ORPHAN_GRACE).await.unwrap(), 0);
+    }
 }

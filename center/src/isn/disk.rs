@@ -275,6 +275,12 @@ impl Disk {
         Ok(if here { self.index.renewed(reference)? } else { None })
     }
 
+    /// Whether this very object is here without the reference.
+    pub fn lacks(&self, content: &Content, reference: &Reference) -> Result<bool, DiskError> {
+        let here = self.index.object(content.fingerprint)? == Some(*content);
+        Ok(here && self.index.renewed(reference)?.is_none())
+    }
+
     /// Whether the customer has any reference to the object.
     pub fn customer_holds(&self, customer: CustomerId, fingerprint: Fingerprint) -> Result<bool, DiskError> {
         Ok(self.index.customer_holds(customer, fingerprint)?)

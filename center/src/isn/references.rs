@@ -19,6 +19,27 @@ impl Isn {
         Ok(content == Content::EMPTY || self.held_since(customer, content, token).await?.is_some())
     }
 
+    /// As [`Self::has_reference`], and no disk that can be written has a copy without the reference: a disk whose
+    /// index was lost would take such a copy for garbage.
+    pub async fn holds_every_copy(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+    ) -> Result<bool, Unavailable> {
+        if content == Content::EMPTY {
+            return Ok(true);
+        }
+        let reference = Reference { fingerprint: content.fingerprint, customer, token };
+        for mounted in self.online() {
+            let lacking = mounted.run(move |disk| disk.lacks(&content, &reference)).await;
+            if lacking.map_err(|error| Unavailable(error.to_string()))? {
+                return Ok(false);
+            }
+        }
+        self.has_reference(customer, content, token).await
+    }
+
     /// As [`Self::has_reference`], for somebody who is about to rely on it: a reference that is getting old is
     /// renewed, so that it is not taken for an orphan meanwhile.
     pub async fn keep_reference(
