@@ -83,21 +83,24 @@ impl<C: StorageCenter> Translator<C> {
     }
 }
 
-/// The folder above one; of an export's root, itself.
+/// The folder above one; of an export's root, itself. `Stale` for a folder that was moved out of the export since its
+/// handle was given: nobody climbs out of an export by it.
 pub(super) async fn parent<C: StorageCenter>(
     object: &Object<'_, C>,
     folder: &Arc<Entry>,
 ) -> FsResult<Arc<Entry>> {
-    match folder.row.parent {
-        Some(parent) if root_id(object).await? != folder.row.id => {
-            Ok(object.customer.directory.row(parent).await?)
-        }
-        _ => Ok(Arc::clone(folder)),
+    let top = root(object.export, object.customer).await?.row.id;
+    let Some(parent) = folder.row.parent.filter(|_| folder.row.id != top) else {
+        return Ok(Arc::clone(folder));
+    };
+    let directory = &object.customer.directory;
+    let above = directory.row(parent).await?;
+    let mut ancestor = Arc::clone(&above);
+    // Below the customer's root is everything.
+    while ancestor.row.id != top && !object.export.folder.is_empty() {
+        ancestor = directory.row(ancestor.row.parent.ok_or(FsError::Stale)?).await?;
     }
-}
-
-async fn root_id<C: StorageCenter>(object: &Object<'_, C>) -> FsResult<ObjectId> {
-    Ok(root(object.export, object.customer).await?.row.id)
+    Ok(above)
 }
 
 /// The root folder of an export.

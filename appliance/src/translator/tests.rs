@@ -102,6 +102,33 @@ async fn changes_from_elsewhere_arrive_by_the_feed() {
     eventually("removal", async || port.getattr(&file).await == Err(FsError::Stale)).await;
 }
 
+/// An export of a folder ends at that folder, also for a handle of something that was moved out of it since.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_climbs_out_of_an_export() {
+    let center = Arc::new(FakeCenter::default());
+    let folder = |parent, name: &[u8]| Operation::CreateFolder {
+        parent,
+        name: Name::new(name).unwrap(),
+        metadata: UnixMetadata::default_with_mode(0o755).encode(),
+    };
+    let narrow = center.elsewhere(folder(ROOT, b"narrow")).row.unwrap().id;
+    let inside = center.elsewhere(folder(narrow, b"inside")).row.unwrap().id;
+    let of_folder = |export| Export { folder: vec![b"narrow".to_vec()], ..export };
+    let port = TestPort::start_with(Arc::clone(&center), of_folder).await;
+    let top = port.root().await;
+    let moving = port.lookup(&top, "inside").await.unwrap();
+    assert_eq!(port.lookup(&top, "..").await, Ok(top), "the top is above itself");
+    assert_eq!(port.lookup(&moving, "..").await, Ok(top));
+    center.elsewhere(Operation::Move {
+        target: Target::Id(inside),
+        kind: None,
+        parent: ROOT,
+        name: Name::new(b"outside").unwrap(),
+        replace: false,
+    });
+    eventually("the way up ends", async || port.lookup(&moving, "..").await == Err(FsError::Stale)).await;
+}
+
 /// PORT-12: what was written is seen at once and comes to the center when the file is quiet.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_are_read_back_before_and_after_their_upload() {
