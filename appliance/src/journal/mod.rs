@@ -223,10 +223,10 @@ impl Journal {
         locked(&self.inner.state).read(file, offset, len)
     }
 
-    /// Files to upload now: those that hold up the oldest journal space first. A file whose upload was begun and not
-    /// finished is always among them.
-    pub fn candidates(&self, now: Timestamp, ready: Ready) -> Vec<FileKey> {
-        locked(&self.inner.state).candidates(now, ready)
+    /// Files to upload now, of those `wanted`: those that hold up the oldest journal space first. A file whose upload
+    /// was begun and not finished counts as ready. `wanted` is asked under a lock: it must not call the journal.
+    pub fn candidates(&self, now: Timestamp, ready: Ready, wanted: impl Fn(FileKey) -> bool) -> Vec<FileKey> {
+        locked(&self.inner.state).candidates(now, ready, wanted)
     }
 
     /// Fixes the file's present contents for an upload under `token`, durably. If an upload was begun before, be it

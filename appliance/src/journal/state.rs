@@ -239,8 +239,8 @@ impl State {
         Some((view, pieces))
     }
 
-    /// Files to upload now, those that hold up the oldest segment first.
-    pub fn candidates(&self, now: Timestamp, ready: Ready) -> Vec<FileKey> {
+    /// Files to upload now, of those `wanted`; those that hold up the oldest segment first.
+    pub fn candidates(&self, now: Timestamp, ready: Ready, wanted: impl Fn(FileKey) -> bool) -> Vec<FileKey> {
         let is_ready = |staged: &&StagedFile| {
             let open = staged.open.touched.is_some_and(|touched| {
                 since(touched.last, now) >= ready.quiet.as_nanos()
@@ -255,7 +255,7 @@ impl State {
             .map(|(&file, staged)| (staged.first_segment(), staged.lsn, file))
             .collect();
         found.sort_unstable();
-        found.into_iter().map(|(_, _, file)| file).take(ready.limit).collect()
+        found.into_iter().map(|(_, _, file)| file).filter(|&file| wanted(file)).take(ready.limit).collect()
     }
 
     /// The upload begun for a file.

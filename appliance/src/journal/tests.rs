@@ -366,7 +366,7 @@ fn a_full_journal_refuses_writes_but_not_what_frees_it() {
         };
         assert!(matches!(full, JournalError::Full));
         assert!(journal.usage().bytes_used > journal.usage().bytes_max - SEGMENT_BYTES);
-        assert_eq!(journal.candidates(now, READY), [key(100)]);
+        assert_eq!(journal.candidates(now, READY, |_| true), [key(100)]);
         let snapshot = journal.begin_upload(key(100), Token([1; 16]), now).await.unwrap().unwrap();
         let row = center.store(center.bytes(&row, snapshot.pieces(0, u64::MAX)), 6);
         journal.finish_upload(key(100), snapshot.token, row, now).await.unwrap();
@@ -431,12 +431,15 @@ fn only_quiet_or_old_files_are_candidates() {
         write(101, 0).await.unwrap();
         let ready =
             Ready { quiet: Duration::from_secs(5), age_max: Duration::from_secs(10), limit: usize::MAX };
-        assert_eq!(journal.candidates(Timestamp(second), ready), []);
+        assert_eq!(journal.candidates(Timestamp(second), ready, |_| true), []);
         write(101, 9 * second).await.unwrap();
         write(102, 9 * second).await.unwrap();
-        assert_eq!(journal.candidates(Timestamp(9 * second), ready), [key(100)]);
-        assert_eq!(journal.candidates(Timestamp(10 * second), ready), [key(100), key(101)]);
-        assert_eq!(journal.candidates(Timestamp(10 * second), Ready { limit: 1, ..ready }), [key(100)]);
+        assert_eq!(journal.candidates(Timestamp(9 * second), ready, |_| true), [key(100)]);
+        assert_eq!(journal.candidates(Timestamp(10 * second), ready, |_| true), [key(100), key(101)]);
+        let one = Ready { limit: 1, ..ready };
+        assert_eq!(journal.candidates(Timestamp(10 * second), one, |_| true), [key(100)]);
+        let newer = journal.candidates(Timestamp(10 * second), one, |file| file != key(100));
+        assert_eq!(newer, [key(101)], "what is not wanted does not count");
     });
 }
 
@@ -555,7 +558,7 @@ fn concurrent_writes_and_uploads_lose_nothing() {
             let everything = async {
                 let mut token = 0;
                 while written.load(std::sync::atomic::Ordering::SeqCst) < 3 || journal.usage().files > 0 {
-                    for file in journal.candidates(Timestamp(i64::MAX), READY) {
+                    for file in journal.candidates(Timestamp(i64::MAX), READY, |_| true) {
                         token += 1;
                         upload(file, token).await;
                     }

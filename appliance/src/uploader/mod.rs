@@ -164,21 +164,11 @@ impl<C: StorageCenter> Uploader<C> {
         let is_urgent =
             self.is_urgent.swap(false, Ordering::Relaxed) || usage.bytes_used > usage.bytes_max / 2;
         let quiet = if is_urgent { Duration::ZERO } else { self.quiet };
-        let (busy, now) = {
-            let mut files = self.files();
-            // A file that was removed meanwhile is nobody's failure any more.
-            files.failed.retain(|file, _| self.journal.view(*file).is_some());
-            (files.uploading.len() + files.failed.len(), Instant::now())
-        };
-        let ready = Ready { quiet, age_max: DIRTY_MAX, limit: busy + UPLOADS_MAX };
-        for file in self.journal.candidates(host::now(), ready) {
-            let Some(customer) = self.customers.get(&file.customer) else { continue };
-            if !customer.directory.is_reachable() || !self.files().may_start(file, now) {
-                continue;
-            }
+        let ready = Ready { quiet, age_max: DIRTY_MAX, limit: UPLOADS_MAX };
+        for (file, customer) in self.startable(ready) {
             let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
             self.files().uploading.insert(file);
-            let (uploader, customer) = (Arc::clone(self), Arc::clone(customer));
+            let uploader = Arc::clone(self);
             tokio::spawn(async move {
                 let result = upload::upload(&uploader.journal, &customer, file).await;
                 uploader.finished(&customer, file, result);
@@ -186,6 +176,20 @@ impl<C: StorageCenter> Uploader<C> {
                 uploader.wake();
             });
         }
+    }
+
+    /// The oldest files an upload of which may begin now. Those that cannot be uploaded do not stand in the way of others.
+    fn startable(&self, ready: Ready) -> Vec<(FileKey, Arc<Customer<C>>)> {
+        let mut files = self.files();
+        // A file that was removed meanwhile is nobody's failure any more.
+        files.failed.retain(|file, _| self.journal.view(*file).is_some());
+        let now = Instant::now();
+        let reachable = |file: FileKey| {
+            self.customers.get(&file.customer).filter(|customer| customer.directory.is_reachable())
+        };
+        let wanted = |file| files.may_start(file, now) && reachable(file).is_some();
+        let found = self.journal.candidates(host::now(), ready, wanted);
+        found.into_iter().filter_map(|file| Some((file, Arc::clone(reachable(file)?)))).collect()
     }
 
     fn finished(&self, customer: &Customer<C>, file: FileKey, result: Result<(), UploadError>) {
@@ -220,7 +224,7 @@ impl<C: StorageCenter> Uploader<C> {
     /// Counts what a restart found in the journal.
     fn note_recovered(&self) {
         let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
-        for file in self.journal.candidates(host::now(), all) {
+        for file in self.journal.candidates(host::now(), all, |_| true) {
             match (self.customers.get(&file.customer), self.journal.view(file)) {
                 (Some(customer), Some(view)) => {
                     customer.note_staged(file.file, view.base.content.size, view.size);
@@ -246,5 +250,30 @@ impl<C: StorageCenter> Uploader<C> {
 impl Files {
     fn may_start(&self, file: FileKey, now: Instant) -> bool {
         !self.uploading.contains(&file) && self.failed.get(&file).is_none_or(|failed| failed.next <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use protocol::digest::Content;
+    use protocol::id::ObjectId;
+
+    use super::*;
+    use crate::journal::Base;
+    use crate::testing::port::TestPort;
+
+    /// PORT-12: old writes of a customer without an entry hold up nobody else's uploads.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_of_an_unknown_customer_stop_no_uploads() {
+        let mut port = TestPort::start().await;
+        let base = Base { content: Content::EMPTY, version: 1 };
+        for file in 0..2 * UPLOADS_MAX as u64 {
+            let file = FileKey { customer: CustomerId(404), file: ObjectId(file) };
+            port.journal.write(file, base, 0, Bytes::from_static(b"x"), host::now()).await.unwrap();
+        }
+        let file = port.put(&port.root().await, "file", b"bytes").await.unwrap();
+        port.upload();
+        port.settle(&file).await;
     }
 }
