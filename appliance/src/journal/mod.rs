@@ -263,7 +263,7 @@ impl Journal {
     }
 
     /// Somebody else changed the row: puts the staged changes onto other contents. An upload begun is undone; the
-    /// caller gives up what it stored under the old token.
+    /// caller gives up what it stored under the old token. Without effect if `base` is older than what they stand on.
     ///
     /// # Errors
     /// `Full`, `NoSpace`, `Failed`, `Io`.

@@ -152,7 +152,11 @@ impl State {
                 let begun = staged.and_then(|staged| staged.sealed.as_ref()).filter(|s| s.token == token);
                 begun.map(|_| Change::Finish(token, base)).into_iter().collect()
             }
-            Request::Rebase(base) => staged.map(|_| Change::Rebase(base)).into_iter().collect(),
+            Request::Rebase(base) => {
+                // An older row was read before an upload ended: what that put into the row is in no segment any more.
+                let not_older = staged.filter(|staged| staged.base.version <= base.version);
+                not_older.map(|_| Change::Rebase(base)).into_iter().collect()
+            }
             Request::Drop => staged.map(|_| Change::Drop).into_iter().collect(),
         };
         Ok(changes)

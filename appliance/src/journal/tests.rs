@@ -421,6 +421,23 @@ fn a_row_older_than_the_last_upload_is_refused_as_base() {
     });
 }
 
+/// PORT-12: a reader that comes late with an old row does not undo what an upload has put into the newer one.
+#[test]
+fn a_row_older_than_the_last_upload_does_not_become_the_base_again() {
+    let (_dir, runtime, journal, mut center, row) = fixture();
+    let now = Timestamp(1);
+    runtime.block_on(async {
+        journal.write(key(100), row, 0, Bytes::from_static(b"x"), now).await.unwrap();
+        let snapshot = journal.begin_upload(key(100), Token([1; 16]), now).await.unwrap().unwrap();
+        journal.write(key(100), row, 1, Bytes::from_static(b"y"), now).await.unwrap();
+        let newer = center.store(center.bytes(&row, snapshot.pieces(0, u64::MAX)), 6);
+        journal.finish_upload(key(100), snapshot.token, newer, now).await.unwrap();
+        journal.rebase(key(100), row, now).await.unwrap();
+        assert_eq!(journal.view(key(100)).unwrap().base, newer);
+        assert_eq!(center.see(&journal)[&100].0[..3], *b"xy\x01");
+    });
+}
+
 #[test]
 fn only_quiet_or_old_files_are_candidates() {
     let (_dir, runtime, journal, _, row) = fixture();
