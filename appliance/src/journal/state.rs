@@ -63,7 +63,7 @@ impl Request {
 
     /// Whether it fills the journal; the others lead to its being emptied.
     pub fn takes_space(&self) -> bool {
-        matches!(self, Self::Write(..) | Self::Truncate(..))
+        matches!(self, Self::Write(..) | Self::Truncate(..) | Self::Times(_))
     }
 }
 

@@ -376,6 +376,25 @@ fn a_full_journal_refuses_writes_but_not_what_frees_it() {
     });
 }
 
+/// PORT-12: clients cannot fill the room kept for uploads' ends by setting times.
+#[test]
+fn times_do_not_fill_the_last_segment() {
+    let (_dir, runtime, journal, _, row) = fixture();
+    let now = Timestamp(1);
+    runtime.block_on(async {
+        journal.write(key(100), row, 0, Bytes::from_static(b"x"), now).await.unwrap();
+        let full = loop {
+            if let Err(error) = journal.set_times(key(100), now, now).await {
+                break error;
+            }
+        };
+        assert!(matches!(full, JournalError::Full));
+        let snapshot = journal.begin_upload(key(100), Token([1; 16]), now).await.unwrap().unwrap();
+        journal.finish_upload(key(100), snapshot.token, row, now).await.unwrap();
+        assert!(journal.usage().bytes_used <= SEGMENT_BYTES);
+    });
+}
+
 /// PORT-12: a full disk refuses writes, loses nothing, and takes writes again when uploads made room.
 #[test]
 fn a_full_disk_refuses_writes_and_recovers() {
