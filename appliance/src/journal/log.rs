@@ -173,9 +173,13 @@ impl Log {
         Ok(())
     }
 
-    /// Takes the full segments below `number` out of the log, the oldest first; the caller discards them.
-    pub fn take_below(&mut self, number: u64) -> Vec<Segment> {
-        let count = self.older.partition_point(|segment| segment.number < number);
-        self.older.drain(..count).collect()
+    /// Takes the oldest segment out of the log, if it is a full one below `number`; the caller discards it.
+    pub fn take_below(&mut self, number: u64) -> Option<Segment> {
+        self.older.pop_front_if(|segment| segment.number < number)
+    }
+
+    /// Puts back what [`Self::take_below`] gave last and could not be discarded.
+    pub fn put_back(&mut self, segment: Segment) {
+        self.older.push_front(segment);
     }
 }

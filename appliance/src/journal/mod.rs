@@ -112,8 +112,8 @@ struct Inner {
     log: Arc<Mutex<Log>>,
     state: Mutex<State>,
     syncer: Syncer,
-    /// Held while segments are discarded, so that they go in order.
-    reclaiming: Mutex<()>,
+    /// Held while segments are discarded, so that they go in order; whether that failed last time.
+    reclaiming: Mutex<bool>,
     /// Keeps other processes out for as long as it is open.
     _lock: File,
 }
@@ -296,15 +296,23 @@ impl Journal {
         request: Request,
         now: Timestamp,
     ) -> Result<Option<Lsn>, JournalError> {
-        if let Some(outcome) = self.inner.try_request(file, &request, now) {
-            return outcome;
+        let outcome = match self.inner.try_request(file, &request, now) {
+            Some(outcome) => outcome,
+            None => {
+                let inner = Arc::clone(&self.inner);
+                off_the_runtime(move || inner.request(&mut locked(&inner.log), file, &request, now)).await
+            }
+        };
+        if matches!(outcome, Err(JournalError::Full)) {
+            // Perhaps only because segments could not be discarded: with nothing left to upload nobody else tries again.
+            self.reclaim().await?;
         }
-        let inner = Arc::clone(&self.inner);
-        off_the_runtime(move || inner.request(&mut locked(&inner.log), file, &request, now)).await
+        outcome
     }
 
     /// Takes away the segments nobody needs. What is not needed in memory may still be needed by a replay that does
-    /// not see the newest records: so these are made durable first.
+    /// not see the newest records: so these are made durable first. A segment that cannot be discarded keeps the newer
+    /// ones in place, and the next call tries again.
     async fn reclaim(&self) -> Result<(), JournalError> {
         let (needed, last) = {
             let log = locked(&self.inner.log);
@@ -317,16 +325,31 @@ impl Journal {
         self.sync(last).await?;
         let inner = Arc::clone(&self.inner);
         off_the_runtime(move || {
-            let _turn = locked(&inner.reclaiming);
-            let segments = locked(&inner.log).take_below(needed);
-            let discarded = segments.iter().try_for_each(|segment| segment.discard(&inner.settings.dir));
-            discarded.map_err(|error| JournalError::from_io(&inner.settings.dir, error))
+            inner.discard_below(needed);
+            Ok(())
         })
         .await
     }
 }
 
 impl Inner {
+    /// Discards the segments below `number`, the oldest first. An error is told once, until it goes again.
+    fn discard_below(&self, number: u64) {
+        let dir = &self.settings.dir;
+        let mut has_failed = locked(&self.reclaiming);
+        let oldest = || locked(&self.log).take_below(number);
+        while let Some(segment) = oldest() {
+            if let Err(error) = segment.discard(dir) {
+                if !std::mem::replace(&mut *has_failed, true) {
+                    let path = segment.path.display();
+                    tracing::error!(%path, "cannot remove a journal segment; the journal fills up until it goes: {error}");
+                }
+                return locked(&self.log).put_back(segment);
+            }
+            *has_failed = false;
+        }
+    }
+
     /// Does a short request at once. `None` if that would mean waiting.
     fn try_request(
         &self,

@@ -72,14 +72,13 @@ impl Segment {
     }
 
     /// Takes the name away; the bytes live as long as somebody reads them. Durable, because segments must go in
-    /// order: an old one that came back without the next would stage again what was uploaded long ago.
+    /// order: an old one that came back without the next would stage again what was uploaded long ago. May be repeated.
     pub fn discard(&self, dir: &Path) -> io::Result<()> {
-        if self.damaged {
-            set_aside(&self.path)?
-        } else {
-            std::fs::remove_file(&self.path)?
+        let gone = if self.damaged { set_aside(&self.path) } else { std::fs::remove_file(&self.path) };
+        match gone {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_dir(dir),
         }
-        sync_dir(dir)
     }
 }
 

@@ -395,6 +395,38 @@ fn times_do_not_fill_the_last_segment() {
     });
 }
 
+/// PORT-21: a segment that cannot be removed keeps its place, and the newer ones theirs, until it can.
+#[test]
+fn segments_go_in_order_even_if_one_cannot_be_removed() {
+    let (dir, runtime, journal, _, row) = fixture();
+    let now = Timestamp(1);
+    let fill = async |file| {
+        for part in 0..20 {
+            journal.write(key(file), row, part, Bytes::from(vec![7; 900]), now).await.unwrap();
+        }
+    };
+    runtime.block_on(async {
+        fill(100).await;
+        let segments = segment::list(dir.path()).unwrap();
+        assert!(segments.len() > 2);
+        let (oldest, aside) = (&segments[0].1, dir.path().join("aside"));
+        std::fs::rename(oldest, &aside).unwrap();
+        std::fs::create_dir(oldest).unwrap();
+        journal.drop_file(key(100), now).await.unwrap();
+        fill(101).await;
+        journal.drop_file(key(101), now).await.unwrap();
+        let left = segment::list(dir.path()).unwrap();
+        assert_eq!(left[..segments.len()], segments);
+        assert!(journal.usage().bytes_used > (left.len() as u64 - 1) * SEGMENT_BYTES);
+
+        std::fs::remove_dir(oldest).unwrap();
+        std::fs::rename(&aside, oldest).unwrap();
+        fill(102).await;
+        journal.drop_file(key(102), now).await.unwrap();
+        assert_eq!(segment::list(dir.path()).unwrap().len(), 1);
+    });
+}
+
 /// PORT-12: a full disk refuses writes, loses nothing, and takes writes again when uploads made room.
 #[test]
 fn a_full_disk_refuses_writes_and_recovers() {
