@@ -5,7 +5,7 @@ use std::sync::Arc;
 use protocol::digest::{Content, Fingerprint};
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::srl::Secret;
-use protocol::vfs::{Answer, Existing, Operation, Request, VfsError, VfsErrorCode};
+use protocol::vfs::{Answer, Existing, Operation, Request, Upload, VfsError, VfsErrorCode};
 
 use crate::dosm::{Directory, NewFile};
 use crate::host;
@@ -75,6 +75,10 @@ impl Directory for LocalDirectory {
             Answer::Changed(changed) => changed.row.map(|row| row.id).ok_or_else(no_row),
             _ => Err(no_row()),
         }
+    }
+
+    async fn give_up(&self, customer: CustomerId, upload: Upload) -> Result<(), VfsError> {
+        self.manager.give_up(customer, upload, host::now()).await
     }
 }
 

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use protocol::digest::{BLOCK_BYTES, BlockDigests, Content, Fingerprint, ObjectHasher};
 use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::name::Name;
 use protocol::srl::{
     AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion, control_ticket,
 };
-use protocol::vfs::xml::{decode_error, decode_replies, decode_stored, encode_requests};
-use protocol::vfs::{Answer, Body, Operation, Reply, Request, Target};
+use protocol::vfs::xml::{Stored, decode_error, decode_replies, decode_stored, encode_requests};
+use protocol::vfs::{Answer, Body, Existing, Operation, Reply, Request, Target, Upload};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_storage-center");
@@ -129,6 +130,21 @@ impl Center {
             self.path(disk).join("obj").join(&hex[..2]).join(&hex[2..4]).join(format!("{hex}.MD5"))
         };
         ["disk0", "disk1"].into_iter().filter(|disk| file(disk).exists()).count()
+    }
+
+    /// Waits until the disks hold that many references, one for each row.
+    #[track_caller]
+    fn holds_only(&self, references: u32) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let checked = self.check(&[]);
+            let report = String::from_utf8_lossy(&checked.stdout).into_owned();
+            let counted = report.contains(&format!("references on the disks  {references}\n"));
+            if checked.status.success() && counted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{report}");
+        }
     }
 
     fn check(&self, arguments: &[&str]) -> Output {
@@ -382,10 +398,44 @@ fn uploads_become_files() {
     curl(&["-F", "colour=red", &url]).refused(400, "malformed");
     curl(&["-F", "name=x", &url]).refused(400, "malformed");
 
-    // REF-4: what was refused left no reference behind.
-    let checked = center.check(&[]);
-    let report = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(checked.status.success() && report.contains("references on the disks  3"), "{report}");
+    // REF-4: what was refused leaves no reference behind.
+    center.holds_only(3);
+}
+
+/// REF-1, SRL-18: a token used again takes nothing from the file it made.
+#[test]
+fn a_refused_upload_leaves_the_reference_a_file_holds() {
+    let center = Center::start();
+    let parent = center.root(1);
+    let file = center.path("again");
+    let url =
+        |name: &str| center.signed(&request(AccessMethod::EndUser, 1, SrlOperation::Store { parent }), name);
+    let put = |bytes: &[u8], name: &str, number: u8| {
+        fs::write(&file, bytes).unwrap();
+        let header = format!("X-Upload-Token: {}", token(number));
+        curl(&["-T", file.to_str().unwrap(), "-H", &header, &url(name)])
+    };
+    let cases = [(1, "cat.jpg", "cat.jpg", 409, "exists"), (2, "dog.jpg", "cow.jpg", 400, "invalid")];
+    for (number, made, again, status, code) in cases {
+        let bytes = object(5_000 + usize::from(number));
+        let Stored { content, token, .. } =
+            decode_stored(&center.store(1, &bytes, token(number)).body).unwrap();
+        // The file is made without a key: the VFS remembers no answer under the token, as after ten minutes.
+        let operation = Operation::CreateFile {
+            parent,
+            name: Name::new(made.as_bytes()).unwrap(),
+            metadata: Vec::new(),
+            upload: Some(Upload { content, token }),
+            existing: Existing::Refuse,
+        };
+        center.vfs(1, operation).unwrap();
+        put(&bytes, again, number).refused(status, code);
+        assert!(curl(&[&center.fetch_url(1, content.fingerprint, "x")]).body == bytes);
+    }
+
+    assert_eq!(put(b"owl", "owl.jpg", 3).status, 201);
+    put(b"another owl", "owl.jpg", 3).refused(400, "invalid");
+    center.holds_only(3);
 }
 
 /// REF-4: `check` finds an upload without a row, by the running process and without it.

@@ -32,4 +32,11 @@ pub trait Directory: Send + Sync + 'static {
         customer: CustomerId,
         file: NewFile,
     ) -> impl Future<Output = Result<ObjectId, VfsError>> + Send;
+
+    /// Gives up the reference of an upload, unless a row holds it.
+    fn give_up(
+        &self,
+        customer: CustomerId,
+        upload: Upload,
+    ) -> impl Future<Output = Result<(), VfsError>> + Send;
 }

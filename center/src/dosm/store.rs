@@ -72,7 +72,7 @@ impl<D: Directory> Storer<D> {
         let announced = announced(headers)?;
         let incoming = self.receive(&mut body, announced.size.unwrap_or(0)).await?;
         let content = incoming.finish(announced, to.customer, token, now).await?;
-        self.answer(to, name, Upload { content, token }, now).await
+        self.answer(to, name, Upload { content, token }).await
     }
 
     /// POST: a form with the object as its field `file` (SRL-8).
@@ -95,7 +95,7 @@ impl<D: Directory> Storer<D> {
             _ => None,
         };
         let content = incoming.finish(Announced::default(), to.customer, token, now).await?;
-        self.answer(to, name, Upload { content, token }, now).await
+        self.answer(to, name, Upload { content, token }).await
     }
 
     /// DELETE: gives up one reference, whether or not it is there (REF-3).
@@ -108,7 +108,10 @@ impl<D: Directory> Storer<D> {
     ) -> Result<Response<Body>, Refusal> {
         let token = upload_token(headers)?
             .ok_or_else(|| Refusal::Malformed("the header X-Upload-Token is missing".to_string()))?;
-        self.release(customer, fingerprint, token, now).await?;
+        if fingerprint != Content::EMPTY.fingerprint {
+            let released = self.isn.release(customer, fingerprint, token, now).await;
+            released.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        }
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
@@ -128,49 +131,29 @@ impl<D: Directory> Storer<D> {
         to: Destination<'_>,
         name: Option<Name>,
         upload: Upload,
-        now: u64,
     ) -> Result<Response<Body>, Refusal> {
         let file = match name {
             None => None,
-            Some(name) => Some(self.make_row(to, name, upload, now).await?),
+            Some(name) => Some(self.make_row(to, name, upload).await?),
         };
         let stored = Stored { content: upload.content, token: upload.token, file };
         let status = if file.is_some() { StatusCode::CREATED } else { StatusCode::OK };
         Ok(complete(status, "application/xml", encode_stored(&stored)))
     }
 
-    /// A refused row leaves no reference; one whose fate is not known leaves it to the collection of orphans.
-    async fn make_row(
-        &self,
-        to: Destination<'_>,
-        name: Name,
-        upload: Upload,
-        now: u64,
-    ) -> Result<ObjectId, Refusal> {
+    /// A refused row leaves no reference, unless an earlier request with the same token made a row that holds it; one
+    /// whose fate is not known leaves it to the collection of orphans.
+    async fn make_row(&self, to: Destination<'_>, name: Name, upload: Upload) -> Result<ObjectId, Refusal> {
         let file = NewFile { parent: to.parent, name, upload };
         match self.directory.create_file(to.customer, file).await {
             Ok(id) => Ok(id),
             Err(error) => {
                 if error.code != protocol::vfs::VfsErrorCode::Unavailable {
-                    self.release(to.customer, upload.content.fingerprint, upload.token, now).await?;
+                    self.directory.give_up(to.customer, upload).await?;
                 }
                 Err(error.into())
             }
         }
-    }
-
-    async fn release(
-        &self,
-        customer: CustomerId,
-        fingerprint: Fingerprint,
-        token: Token,
-        now: u64,
-    ) -> Result<(), Refusal> {
-        if fingerprint == Content::EMPTY.fingerprint {
-            return Ok(());
-        }
-        let released = self.isn.release(customer, fingerprint, token, now).await;
-        released.map_err(|error| Refusal::Unavailable(error.to_string()))
     }
 }
 

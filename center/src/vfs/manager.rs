@@ -17,9 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::cluster::Cluster;
-use super::edit::{Verified, no_such_object};
+use super::edit::{Verified, no_such_object, upload_of};
 use super::failure::{Failure, StoreError};
 use super::query::Query;
+use super::replies;
 use super::store::MetaStore;
 use super::time::{after, seconds};
 
@@ -112,6 +113,20 @@ impl<C: Cluster> DirectoryManager<C> {
         self.store.query(customer, query).await.map_err(Failure::into_vfs_error)
     }
 
+    /// Gives up the reference of an upload, unless a row holds it: looked at where rows are changed, so that a row
+    /// made meanwhile keeps it. The cluster hears of it soon after.
+    ///
+    /// # Errors
+    /// `Unavailable`: the reference stays, and is an orphan some day.
+    pub async fn give_up(
+        &self,
+        customer: CustomerId,
+        upload: Upload,
+        now: Timestamp,
+    ) -> Result<(), VfsError> {
+        self.store.give_up_unheld(customer, upload, now).await.map_err(Failure::into_vfs_error)
+    }
+
     /// Who asks: the certificate is his, the ticket signs the document (VFS-9, SRL-12).
     async fn authenticate(
         &self,
@@ -147,20 +162,16 @@ impl<C: Cluster> DirectoryManager<C> {
     }
 
     async fn change(&self, customer: CustomerId, request: Request, now: Timestamp) -> Reply {
-        let upload = match &request.operation {
-            Operation::CreateFile { upload, .. } | Operation::Update { upload, .. } => *upload,
-            _ => None,
-        };
         let mut verified = None;
-        if let Some(upload) = upload {
+        if let Some(upload) = upload_of(&request.operation) {
             // The first answer stands even if its reference has been given up since. Then the repetition has stored
             // the object again for nothing, and that has to be given up as well.
             if let Some(key) = request.key
                 && let Some(first) =
                     self.store.recall(customer, key, now).await.map_err(Failure::into_vfs_error)?
             {
-                self.store.give_up_unheld(customer, upload, now).await.map_err(Failure::into_vfs_error)?;
-                return first;
+                self.give_up(customer, upload, now).await?;
+                return replies::repeated(first, &request.operation);
             }
             verified = Some(self.verify(customer, upload, now).await?);
         }

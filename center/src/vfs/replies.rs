@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use protocol::id::{CustomerId, Timestamp, Token};
-use protocol::vfs::{Reply, VfsErrorCode, xml};
+use protocol::vfs::{Answer, Answered, Body, Existing, Operation, Reply, VfsError, VfsErrorCode, xml};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::edit::upload_of;
 use super::failure::Failure;
 use super::time::before;
 
@@ -45,6 +46,25 @@ pub fn remember(
     db.prepare_cached("INSERT OR REPLACE INTO reply (customer, key, at, document) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![customer.0, key.0, now.0, xml::encode_replies(std::slice::from_ref(reply))])?;
     Ok(())
+}
+
+/// The first answer under a key as the answer to `operation`. An upload of other contents than that answer's is no
+/// repetition: to tell its client `Ok` would lose them.
+pub fn repeated(first: Reply, operation: &Operation) -> Reply {
+    let (Some(upload), Ok(Answered { answer: Answer::Changed(changed), .. })) =
+        (upload_of(operation), &first)
+    else {
+        return first;
+    };
+    // A CREATE that opens what is there leaves it as it is, whatever was uploaded.
+    let opened =
+        matches!(operation, Operation::CreateFile { existing: Existing::Open, .. }) && !changed.created;
+    let body = Body::File { content: upload.content };
+    if opened || changed.row.as_ref().is_some_and(|row| row.body == body) {
+        return first;
+    }
+    let message = "this token was used for other contents: choose another".to_owned();
+    Err(VfsError { code: VfsErrorCode::Invalid, message })
 }
 
 /// Whether an answer is one to remember. A refusal that may be lifted from outside is not: the same request, repeated

@@ -215,7 +215,7 @@ pub(super) fn change(
     if let Some(key) = request.key
         && let Some(first) = replies::recall(db, customer, key, now)?
     {
-        return Ok(first);
+        return Ok(replies::repeated(first, &request.operation));
     }
     let reply = match apply(db, customer, &request.operation, verified, now) {
         Ok(answered) => Ok(answered),

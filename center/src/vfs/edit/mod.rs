@@ -14,7 +14,7 @@ pub use delete::sweep;
 use protocol::digest::Content;
 use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp, Token};
 use protocol::metadata::METADATA_BYTES_MAX;
-use protocol::vfs::{Before, Body, Changed, FolderChange, Operation, VfsErrorCode};
+use protocol::vfs::{Before, Body, Changed, FolderChange, Operation, Upload, VfsErrorCode};
 use rusqlite::{Connection, params};
 
 use super::failure::Failure;
@@ -203,6 +203,14 @@ impl<'a> Edit<'a> {
             return Err(no_such_object());
         }
         Ok(())
+    }
+}
+
+/// The contents an operation brings.
+pub fn upload_of(operation: &Operation) -> Option<Upload> {
+    match operation {
+        Operation::CreateFile { upload, .. } | Operation::Update { upload, .. } => *upload,
+        _ => None,
     }
 }
 

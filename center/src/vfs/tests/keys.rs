@@ -1,6 +1,7 @@
 //! Idempotency keys: a repeated request gets the first answer (SRL-18, FO-12).
 
 use super::*;
+use crate::vfs::edit::Verified;
 
 const KEY: Option<Token> = Some(Token([7; 16]));
 
@@ -67,6 +68,40 @@ async fn a_repeated_upload_is_answered_though_its_reference_is_gone() {
     assert_eq!(vfs.perform(KEY, create()).await.unwrap(), first);
     vfs.keep_house().await;
     assert!(!vfs.is_stored(stored));
+}
+
+/// A key used for other contents is refused and leaves nothing: `Ok` would tell its client that they are in the row.
+#[tokio::test]
+async fn a_key_used_for_other_contents_is_refused() {
+    let vfs = Fixture::new().await;
+    let (stored, other) = (vfs.store(upload(1, 10)), vfs.store(upload(2, 20)));
+    let create = |upload, existing| Operation::CreateFile {
+        parent: vfs.root,
+        name: name("f"),
+        metadata: Vec::new(),
+        upload: Some(upload),
+        existing,
+    };
+    let first = vfs.perform(KEY, create(stored, Existing::Refuse)).await.unwrap();
+    let refused = vfs.perform(KEY, create(other, Existing::Refuse)).await.unwrap_err();
+    assert_eq!(refused.code, VfsErrorCode::Invalid);
+    assert_eq!(vfs.perform(KEY, create(stored, Existing::Refuse)).await.unwrap(), first);
+    vfs.keep_house().await;
+    assert!(vfs.is_stored(stored) && !vfs.is_stored(other));
+
+    // Both looked for an answer before there was one: the writer refuses the second.
+    let verified = |upload: Upload| {
+        let Upload { content, token } = vfs.store(upload);
+        Some(Verified { content, token: Some(token), asked: vfs.now() })
+    };
+    let request = |upload| Request { key: KEY, operation: create(upload, Existing::Refuse) };
+    let third = upload(3, 30);
+    let late = vfs.store.change(vfs.customer, request(third), verified(third), vfs.now()).await;
+    assert_eq!(late.unwrap_err().code, VfsErrorCode::Invalid);
+
+    // To open what is there uses no contents: the same answer again, though the file has others.
+    let opening = || vfs.perform(Some(Token([8; 16])), create(third, Existing::Open));
+    assert_eq!(opening().await.unwrap(), opening().await.unwrap());
 }
 
 #[tokio::test]
