@@ -175,7 +175,8 @@ impl Log {
 
     /// Takes the oldest segment out of the log, if it is a full one below `number`; the caller discards it.
     pub fn take_below(&mut self, number: u64) -> Option<Segment> {
-        self.older.pop_front_if(|segment| segment.number < number)
+        self.older.front().filter(|segment| segment.number < number)?;
+        self.older.pop_front()
     }
 
     /// Puts back what [`Self::take_below`] gave last and could not be discarded.
