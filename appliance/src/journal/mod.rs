@@ -174,15 +174,15 @@ impl Journal {
         self.request(file, Request::Truncate(base, size), now).await.map(Option::unwrap_or_default)
     }
 
-    /// SETATTR of the modification time on a staged file; the caller also updates the row. `None` if the file is not
-    /// staged: the row is all there is.
+    /// SETATTR on a staged file; the caller also updates the row. Without `modified` the time of the last write stays,
+    /// and only the change time moves. `None` if the file is not staged: the row is all there is.
     ///
     /// # Errors
     /// `Full`, `NoSpace`, `Failed`, `Io`.
     pub async fn set_times(
         &self,
         file: FileKey,
-        modified: Timestamp,
+        modified: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Option<Lsn>, JournalError> {
         self.request(file, Request::Times(modified), now).await

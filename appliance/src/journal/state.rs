@@ -41,8 +41,8 @@ pub enum Request {
     Write(Base, u64, Bytes),
     /// Stage a size.
     Truncate(Base, u64),
-    /// Set the modification time, if staged.
-    Times(Timestamp),
+    /// Set the modification time, or only touch the change time, if staged.
+    Times(Option<Timestamp>),
     /// Take over the row's version, if staged.
     Version(u64),
     /// Fix the contents for an upload.
@@ -139,7 +139,10 @@ impl State {
                 self.staging(file, base, Change::Write { offset, data })?
             }
             Request::Truncate(base, size) => self.staging(file, base, Change::Truncate(size))?,
-            Request::Times(modified) => staged.map(|_| Change::Times(modified)).into_iter().collect(),
+            Request::Times(modified) => {
+                let view = staged.and_then(StagedFile::view);
+                view.map(|view| Change::Times(modified.unwrap_or(view.modified))).into_iter().collect()
+            }
             Request::Version(version) => {
                 let newer = staged.filter(|staged| staged.base.version < version);
                 newer.map(|_| Change::Version(version)).into_iter().collect()

@@ -172,7 +172,7 @@ impl<'a> Player<'a> {
             }
             Op::Times(file) => {
                 let modified = Timestamp(-self.now.0);
-                let set = self.journal.set_times(key(file), modified, self.now);
+                let set = self.journal.set_times(key(file), Some(modified), self.now);
                 let lsn = self.runtime.block_on(set).unwrap();
                 assert_eq!(lsn.is_some(), self.model[&file].staged.is_some());
                 if lsn.is_some() {
@@ -384,7 +384,7 @@ fn times_do_not_fill_the_last_segment() {
     runtime.block_on(async {
         journal.write(key(100), row, 0, Bytes::from_static(b"x"), now).await.unwrap();
         let full = loop {
-            if let Err(error) = journal.set_times(key(100), now, now).await {
+            if let Err(error) = journal.set_times(key(100), Some(now), now).await {
                 break error;
             }
         };
@@ -487,6 +487,20 @@ fn a_row_older_than_the_last_upload_does_not_become_the_base_again() {
         assert_eq!(journal.view(key(100)).unwrap().base, newer);
         assert_eq!(center.see(&journal)[&100].0[..3], *b"xy\x01");
     });
+}
+
+/// PORT-12: a new mode does not take back the time of a write that came meanwhile, before or after a restart.
+#[test]
+fn without_a_new_time_that_of_the_last_write_stays() {
+    let (dir, runtime, journal, _, row) = fixture();
+    runtime.block_on(async {
+        journal.write(key(100), row, 0, Bytes::from_static(b"x"), Timestamp(5)).await.unwrap();
+        journal.set_times(key(100), None, Timestamp(8)).await.unwrap();
+    });
+    let before = journal.view(key(100)).unwrap();
+    assert_eq!((before.modified, before.changed), (Timestamp(5), Timestamp(8)));
+    drop(journal);
+    assert_eq!(open(dir.path()).0.view(key(100)), Some(before));
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl<C: StorageCenter> Translator<C> {
                 }
                 if let Some(view) = staged {
                     let changed = next_change(host::now(), &entry.row, Some(&view));
-                    self.set_staged_times(object, &view, wanted.modified, changed).await?;
+                    self.set_staged_times(object, wanted.modified, changed).await?;
                 }
             }
             if let Some(size) = set.size {

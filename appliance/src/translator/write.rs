@@ -17,7 +17,7 @@ use super::{
 };
 use crate::center::StorageCenter;
 use crate::host;
-use crate::journal::{JournalError, Lsn, StagedView};
+use crate::journal::{JournalError, Lsn};
 
 /// What is staged.
 enum Staging {
@@ -195,11 +195,9 @@ impl<C: StorageCenter> Translator<C> {
     pub(super) async fn set_staged_times(
         &self,
         object: &Object<'_, C>,
-        view: &StagedView,
         modified: Option<protocol::id::Timestamp>,
         changed: protocol::id::Timestamp,
     ) -> FsResult<()> {
-        let modified = modified.unwrap_or(view.modified);
         let set = self.journal.set_times(object.file(), modified, changed).await;
         match set.map_err(|error| self.journal_error(&error))? {
             Some(lsn) => self.sync(lsn).await,
