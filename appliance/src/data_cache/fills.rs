@@ -63,9 +63,9 @@ impl<E> Drop for Seat<'_, E> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use crate::data_cache::key::ObjectKey;
     use bytes::Bytes;
     use futures::future::{join_all, poll_immediate};
-    use crate::data_cache::key::ObjectKey;
     use tokio::sync::Notify;
 
     use super::*;

@@ -126,8 +126,8 @@ fn pages(len: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use crate::data_cache::key::ObjectKey;
+    use proptest::prelude::*;
 
     use super::*;
 

@@ -11,7 +11,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-
 use super::index::{Entry, Index};
 use super::key::{BlockKey, ObjectKey};
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nfs::filesystem::{Access, Attributes, Caller, FsError, FsResult, Handle};
-use protocol::id::ObjectId;
 
 use super::attributes::permissions;
 use super::export::Export;
