@@ -96,16 +96,13 @@ impl Mount {
     ) -> NfsResult<T> {
         let start = Instant::now();
         loop {
-            let xid = self.next_xid;
-            self.next_xid = self.next_xid.wrapping_add(1);
-            match self.answered::<Nfs3Result<T, E>>(xid, procedure, args, start) {
-                Nfs3Result::Ok(value) => return Ok(value),
-                Nfs3Result::Err((nfsstat3::NFS3ERR_JUKEBOX, _)) => {
+            match self.attempt::<T, E>(procedure, args, start) {
+                Err(nfsstat3::NFS3ERR_JUKEBOX) => {
                     assert!(start.elapsed() < self.patience, "{procedure:?} still told to try later");
+                    poll::pause(Duration::from_millis(50));
                 }
-                Nfs3Result::Err((status, _)) => return Err(status),
+                result => return result,
             }
-            poll::pause(Duration::from_millis(50));
         }
     }
 
@@ -115,9 +112,18 @@ impl Mount {
         procedure: NFS_PROGRAM,
         args: &impl Pack,
     ) -> NfsResult<T> {
+        self.attempt::<T, E>(procedure, args, Instant::now())
+    }
+
+    fn attempt<T: Unpack + Pack, E: Unpack + Pack>(
+        &mut self,
+        procedure: NFS_PROGRAM,
+        args: &impl Pack,
+        start: Instant,
+    ) -> NfsResult<T> {
         let xid = self.next_xid;
         self.next_xid = self.next_xid.wrapping_add(1);
-        match self.answered::<Nfs3Result<T, E>>(xid, procedure, args, Instant::now()) {
+        match self.answered::<Nfs3Result<T, E>>(xid, procedure, args, start) {
             Nfs3Result::Ok(value) => Ok(value),
             Nfs3Result::Err((status, _)) => Err(status),
         }
