@@ -1,6 +1,29 @@
 //! Benchmarks of NFSv3 servers over loopback: the same work on each, in turns, so that a change of the machine's
 //! speed meets all of them. Processor seconds of the server are the figure to trust; the wall clock is shared.
+//!
+//! - [`compare`] is the plain comparison, with [`load`] and [`report`].
+//! - [`nfs`] is the front end alone, against its goals and its limits.
+//! - [`peers`] starts the other servers.
 
+pub mod compare;
 pub mod load;
+pub mod nfs;
 pub mod peers;
 pub mod report;
+
+use std::time::Duration;
+
+use crate::daemon::cpu_seconds;
+use crate::poll;
+
+/// Until the processes use no more than a tick in a while.
+fn wait_idle(pids: &[u32]) {
+    let mut last = f64::MIN;
+    let mut quiet = 0;
+    poll::until("the server is idle", Duration::from_secs(120), || {
+        let used: f64 = pids.iter().map(|pid| cpu_seconds(*pid)).sum();
+        quiet = if used - last < 0.011 { quiet + 1 } else { 0 };
+        last = used;
+        (quiet >= 60).then_some(())
+    });
+}
