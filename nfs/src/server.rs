@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -19,6 +20,7 @@ use crate::rpcbind::register::{self, RegisterError};
 use crate::rpcbind::{self, Registration, Table, Transport};
 use crate::settings::{Bounds, Rpcbind, Settings};
 use crate::transport::listener::Clients;
+use crate::transport::reactor::Reactors;
 use crate::transport::{Shared, datagram, listener};
 use crate::{mount, v3};
 
@@ -48,6 +50,9 @@ pub enum BindError {
         /// Why not.
         source: RegisterError,
     },
+    /// The system gives no threads, or no file descriptors for them.
+    #[error("cannot start the threads that serve connections: {0}")]
+    Threads(#[source] io::Error),
     /// No address for NFS at all.
     #[error("no address to listen on for NFS: name at least one")]
     NoAddress,
@@ -71,6 +76,7 @@ pub struct Server {
     addresses: Addresses,
     registrations: Table,
     register_with: Option<SocketAddr>,
+    reactors: Reactors,
     bounds: Bounds,
 }
 
@@ -129,7 +135,8 @@ impl Server {
                 .await
                 .map_err(|source| BindError::Register { address, source })?;
         }
-        Ok(Self { sockets, addresses, registrations, register_with, bounds: settings.bounds })
+        let reactors = Reactors::start(settings.threads).map_err(BindError::Threads)?;
+        Ok(Self { sockets, addresses, registrations, register_with, reactors, bounds: settings.bounds })
     }
 
     /// Where the server listens.
@@ -137,18 +144,23 @@ impl Server {
         &self.addresses
     }
 
-    /// Serves `filesystem` until `shutdown` is ready; calls in progress get [`Bounds::shutdown`] to end.
+    /// Serves `filesystem` until `shutdown` is ready; calls in progress get [`Bounds::shutdown`] to end. What the file
+    /// system starts belongs to the runtime on which this is called.
     pub async fn serve<F: Filesystem>(self, filesystem: Arc<F>, shutdown: impl Future<Output = ()>) {
         let (end, ending) = watch::channel(false);
         let service = Service::new(filesystem, self.bounds.mounts, self.registrations.clone());
         let record_bytes_max = service.limits().write_bytes_max as usize + RECORD_OVERHEAD_BYTES;
         let memory = Arc::new(Semaphore::new(self.bounds.bytes_in_total.min(Semaphore::MAX_PERMITS)));
         let clients = Clients::new(self.bounds.connections, self.bounds.connections_per_client);
-        let shared = Arc::new(Shared { service, bounds: self.bounds, record_bytes_max, memory, ending });
+        let runtime = Handle::current();
+        let shared =
+            Arc::new(Shared { service, runtime, bounds: self.bounds, record_bytes_max, memory, ending });
+        let reactors = Arc::new(self.reactors);
 
         let mut tasks = JoinSet::new();
         for (socket, programs) in self.sockets.streams {
-            tasks.spawn(listener::serve(Arc::clone(&shared), socket, programs, Arc::clone(&clients)));
+            let (clients, reactors) = (Arc::clone(&clients), Arc::clone(&reactors));
+            tasks.spawn(listener::serve(Arc::clone(&shared), socket, programs, clients, reactors));
         }
         for (socket, programs) in self.sockets.datagrams {
             tasks.spawn(datagram::serve(Arc::clone(&shared), socket, programs));
@@ -156,6 +168,9 @@ impl Server {
         shutdown.await;
         end.send_replace(true);
         tasks.join_all().await;
+        if let Some(reactors) = Arc::into_inner(reactors) {
+            reactors.end().await;
+        }
         if let Some(address) = self.register_with
             && let Err(error) = register::unregister(address, &self.registrations).await
         {

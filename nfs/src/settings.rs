@@ -3,6 +3,8 @@
 //! Plain data with safe defaults. It holds no sockets and reads no files; the daemon fills it from its configuration.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::thread;
 use std::time::Duration;
 
 /// Port registered for NFS (RFC 1813 §2.1).
@@ -20,18 +22,21 @@ pub struct Settings {
     pub mount: Vec<SocketAddr>,
     /// How clients learn these ports.
     pub rpcbind: Rpcbind,
+    /// Threads that serve connections; more than the machine has cores are of no use.
+    pub threads: usize,
     /// How much is taken on at once.
     pub bounds: Bounds,
 }
 
 impl Default for Settings {
-    /// NFS and MOUNT on port 2049 of every IPv4 address, rpcbind on 111.
+    /// NFS and MOUNT on port 2049 of every IPv4 address, rpcbind on 111, a thread for each core.
     fn default() -> Self {
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self {
             nfs: vec![SocketAddr::new(any, NFS_PORT)],
             mount: Vec::new(),
             rpcbind: Rpcbind::Serve(vec![SocketAddr::new(any, RPCBIND_PORT)]),
+            threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             bounds: Bounds::default(),
         }
     }

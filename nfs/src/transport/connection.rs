@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::AcquireError;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::context::TokioContext;
 
 use super::calls::{Answered, Calls};
 use super::claim::{Claim, Permit};
@@ -63,8 +64,11 @@ pub(crate) async fn serve<F: Filesystem>(
     programs: Programs,
     origin: Origin,
 ) -> Result<(), Ended> {
-    let work = |record: Bytes, permit: Permit, bytes: usize| async move {
-        Answered { reply: shared.service.answer(programs, origin, record).await, permit, bytes }
+    let work = |record: Bytes, permit: Permit, bytes: usize| {
+        let answered = async move {
+            Answered { reply: shared.service.answer(programs, origin, record).await, permit, bytes }
+        };
+        TokioContext::new(answered, shared.runtime.clone())
     };
     let mut connection = Connection {
         shared,

@@ -1,4 +1,5 @@
-//! Takes TCP connections: nothing a client or the system does ends this loop or makes it spin.
+//! Takes TCP connections and gives each to a reactor: nothing a client or the system does ends this loop or makes it
+//! spin.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::connection;
-use super::{Shared, ended};
+use super::reactor::Reactors;
+use super::{Shared, connection, ended};
 use crate::dispatch::{Origin, Programs};
 use crate::filesystem::Filesystem;
 
@@ -86,6 +87,7 @@ pub(crate) async fn serve<F: Filesystem>(
     listener: TcpListener,
     programs: Programs,
     clients: Arc<Clients>,
+    reactors: Arc<Reactors>,
 ) {
     let mut ending = shared.ending.clone();
     let mut connections = JoinSet::new();
@@ -100,7 +102,8 @@ pub(crate) async fn serve<F: Filesystem>(
                     is_short = false;
                     match clients.admit(peer.ip().to_canonical()) {
                         Some(admitted) => {
-                            connections.spawn(serve_one(Arc::clone(&shared), stream, peer, programs, admitted));
+                            let connection = serve_one(Arc::clone(&shared), stream, peer, programs, admitted);
+                            reactors.serve(&mut connections, connection);
                         }
                         None => tracing::debug!(%peer, "connection closed: too many are open"),
                     }
@@ -140,6 +143,7 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
+/// To be polled by the reactor that is to serve the connection.
 async fn serve_one<F: Filesystem>(
     shared: Arc<Shared<F>>,
     stream: TcpStream,
@@ -147,6 +151,14 @@ async fn serve_one<F: Filesystem>(
     programs: Programs,
     _admitted: Admitted,
 ) {
+    // Its events are to wake the thread that serves it.
+    let stream = match stream.into_std().and_then(TcpStream::from_std) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%peer, %error, "cannot serve a connection");
+            return;
+        }
+    };
     // Either may fail on a connection that is gone already; reading it will tell.
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);

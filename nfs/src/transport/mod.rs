@@ -10,9 +10,11 @@ pub(crate) mod datagram;
 mod input;
 pub(crate) mod listener;
 mod output;
+pub(crate) mod reactor;
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::dispatch::Service;
@@ -23,6 +25,8 @@ use crate::settings::Bounds;
 pub(crate) struct Shared<F> {
     /// The programs.
     pub service: Service<F>,
+    /// The runtime of the file system: its calls are polled by the reactors, but what they start belongs here.
+    pub runtime: Handle,
     /// The bounds.
     pub bounds: Bounds,
     /// Longest record taken, in bytes.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 
+pub mod probe;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -24,9 +26,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const START: Time = Time { seconds: 1_000_000_000, nanos: 0 };
 
 /// A running server; ends when dropped.
-pub struct Running {
+pub struct Running<F = MemoryFilesystem> {
     pub addresses: Addresses,
-    pub filesystem: Arc<MemoryFilesystem>,
+    pub filesystem: Arc<F>,
     runtime: Option<Runtime>,
     end: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
@@ -42,6 +44,7 @@ pub fn settings(bounds: Bounds) -> Settings {
         nfs: vec![loopback()],
         mount: vec![loopback()],
         rpcbind: Rpcbind::Serve(vec![loopback()]),
+        threads: 2,
         bounds,
     }
 }
@@ -50,11 +53,15 @@ pub fn serve() -> Running {
     serve_with(MemoryFilesystem::new(&["/export", "/SRL"], START), Bounds::default())
 }
 
-pub fn serve_with(filesystem: MemoryFilesystem, bounds: Bounds) -> Running {
+pub fn serve_with<F: Filesystem>(filesystem: F, bounds: Bounds) -> Running<F> {
+    serve_on(filesystem, settings(bounds))
+}
+
+pub fn serve_on<F: Filesystem>(filesystem: F, settings: Settings) -> Running<F> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let filesystem = Arc::new(filesystem);
     let (end, ended) = oneshot::channel();
-    let server = runtime.block_on(Server::bind(settings(bounds))).unwrap();
+    let server = runtime.block_on(Server::bind(settings)).unwrap();
     let addresses = server.addresses().clone();
     let served = runtime.spawn(server.serve(Arc::clone(&filesystem), async {
         let _ = ended.await;
@@ -62,7 +69,7 @@ pub fn serve_with(filesystem: MemoryFilesystem, bounds: Bounds) -> Running {
     Running { addresses, filesystem, runtime: Some(runtime), end: Some(end), served: Some(served) }
 }
 
-impl Running {
+impl<F> Running<F> {
     pub fn client(&self) -> Client {
         Client::connect(self.addresses.nfs[0])
     }
@@ -83,7 +90,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl<F> Drop for Running<F> {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(runtime) = self.runtime.take() {
