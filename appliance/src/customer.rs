@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use nfs::filesystem::{FsError, FsResult};
 use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::Secret;
@@ -21,14 +22,14 @@ const USAGE_AGE_MAX: Duration = Duration::from_secs(2);
 pub struct Customer<C> {
     /// His id.
     pub id: CustomerId,
-    /// His secret: it signs the SRLs of the `/SRL` tree.
-    pub secret: Secret,
     /// The way to the center.
     pub center: Arc<C>,
     /// His rows.
     pub directory: Arc<Directory<C>>,
     /// His objects' bytes.
     pub objects: Objects<C>,
+    /// It signs the SRLs of the `/SRL` tree.
+    secret: ArcSwap<Secret>,
     room: Mutex<Room>,
     is_asking: AtomicBool,
 }
@@ -52,13 +53,18 @@ impl<C: StorageCenter> Customer<C> {
     ) -> Self {
         Self {
             id,
-            secret,
             center,
             directory,
             objects,
+            secret: ArcSwap::from_pointee(secret),
             room: Mutex::default(),
             is_asking: AtomicBool::new(false),
         }
+    }
+
+    /// His secret.
+    pub fn secret(&self) -> Arc<Secret> {
+        self.secret.load_full()
     }
 
     /// Whether a file may grow to `size` bytes, where the VFS counts `counted` of it (design: quota is checked before
@@ -144,6 +150,14 @@ impl<C: StorageCenter> Customer<C> {
 
     fn room(&self) -> MutexGuard<'_, Room> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Customer<client::Center> {
+    /// Takes another secret, for SRLs and for requests to the center.
+    pub fn set_secret(&self, secret: Secret) {
+        self.center.set_secret(secret.clone());
+        self.secret.store(Arc::new(secret));
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! [`translator`] answers NFS from the [`directory_cache`] and the [`data_cache`], sends directory changes to the center
 //! at once, and takes writes into the [`journal`], from where the [`uploader`] brings them to the center. [`port`]
-//! puts these together as the [`config`] says.
+//! puts these together as the [`config`] says; [`reload`] changes them while they run, asked through [`control`].
 
 pub mod center;
 pub mod config;
+pub mod control;
 pub mod customer;
 pub mod data_cache;
 pub mod directory_cache;
@@ -13,6 +14,7 @@ pub mod host;
 pub mod journal;
 pub mod object;
 pub mod port;
+pub mod reload;
 pub mod translator;
 pub mod uploader;
 

@@ -1,14 +1,20 @@
 //! The command `storage-port`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use appliance::config::Config;
+use appliance::control::message::Request;
+use appliance::control::socket::{self, AskError};
+use appliance::control::status::Status;
 use appliance::port::{self, Port, StartError, check_online};
+use appliance::reload::{Reloaded, Reloader};
 use clap::{Parser, Subcommand};
 use nfs::server::Addresses;
-use tokio::signal::unix::{SignalKind, signal};
+use serde_json::{Value, json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// A network file system in front of a storage center.
@@ -26,6 +32,21 @@ enum Command {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Have the running port read its configuration file again; mounts go on.
+    Reload {
+        /// The file it was started with.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Say what the running port does.
+    Status {
+        /// The file it was started with.
+        #[arg(long)]
+        config: PathBuf,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
     },
     /// Work with the configuration.
     Config {
@@ -61,8 +82,10 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command {
             Command::Serve { config } => serve(&config).await,
+            Command::Reload { config } => reload(&config).await,
+            Command::Status { config, json } => status(&config, json).await,
             Command::Config { command: ConfigCommand::Check { config, online } } => {
-                check(&config, online).await
+                check(&config, online).await.map_err(Failure::from)
             }
         }
     });
@@ -75,14 +98,69 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(config: &std::path::Path) -> Result<(), StartError> {
-    let config = Config::load(config)?;
-    let port = Port::open(&config).await?;
+/// Why a command did not do its part: one line.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    #[error("the storage port answered something else: {0}; is it of another version?")]
+    Answer(#[from] serde_json::Error),
+}
+
+async fn serve(path: &Path) -> Result<(), Failure> {
+    // From the first moment: nobody who reloads early shall end a port that is starting.
+    let hangups = signal(SignalKind::hangup()).map_err(Failure::Signals)?;
+    let config = Config::load(path).map_err(StartError::from)?;
+    let port = Port::open(&config, path).await?;
+    let reloads = tokio::spawn(reload_at_hangup(hangups, port.reloader()));
     port.serve(announce, stopped()).await;
+    reloads.abort();
     Ok(())
 }
 
-async fn check(path: &std::path::Path, online: bool) -> Result<(), StartError> {
+async fn reload_at_hangup(mut hangups: Signal, reloader: Arc<Reloader>) {
+    while hangups.recv().await.is_some() {
+        // It is told in the log.
+        let _ = Arc::clone(&reloader).run().await;
+    }
+}
+
+async fn reload(path: &Path) -> Result<(), Failure> {
+    let config = Config::load(path).map_err(StartError::from)?;
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let request = Request::new("reload", json!({ "config": path.to_string_lossy() }));
+    let answer = socket::ask(&config.state.dir, &request).await?;
+    let Reloaded { changed, at_next_start } = serde_json::from_value(answer)?;
+    let mut said: Vec<String> = changed.iter().map(|change| format!("changed: {change}")).collect();
+    said.extend(at_next_start.iter().map(|change| format!("takes effect at the next start: {change}")));
+    if said.is_empty() {
+        said.push("nothing has changed".to_owned());
+    }
+    say(&said.join("\n"));
+    Ok(())
+}
+
+async fn status(path: &Path, as_json: bool) -> Result<(), Failure> {
+    let config = Config::load(path).map_err(StartError::from)?;
+    let answer = socket::ask(&config.state.dir, &Request::new("status", Value::Null)).await?;
+    if as_json {
+        say(&serde_json::to_string_pretty(&answer)?);
+    } else {
+        say(&serde_json::from_value::<Status>(answer)?.to_string());
+    }
+    Ok(())
+}
+
+/// On standard output; nobody listening is no failure.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+async fn check(path: &Path, online: bool) -> Result<(), StartError> {
     let config = Config::load(path)?;
     port::check(&config)?;
     if online {

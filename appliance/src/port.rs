@@ -11,16 +11,20 @@ use std::time::{Duration, Instant};
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
 use rustix::fs::FlockOperation;
+use serde_json::Value;
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
 use crate::center::{CenterError, StorageCenter};
 use crate::config::{Config, ConfigError, SecretError, read_or_make_key};
+use crate::control::{self, Operations, status};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
 use crate::host;
 use crate::journal::{self, Journal, JournalError};
 use crate::object::Objects;
+use crate::reload::Reloader;
 use crate::translator::Translator;
 use crate::translator::handle::HandleKey;
 use crate::uploader::Uploader;
@@ -64,6 +68,16 @@ pub enum StartError {
         "state directory {0} is in use by another storage port: stop that one, or give this one another `dir`"
     )]
     Locked(PathBuf),
+    /// The control socket.
+    #[error(
+        "cannot listen for `reload` and `status` in the state directory {path}: {error} (`dir` of [state])"
+    )]
+    Control {
+        /// The state directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// The certificate authorities.
     #[error("cannot read {path}: {error} (`ca_file` of [center])")]
     Authorities {
@@ -99,17 +113,19 @@ pub struct Port {
     uploader: Arc<Uploader<client::Center>>,
     translator: Arc<Translator<client::Center>>,
     state_dir: PathBuf,
+    control: UnixListener,
+    reloader: Arc<Reloader>,
     /// Held as long as the port lives.
     _lock: File,
 }
 
 impl Port {
-    /// Opens the state, the journal, the caches and the sockets. Needs a tokio runtime; blocks on disks, but nobody is
+    /// Opens the state, the journal, the caches and the sockets, as `config` says, which was read from `path`. Needs a tokio runtime; blocks on disks, but nobody is
     /// served yet.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn open(config: &Config) -> Result<Self, StartError> {
+    pub async fn open(config: &Config, path: &Path) -> Result<Self, StartError> {
         let exports = config
             .exports()
             .map_err(|same| ConfigError::Impossible { path: PathBuf::new(), message: same.to_string() })?;
@@ -118,6 +134,8 @@ impl Port {
         let server = Server::bind(config.server()).await?;
         let state_dir = config.state.dir.clone();
         let lock = lock_state(&state_dir)?;
+        let control = control::socket::bind(&state_dir)
+            .map_err(|error| StartError::Control { path: state_dir.clone(), error })?;
         let key = HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?);
         let (journal, recovery) =
             Journal::open(journal::Settings::new(config.journal.dir.clone(), config.journal.bytes))?;
@@ -156,13 +174,31 @@ impl Port {
             &host::random(),
         );
         let translator = Arc::new(translator);
-        Ok(Self { server, customers, journal, uploader, translator, state_dir, _lock: lock })
+        let reloader =
+            Reloader::new(path.to_owned(), config.clone(), customers.clone(), Arc::clone(&translator));
+        Ok(Self {
+            server,
+            customers,
+            journal,
+            uploader,
+            translator,
+            state_dir,
+            control,
+            reloader: Arc::new(reloader),
+            _lock: lock,
+        })
+    }
+
+    /// What takes changes of the configuration while the port serves.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
     }
 
     /// Serves clients until `shutdown`; then makes durable what was taken, uploads for a while, and saves what is known.
     /// `ready` is told where clients are served.
     pub async fn serve(self, ready: impl FnOnce(&Addresses), shutdown: impl Future<Output = ()>) {
-        let Self { server, customers, journal, uploader, translator, state_dir, _lock } = self;
+        let Self { server, customers, journal, uploader, translator, state_dir, control, reloader, _lock } =
+            self;
         let directories: Directories<_> =
             customers.values().map(|customer| (customer.id, Arc::clone(&customer.directory))).collect();
         let mut tasks = JoinSet::new();
@@ -172,6 +208,13 @@ impl Port {
         }
         tasks.spawn(Arc::clone(&uploader).run());
         tasks.spawn(save_at_intervals(directories.clone(), state_dir.clone()));
+        let sources = status::Sources {
+            since: Instant::now(),
+            translator: Arc::clone(&translator),
+            customers: customers.clone(),
+            journal: journal.clone(),
+        };
+        tasks.spawn(control::socket::serve(control, Arc::new(operations(reloader, sources))));
         let contact = async {
             for (_, directory) in &directories {
                 directory.reachable().await;
@@ -194,6 +237,32 @@ impl Port {
         tasks.shutdown().await;
         save_all(directories, state_dir).await;
     }
+}
+
+/// What the control socket answers.
+fn operations<C: StorageCenter>(reloader: Arc<Reloader>, sources: status::Sources<C>) -> Operations {
+    let mut operations = Operations::default();
+    operations.add("reload", move |arguments| {
+        let reloader = Arc::clone(&reloader);
+        async move {
+            if let Some(asked) = arguments.get("config").and_then(Value::as_str)
+                && !reloader.is_of(Path::new(asked))
+            {
+                let own = reloader.path().display();
+                return Err(format!("this port was started with {own}, not with {asked}: name that file"));
+            }
+            to_value(reloader.run().await?)
+        }
+    });
+    operations.add("status", move |_| {
+        let status = sources.status(Instant::now());
+        async move { to_value(status) }
+    });
+    operations
+}
+
+fn to_value(answer: impl serde::Serialize) -> Result<Value, String> {
+    serde_json::to_value(answer).map_err(|error| error.to_string())
 }
 
 type Directories<C> = Vec<(CustomerId, Arc<Directory<C>>)>;

@@ -1,13 +1,15 @@
 //! [`Center`]: requests to the VFS, and the one loop that all calls go through.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
-use protocol::srl::{AccessMethod, SignedSrl, SrlKind, SrlOperation, SrlRequest, SrlVersion, control_ticket};
+use protocol::srl::{
+    AccessMethod, Secret, SignedSrl, SrlKind, SrlOperation, SrlRequest, SrlVersion, control_ticket,
+};
 use protocol::vfs::xml::{REPLIES_BYTES_MAX, decode_replies, encode_requests};
 use protocol::vfs::{Answered, OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Reply, Request, VfsErrorCode};
 use tokio::time::{Instant, sleep};
@@ -30,6 +32,8 @@ pub struct Center {
 
 struct Shared {
     settings: Settings,
+    /// The secret that counts; that of `settings` is the first.
+    secret: RwLock<Arc<Secret>>,
     transport: Transport,
     ddm: Pool,
     dosm: Pool,
@@ -63,6 +67,7 @@ impl Center {
             ddm: Pool::parse("ddm", &settings.ddm)?,
             dosm: Pool::parse("dosm", &settings.dosm)?,
             transport: Transport::new(&settings)?,
+            secret: RwLock::new(Arc::new(settings.secret.clone())),
             settings,
         };
         Ok(Self { shared: Arc::new(shared), deadline })
@@ -71,6 +76,16 @@ impl Center {
     /// The same center with another deadline for the calls through this value.
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { shared: self.shared.clone(), deadline }
+    }
+
+    /// Signs with another secret from now on, through every clone; requests on their way end with the old one.
+    pub fn set_secret(&self, secret: Secret) {
+        *self.shared.secret.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secret);
+    }
+
+    /// The secret requests are signed with.
+    pub(crate) fn secret(&self) -> Arc<Secret> {
+        Arc::clone(&self.shared.secret.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Does one to [`OPERATIONS_MAX`] operations in order, and gives one reply for each. A changing operation
@@ -93,7 +108,7 @@ impl Center {
         if document.len() > REQUEST_BYTES_MAX {
             return Err(ClientError::Invalid(format!("a request has at most {REQUEST_BYTES_MAX} bytes")));
         }
-        let ticket = control_ticket(SrlVersion::HmacSha256, &self.shared.settings.secret, &document);
+        let ticket = control_ticket(SrlVersion::HmacSha256, &self.secret(), &document);
         let path = self.sign(SrlOperation::Control { ticket }).path(b"");
         let exchange = Exchange {
             method: Method::POST,
@@ -143,7 +158,7 @@ impl Center {
 
     /// A storage port's SRL, good for some minutes.
     pub(crate) fn sign(&self, operation: SrlOperation) -> SignedSrl {
-        let Settings { customer, secret, now, .. } = self.settings();
+        let Settings { customer, now, .. } = self.settings();
         let request = SrlRequest {
             kind: SrlKind::Standard,
             version: SrlVersion::HmacSha256,
@@ -152,7 +167,7 @@ impl Center {
             customer: *customer,
             operation,
         };
-        request.sign(secret)
+        request.sign(&self.secret())
     }
 
     /// Tries `exchange` at one endpoint after the other until one of them answers and `read` is content with the

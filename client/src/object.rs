@@ -156,7 +156,7 @@ impl Center {
             customer: self.settings().customer,
             operation: SrlOperation::Fetch { object: ObjectName::Content(content.fingerprint) },
         };
-        format!("{}{}", self.dosm().first(), request.sign(&self.settings().secret).path(uri))
+        format!("{}{}", self.dosm().first(), request.sign(&self.secret()).path(uri))
     }
 }
 

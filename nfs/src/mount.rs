@@ -96,7 +96,7 @@ pub(crate) async fn call<F: Filesystem>(
             let path = decode_path(args)?;
             mnt(context, path, out).await;
         }
-        (procedure::DUMP, _) => dump(context.mounts, out),
+        (procedure::DUMP, _) => dump(context.filesystem, context.mounts, out),
         (procedure::UMNT, _) => {
             if let Some(path) = decode_path(args)? {
                 context.mounts.remove(context.caller.address, Some(path));
@@ -153,13 +153,22 @@ const fn status(error: FsError) -> u32 {
     }
 }
 
-fn dump(mounts: &Table, out: &mut Encoder) {
-    for Mounted { client, path } in mounts.list() {
+/// What was mounted of an export that is there no more is no mount: its handles are stale.
+fn dump<F: Filesystem>(filesystem: &F, mounts: &Table, out: &mut Encoder) {
+    let exports = filesystem.exports();
+    let is_exported = |mounted: &Mounted| exports.iter().any(|export| is_in(&mounted.path, &export.path));
+    for Mounted { client, path } in mounts.list().into_iter().filter(is_exported) {
         out.bool(true);
         out.opaque(client.to_string().as_bytes());
         out.opaque(path.as_bytes());
     }
     out.bool(false);
+}
+
+/// Whether a mounted path is an export's or below it, by whole names.
+fn is_in(path: &str, export: &str) -> bool {
+    let below = path.strip_prefix(export.trim_end_matches('/'));
+    below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
 fn export<F: Filesystem>(filesystem: &F, out: &mut Encoder) {
@@ -203,6 +212,19 @@ mod tests {
         assert_eq!(table.list(), [mounted(1, "/export"), mounted(2, "/SRL")]);
         table.remove([192, 0, 2, 1].into(), None);
         assert_eq!(table.list(), [mounted(2, "/SRL")]);
+    }
+
+    #[test]
+    fn a_mount_belongs_to_an_export_by_whole_names() {
+        for (path, export, expected) in [
+            ("/export", "/export", true),
+            ("/export/deep", "/export", true),
+            ("/exports", "/export", false),
+            ("/", "/export", false),
+            ("/anything", "/", true),
+        ] {
+            assert_eq!(is_in(path, export), expected, "{path} in {export}");
+        }
     }
 
     #[test]

@@ -119,6 +119,19 @@ impl Connection {
         }
     }
 
+    /// One call of any program and its reply, on a connection with nothing else in flight.
+    pub fn call_program<R: Unpack>(
+        &mut self,
+        program: u32,
+        version: u32,
+        procedure: u32,
+        args: &impl Pack,
+    ) -> io::Result<R> {
+        let record = self.record(1, program, version, procedure, args);
+        self.stream.write_all(&record)?;
+        unpack(&self.receive()?.1)
+    }
+
     /// One NFSv3 call and its reply. Replies to other calls are skipped.
     pub fn call<R: Unpack>(
         &mut self,

@@ -267,6 +267,27 @@ impl Port {
         Mount::new(self.nfs(), export, credential).unwrap()
     }
 
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("port.toml")
+    }
+
+    /// Changes its configuration file, which has `from` once at least.
+    #[track_caller]
+    pub fn edit_config(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "no `{from}` in {text}");
+        fs::write(self.config(), text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Runs `storage-port reload`, which must succeed; what it said.
+    #[track_caller]
+    pub fn reload(&self) -> String {
+        let config = self.config();
+        let arguments = ["reload", "--config", config.to_str().unwrap()];
+        String::from_utf8(run_ok(binary("storage-port").to_str().unwrap(), &arguments)).unwrap()
+    }
+
     /// Where its state, journal and caches lie.
     pub fn path(&self) -> &Path {
         &self.dir

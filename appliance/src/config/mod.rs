@@ -3,6 +3,7 @@
 //! What is read here is only said, not yet done: directories, ports and the center are tried by [`crate::port`]. Every
 //! error is one line that says what is wrong and how to mend it. Secrets are in files of their own.
 
+mod changes;
 mod keys;
 mod parts;
 mod secret;
@@ -16,8 +17,9 @@ use std::time::Duration;
 use nfs::settings::{RPCBIND_PORT, Rpcbind};
 use protocol::id::CustomerId;
 use protocol::srl::{Secret, SrlVersion};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+pub use self::changes::{Change, changes};
 pub use self::parts::{Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, State, Upload};
 pub use self::secret::SecretError;
 pub(crate) use self::secret::read_or_make_key;
@@ -25,7 +27,7 @@ use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
 use crate::translator::handle::ExportId;
 
 /// A configuration as it stands in the file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Config {
     /// Where the port keeps what must outlast a restart.
     pub state: State,

@@ -6,20 +6,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::translator::export;
 use crate::translator::handle;
 
 /// `[state]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct State {
     /// Holds the handle key and the directory cache's snapshots.
     pub dir: PathBuf,
 }
 
 /// `[center]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Center {
     /// URLs of directory managers, the preferred one first.
     pub ddm: Vec<String>,
@@ -40,7 +40,7 @@ impl Center {
 }
 
 /// `[[customer]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Customer {
     /// As the center's `customer add` gave it.
     pub id: u32,
@@ -49,7 +49,7 @@ pub struct Customer {
 }
 
 /// `[[export]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ExportEntry {
     /// What clients mount.
     pub path: String,
@@ -112,7 +112,7 @@ fn srl_version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error
 }
 
 /// `tree` of an export.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tree {
     /// The files.
@@ -132,7 +132,7 @@ impl From<Tree> for handle::Tree {
 }
 
 /// `squash` of an export.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Squash {
     /// Nobody.
@@ -155,7 +155,7 @@ impl From<Squash> for export::Squash {
 }
 
 /// `[nfs]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Nfs {
     /// TCP address of NFS.
@@ -181,7 +181,7 @@ impl Default for Nfs {
 }
 
 /// `rpcbind`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RpcbindMode {
     /// The port answers as rpcbind.
@@ -193,7 +193,7 @@ pub enum RpcbindMode {
 }
 
 /// `[cache]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Cache {
     /// Disks of the data cache.
     #[serde(default)]
@@ -217,7 +217,7 @@ impl Cache {
 }
 
 /// `[[cache.disk]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CacheDisk {
     /// Its directory.
     pub path: PathBuf,
@@ -226,7 +226,7 @@ pub struct CacheDisk {
 }
 
 /// `[journal]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Journal {
     /// Its directory.
     pub dir: PathBuf,
@@ -235,7 +235,7 @@ pub struct Journal {
 }
 
 /// `[upload]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Upload {
     /// How long a file is left alone after its last write before it is uploaded.

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use nfs::filesystem::{Caller, FsError, FsResult};
@@ -103,7 +104,7 @@ impl Export {
 /// All exports of a port.
 #[derive(Clone, Debug, Default)]
 pub struct Exports {
-    by_id: HashMap<ExportId, Export>,
+    by_id: HashMap<ExportId, Arc<Export>>,
 }
 
 /// Two exports would get the same id.
@@ -120,8 +121,8 @@ impl Exports {
         let mut by_id = HashMap::new();
         for export in exports {
             let path = export.path.clone();
-            if let Some(same) = by_id.insert(export.id, export) {
-                return Err(SameExport(same.path, path));
+            if let Some(same) = by_id.insert(export.id, Arc::new(export)) {
+                return Err(SameExport(same.path.clone(), path));
             }
         }
         Ok(Self { by_id })
@@ -129,20 +130,20 @@ impl Exports {
 
     /// All of them, in order of path.
     pub fn iter(&self) -> impl Iterator<Item = &Export> {
-        let mut exports: Vec<_> = self.by_id.values().collect();
+        let mut exports: Vec<_> = self.by_id.values().map(Arc::as_ref).collect();
         exports.sort_by(|a, b| a.path.cmp(&b.path));
         exports.into_iter()
     }
 
     /// The export of a handle; `Stale` if there is none any more, `AccessDenied` if the caller may not use it.
-    pub fn of_handle(&self, id: ExportId, address: IpAddr) -> FsResult<&Export> {
+    pub fn of_handle(&self, id: ExportId, address: IpAddr) -> FsResult<&Arc<Export>> {
         let export = self.by_id.get(&id).ok_or(FsError::Stale)?;
         if export.admits(address) { Ok(export) } else { Err(FsError::AccessDenied) }
     }
 
     /// The export that `path` is in, and the names that lead from there to it. The longest matching path counts, whole
     /// names only: `/exports` is not in `/export`.
-    pub fn find<'p>(&self, path: &'p str) -> Option<(&Export, Vec<&'p str>)> {
+    pub fn find<'p>(&self, path: &'p str) -> Option<(&Arc<Export>, Vec<&'p str>)> {
         let wanted: Vec<_> = names(path).collect();
         self.by_id
             .values()

@@ -17,7 +17,8 @@ use crate::uploader::content_of;
 impl<C: StorageCenter> Translator<C> {
     /// MOUNT: the folder at `path`, an export or one below it.
     pub(super) async fn mount_path(&self, caller: &Caller, path: &str) -> FsResult<Handle> {
-        let (export, rest) = self.exports.find(path).ok_or(FsError::NotFound)?;
+        let exports = self.exports.load_full();
+        let (export, rest) = exports.find(path).ok_or(FsError::NotFound)?;
         if !export.admits(caller.address) {
             return Err(FsError::AccessDenied);
         }
@@ -88,7 +89,7 @@ pub(super) async fn parent<C: StorageCenter>(
     object: &Object<'_, C>,
     folder: &Arc<Entry>,
 ) -> FsResult<Arc<Entry>> {
-    let top = root(object.export, object.customer).await?.row.id;
+    let top = root(&object.export, object.customer).await?.row.id;
     let Some(parent) = folder.row.parent.filter(|_| folder.row.id != top) else {
         return Ok(Arc::clone(folder));
     };

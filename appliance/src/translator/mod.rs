@@ -36,6 +36,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use nfs::filesystem::{
     Access, Attributes, Caller, CreateHow, Export as ExportLine, Filesystem, FsError, FsResult, Handle,
@@ -62,7 +63,8 @@ const RACES_MAX: u32 = 8;
 
 /// See the module.
 pub struct Translator<C> {
-    exports: Exports,
+    /// Replaced as a whole by a reload; a call goes on with the export it began with.
+    exports: ArcSwap<Exports>,
     customers: HashMap<CustomerId, Arc<Customer<C>>>,
     journal: Journal,
     uploader: Arc<Uploader<C>>,
@@ -75,7 +77,7 @@ pub struct Translator<C> {
 /// An object named by a handle, as one caller sees it.
 struct Object<'a, C> {
     place: Place,
-    export: &'a Export,
+    export: Arc<Export>,
     customer: &'a Arc<Customer<C>>,
     who: Identity<'a>,
 }
@@ -92,19 +94,31 @@ impl<C: StorageCenter> Translator<C> {
     ) -> Self {
         let write_verifier = key.write_verifier(boot);
         let is_short_of_room = AtomicBool::new(false);
+        let exports = ArcSwap::from_pointee(exports);
         Self { exports, customers, journal, uploader, key, write_verifier, is_short_of_room }
+    }
+
+    /// Offers other exports from the next call on. One of a customer that the port does not serve is offered to nobody.
+    pub fn set_exports(&self, exports: Exports) {
+        self.exports.store(Arc::new(exports));
+    }
+
+    /// The exports offered now.
+    pub fn current_exports(&self) -> Arc<Exports> {
+        self.exports.load_full()
     }
 
     /// What a handle names. Asks nobody.
     fn object<'a>(&'a self, caller: &'a Caller, handle: &Handle) -> FsResult<Object<'a, C>> {
         let place = self.key.open(handle).ok_or(FsError::BadHandle)?;
-        let export = self.exports.of_handle(place.export, caller.address)?;
+        let export = Arc::clone(self.exports.load().of_handle(place.export, caller.address)?);
         // A handle of a time when this path was another customer's, or of another tree.
         if (export.customer, export.tree) != (place.customer, place.tree) {
             return Err(FsError::Stale);
         }
         let customer = self.customers.get(&place.customer).ok_or(FsError::Stale)?;
-        Ok(Object { place, export, customer, who: export.identity(caller) })
+        let who = export.identity(caller);
+        Ok(Object { place, export, customer, who })
     }
 
     /// The same for a call that changes something.
@@ -125,7 +139,7 @@ impl<C: StorageCenter> Translator<C> {
     fn show(&self, object: &Object<'_, C>, entry: &Entry, staged: Option<&StagedView>) -> Attributes {
         match object.place.tree {
             Tree::Files => attributes::attributes(entry, staged, object.export.fsid()),
-            Tree::Srl => srl::attributes(object.export, object.customer, entry, staged),
+            Tree::Srl => srl::attributes(&object.export, object.customer, entry, staged),
         }
     }
 
@@ -251,7 +265,7 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
             path: export.path.clone(),
             allowed: export.allowed.iter().map(ToString::to_string).collect(),
         };
-        self.exports.iter().map(line).collect()
+        self.exports.load().iter().map(line).collect()
     }
 
     async fn mount(&self, caller: &Caller, path: &str) -> FsResult<Handle> {

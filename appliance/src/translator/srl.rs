@@ -50,7 +50,7 @@ impl Term {
 
 /// The attributes of an entry in the SRL tree. Who may read the file, nobody else, may read its SRL: it gives the
 /// same bytes.
-pub(super) fn attributes<C>(
+pub(super) fn attributes<C: StorageCenter>(
     export: &Export,
     customer: &Customer<C>,
     entry: &Entry,
@@ -78,13 +78,19 @@ impl<C: StorageCenter> Translator<C> {
         let entry = object.entry().await?;
         let content = content_of(&entry.row).ok_or(FsError::IsDirectory)?;
         let term = Term::at(now_seconds(), object.export.srl.seconds);
-        let text = text(object.export, object.customer, &entry, &content, term);
+        let text = text(&object.export, object.customer, &entry, &content, term);
         Ok((text.into(), self.show(object, &entry, None)))
     }
 }
 
 /// `http://host/<encoded-request>/<certificate>/<name>` and a newline.
-fn text<C>(export: &Export, customer: &Customer<C>, entry: &Entry, content: &Content, term: Term) -> String {
+fn text<C: StorageCenter>(
+    export: &Export,
+    customer: &Customer<C>,
+    entry: &Entry,
+    content: &Content,
+    term: Term,
+) -> String {
     let request = SrlRequest {
         kind: SrlKind::Standard,
         version: export.srl.version,
@@ -94,7 +100,7 @@ fn text<C>(export: &Export, customer: &Customer<C>, entry: &Entry, content: &Con
         operation: SrlOperation::Fetch { object: ObjectName::Content(content.fingerprint) },
     };
     let name = entry.row.name.as_ref().map_or(&b""[..], |name| name.as_bytes());
-    format!("{}{}\n", export.srl.host, request.sign(&customer.secret).path(name))
+    format!("{}{}\n", export.srl.host, request.sign(&customer.secret()).path(name))
 }
 
 fn now_seconds() -> u64 {

@@ -1,0 +1,53 @@
+//! The port's control socket: how this machine's administrator asks the running port.
+//!
+//! A Unix socket in the state directory, for the port's own user and root. One request is one line of JSON, and so is
+//! its answer ([`message`]); [`socket`] carries them, [`Operations`] knows who answers what. No client of the file system
+//! reaches it.
+
+pub mod message;
+pub mod socket;
+pub mod status;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use serde_json::Value;
+
+use self::message::{Reply, Request, VERSION};
+
+type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
+type Operation = Box<dyn Fn(Value) -> Answer + Send + Sync>;
+
+/// What can be asked, by name.
+#[derive(Default)]
+pub struct Operations(BTreeMap<&'static str, Operation>);
+
+impl Operations {
+    /// Lets `operation` be asked: it is given the request's arguments, and answers with a value or one line that says
+    /// why not.
+    pub fn add<A>(&mut self, name: &'static str, operation: impl Fn(Value) -> A + Send + Sync + 'static)
+    where
+        A: Future<Output = Result<Value, String>> + Send + 'static,
+    {
+        self.0.insert(name, Box::new(move |arguments| Box::pin(operation(arguments))));
+    }
+
+    /// Answers one request.
+    async fn answer(&self, request: Request) -> Reply {
+        if request.version != VERSION {
+            return Reply::refused(format!(
+                "this port speaks version {VERSION} of the control protocol, not {}: use its own storage-port command",
+                request.version
+            ));
+        }
+        match self.0.get(request.operation.as_str()) {
+            Some(operation) => operation(request.arguments).await.into(),
+            None => {
+                let known: Vec<_> = self.0.keys().copied().collect();
+                let known = known.join(", ");
+                Reply::refused(format!("no operation `{}`; there are: {known}", request.operation))
+            }
+        }
+    }
+}

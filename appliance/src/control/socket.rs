@@ -1,0 +1,271 @@
+//! The socket under the control protocol: binding it, serving it, asking through it.
+//!
+//! Bounded in all that somebody could make grow: the length of a line, the connections at once, and the time each may
+//! take. Callers of another user are turned away, also in the moment before the socket has its mode.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Operations;
+use super::message::{Outcome, Reply, Request, VERSION};
+
+/// The socket's name in the state directory.
+const NAME: &str = "control";
+/// Longest request.
+const REQUEST_BYTES_MAX: u64 = 16 << 10;
+/// Longest answer: a thousand exports take a tenth of it.
+const REPLY_BYTES_MAX: u64 = 4 << 20;
+/// Requests at once; others wait to be accepted.
+const CONNECTIONS_MAX: usize = 8;
+/// How long a request may take to arrive, and an answer to be taken.
+const TRANSFER_TIME: Duration = Duration::from_secs(5);
+/// How long a caller waits for an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// Why the running port gave no answer. One line, for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody listens.
+    #[error(
+        "no storage port runs with the state directory {0}: start it, or name the configuration it was started with"
+    )]
+    NotRunning(PathBuf),
+    /// Not the user to ask.
+    #[error("cannot ask the storage port: {0}; run this as the port's own user or as root")]
+    Denied(io::Error),
+    /// The socket broke, or the port is stuck.
+    #[error("the storage port gave no answer: {0}; see its log")]
+    Broken(io::Error),
+    /// It answered that it did not do it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The folder of the socket, open. A socket's address has room for about 100 bytes of path, and a state directory may be
+/// deeper, so it is reached through the open folder.
+struct Folder(fs::File);
+
+impl Folder {
+    fn open(state_dir: &Path) -> io::Result<Self> {
+        fs::File::open(state_dir).map(Self)
+    }
+
+    fn socket(&self) -> PathBuf {
+        format!("/proc/self/fd/{}/{NAME}", self.0.as_raw_fd()).into()
+    }
+}
+
+/// Listens in a state directory that this process has locked: a socket found there is that of a port that is no more.
+///
+/// # Errors
+/// Of the directory's disk.
+pub fn bind(state_dir: &Path) -> io::Result<UnixListener> {
+    let path = state_dir.join(NAME);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(Folder::open(state_dir)?.socket())?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers until the task is dropped.
+pub async fn serve(listener: UnixListener, operations: Arc<Operations>) {
+    serve_within(TRANSFER_TIME, listener, operations).await;
+}
+
+async fn serve_within(transfer_time: Duration, listener: UnixListener, operations: Arc<Operations>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut conversations = JoinSet::new();
+    loop {
+        // Never closed.
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        while conversations.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let operations = Arc::clone(&operations);
+                conversations.spawn(async move {
+                    if let Err(error) = converse(stream, &operations, transfer_time).await {
+                        tracing::debug!("a request at the control socket was not answered: {error}");
+                    }
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("control socket: {error}");
+                tokio::time::sleep(transfer_time).await;
+            }
+        }
+    }
+}
+
+async fn converse(
+    mut stream: UnixStream,
+    operations: &Operations,
+    transfer_time: Duration,
+) -> io::Result<()> {
+    let caller = stream.peer_cred()?.uid();
+    if caller != 0 && caller != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("user {caller} may not ask")));
+    }
+    let mut line = Vec::new();
+    let mut limited = BufReader::new(&mut stream).take(REQUEST_BYTES_MAX);
+    timeout(transfer_time, limited.read_until(b'\n', &mut line)).await??;
+    let reply = match serde_json::from_slice::<Request>(&line) {
+        Ok(request) => operations.answer(request).await,
+        Err(error) => Reply::refused(format!(
+            "not a request of one line and at most {REQUEST_BYTES_MAX} bytes, such as \
+             {{\"version\":{VERSION},\"operation\":\"status\"}}: {error}"
+        )),
+    };
+    let mut text = serde_json::to_vec(&reply)?;
+    text.push(b'\n');
+    timeout(transfer_time, stream.write_all(&text)).await??;
+    stream.shutdown().await
+}
+
+/// Asks the port whose state directory this is.
+///
+/// # Errors
+/// See [`AskError`].
+pub async fn ask(state_dir: &Path, request: &Request) -> Result<serde_json::Value, AskError> {
+    let reply = timeout(ANSWER_TIME, exchange(state_dir, request)).await;
+    match reply.unwrap_or_else(|late| Err(late.into())) {
+        Ok(Reply { outcome: Outcome::Result(value), .. }) => Ok(value),
+        Ok(Reply { outcome: Outcome::Error(why), .. }) => Err(AskError::Refused(why)),
+        Err(error) => Err(match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                AskError::NotRunning(state_dir.to_owned())
+            }
+            io::ErrorKind::PermissionDenied => AskError::Denied(error),
+            _ => AskError::Broken(error),
+        }),
+    }
+}
+
+async fn exchange(state_dir: &Path, request: &Request) -> io::Result<Reply> {
+    let mut stream = UnixStream::connect(Folder::open(state_dir)?.socket()).await?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut answer = Vec::new();
+    BufReader::new(stream).take(REPLY_BYTES_MAX).read_until(b'\n', &mut answer).await?;
+    if answer.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    struct Served {
+        dir: tempfile::TempDir,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    fn start() -> Served {
+        start_within(TRANSFER_TIME)
+    }
+
+    fn start_within(transfer_time: Duration) -> Served {
+        let dir = tempfile::tempdir().unwrap();
+        let mut operations = Operations::default();
+        operations.add("echo", |arguments: Value| async move { Ok(arguments) });
+        operations.add("fail", |_| async { Err("it is broken: mend it".to_owned()) });
+        let task = tokio::spawn(serve_within(transfer_time, bind(dir.path()).unwrap(), Arc::new(operations)));
+        Served { dir, task }
+    }
+
+    async fn raw(dir: &Path, line: &[u8]) -> String {
+        let mut stream = UnixStream::connect(dir.join(NAME)).await.unwrap();
+        stream.write_all(line).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn operations_are_answered_or_refused_in_one_line() {
+        let served = start();
+        let dir = served.dir.path();
+        let arguments = json!({"list": [1, "two\nlines"]});
+        assert_eq!(ask(dir, &Request::new("echo", arguments.clone())).await.unwrap(), arguments);
+        let refused = async |request| ask(dir, &request).await.unwrap_err().to_string();
+        assert_eq!(refused(Request::new("fail", Value::Null)).await, "it is broken: mend it");
+        let unknown = refused(Request::new("fly", Value::Null)).await;
+        assert!(unknown.contains("`fly`") && unknown.contains("echo, fail"), "{unknown}");
+        let newer = refused(Request { version: 2, ..Request::new("echo", Value::Null) }).await;
+        assert!(newer.contains("version 1"), "{newer}");
+        let mode = fs::metadata(dir.join(NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        served.task.abort();
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_refused_and_a_line_has_a_bound() {
+        let served = start();
+        for line in [&b"\n"[..], b"status\n", b"{\"version\":1}\n", b"\xff\xfe\n"] {
+            let answer = raw(served.dir.path(), line).await;
+            assert!(answer.contains("\"error\"") && answer.ends_with('\n'), "{answer}");
+        }
+        let mut stream = UnixStream::connect(served.dir.path().join(NAME)).await.unwrap();
+        // More than a line may have, and never an end: answered without being read whole.
+        let _ = stream.write_all(&vec![b'x'; REQUEST_BYTES_MAX as usize]).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("one line"), "{answer}");
+        served.task.abort();
+    }
+
+    #[tokio::test]
+    async fn silent_callers_are_ended_and_hold_up_nobody_for_long() {
+        let served = start_within(Duration::from_millis(50));
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            silent.push(UnixStream::connect(served.dir.path().join(NAME)).await.unwrap());
+        }
+        let value = ask(served.dir.path(), &Request::new("echo", json!(7))).await.unwrap();
+        assert_eq!(value, json!(7), "after the silent ones have had their time");
+        served.task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_dead_ports_socket_is_replaced_and_a_missing_port_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let request = Request::new("echo", Value::Null);
+        let missing = ask(dir.path(), &request).await.unwrap_err();
+        assert!(matches!(missing, AskError::NotRunning(_)), "{missing}");
+        drop(bind(dir.path()).unwrap());
+        let dead = ask(dir.path(), &request).await.unwrap_err();
+        assert!(matches!(dead, AskError::NotRunning(_)), "{dead}");
+        bind(dir.path()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_state_directory_may_be_deep() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d".repeat(120)).join("e".repeat(120));
+        fs::create_dir_all(&deep).unwrap();
+        let mut operations = Operations::default();
+        operations.add("echo", |arguments: Value| async move { Ok(arguments) });
+        let task = tokio::spawn(serve(bind(&deep).unwrap(), Arc::new(operations)));
+        assert_eq!(ask(&deep, &Request::new("echo", json!(1))).await.unwrap(), json!(1));
+        task.abort();
+    }
+}

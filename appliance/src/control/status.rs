@@ -1,0 +1,158 @@
+//! The operation `status`: what the port is doing now, from what is at hand. Asks no center and no disk.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use protocol::id::CustomerId;
+use serde::{Deserialize, Serialize};
+
+use crate::center::StorageCenter;
+use crate::customer::Customer;
+use crate::journal::Journal;
+use crate::translator::Translator;
+use crate::translator::export::{Export, Squash};
+use crate::translator::handle::Tree;
+
+/// A port's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Status {
+    /// Of the program.
+    pub version: String,
+    /// Of the process.
+    pub pid: u32,
+    /// Since it began to serve.
+    pub uptime_seconds: u64,
+    /// In order of path.
+    pub exports: Vec<ExportStatus>,
+    /// In order of id.
+    pub customers: Vec<CustomerStatus>,
+    /// The write journal.
+    pub journal: JournalStatus,
+}
+
+/// One export in force.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ExportStatus {
+    /// What clients mount.
+    pub path: String,
+    /// `files` or `srl`.
+    pub tree: String,
+    /// Whose.
+    pub customer: u32,
+    /// Which folder of his.
+    pub folder: String,
+    /// Networks that may use it; empty for all.
+    pub allowed: Vec<String>,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
+    /// `none`, `root` or `all`.
+    pub squash: String,
+}
+
+/// How one customer's storage center stands.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CustomerStatus {
+    /// Who.
+    pub id: u32,
+    /// The center answered the last call.
+    pub is_center_reachable: bool,
+}
+
+/// What clients wrote and the center does not have yet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct JournalStatus {
+    /// Files with something staged.
+    pub files: u64,
+    /// Bytes of log that cannot be freed yet.
+    pub bytes_used: u64,
+    /// What there may be.
+    pub bytes_max: u64,
+}
+
+/// Where a status comes from.
+pub struct Sources<C> {
+    /// When the port began to serve.
+    pub since: Instant,
+    /// Has the exports.
+    pub translator: Arc<Translator<C>>,
+    /// Every customer served.
+    pub customers: HashMap<CustomerId, Arc<Customer<C>>>,
+    /// The write journal.
+    pub journal: Journal,
+}
+
+impl<C: StorageCenter> Sources<C> {
+    /// The status at `now`.
+    pub fn status(&self, now: Instant) -> Status {
+        let customer = |customer: &Arc<Customer<C>>| CustomerStatus {
+            id: customer.id.0,
+            is_center_reachable: customer.directory.is_reachable(),
+        };
+        let mut customers: Vec<_> = self.customers.values().map(customer).collect();
+        customers.sort_by_key(|customer| customer.id);
+        let usage = self.journal.usage();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: now.saturating_duration_since(self.since).as_secs(),
+            exports: self.translator.current_exports().iter().map(ExportStatus::from).collect(),
+            customers,
+            journal: JournalStatus {
+                files: usage.files as u64,
+                bytes_used: usage.bytes_used,
+                bytes_max: usage.bytes_max,
+            },
+        }
+    }
+}
+
+impl From<&Export> for ExportStatus {
+    fn from(export: &Export) -> Self {
+        let names = export.folder.iter().map(|name| format!("/{}", String::from_utf8_lossy(name)));
+        let folder: String = names.collect();
+        Self {
+            path: export.path.clone(),
+            tree: match export.tree {
+                Tree::Files => "files",
+                Tree::Srl => "srl",
+            }
+            .to_owned(),
+            customer: export.customer.0,
+            folder: if folder.is_empty() { "/".to_owned() } else { folder },
+            allowed: export.allowed.iter().map(ToString::to_string).collect(),
+            read_only: export.read_only,
+            squash: match export.squash {
+                Squash::None => "none",
+                Squash::Root => "root",
+                Squash::All => "all",
+            }
+            .to_owned(),
+        }
+    }
+}
+
+/// For people.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, pid, uptime_seconds, exports, customers, journal } = self;
+        let uptime = Duration::from_secs(*uptime_seconds);
+        writeln!(f, "storage-port {version}, process {pid}, serving for {uptime:?}")?;
+        for customer in customers {
+            let state = if customer.is_center_reachable { "answers" } else { "is away" };
+            writeln!(f, "customer {}: the storage center {state}", customer.id)?;
+        }
+        for export in exports {
+            let ExportStatus { path, tree, customer, folder, allowed, read_only, squash } = export;
+            let access = if *read_only || tree == "srl" { "read-only" } else { "read and write" };
+            let allowed = if allowed.is_empty() { "everybody".to_owned() } else { allowed.join(" ") };
+            writeln!(
+                f,
+                "export {path}: {tree} of customer {customer} below {folder}, {access}, squash {squash}, for {allowed}"
+            )?;
+        }
+        let JournalStatus { files, bytes_used, bytes_max } = journal;
+        write!(f, "journal: {files} files to upload, {bytes_used} of {bytes_max} bytes used")
+    }
+}
