@@ -7,6 +7,7 @@
 //! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
 //! - [`netns`] is a network namespace of its own.
+//! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
 //! - [`tools`] runs programs from outside (libnfs, curl).
 
@@ -22,6 +23,7 @@ pub mod model;
 pub mod mount;
 pub mod netns;
 pub mod poll;
+pub mod qemu;
 pub mod rpc;
 pub mod site;
 pub mod tools;

@@ -1,7 +1,7 @@
 //! A whole installation in a temporary directory: one storage center with three disks, a customer, storage ports.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub struct PortSettings {
     pub squash: &'static str,
     /// `off`, or the port's own rpcbind on port 111.
     pub rpcbind: &'static str,
+    /// Where it serves, with the well-known ports; `None` for free ports of 127.0.0.1.
+    pub address: Option<IpAddr>,
 }
 
 impl Default for PortSettings {
@@ -58,6 +60,7 @@ impl Default for PortSettings {
             customer: 1,
             squash: "none",
             rpcbind: "off",
+            address: None,
         }
     }
 }
@@ -137,6 +140,10 @@ impl Site {
         for folder in ["state", "journal", "cache0", "cache1"] {
             fs::create_dir_all(dir.join(folder)).unwrap();
         }
+        let [nfs, mount] = [2_049, 20_048].map(|port| match settings.address {
+            Some(address) => SocketAddr::new(address, port),
+            None => SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
+        });
         // Ports of one site are given one key, as a pair has it, so that each knows the others' handles.
         let key = dir.join("state/handle_key");
         fs::write(&key, [7; 32]).unwrap();
@@ -168,8 +175,8 @@ squash = "{squash}"
 srl_seconds = 3600
 
 [nfs]
-listen = "127.0.0.1:{nfs}"
-mount_listen = "127.0.0.1:{mount}"
+listen = "{nfs}"
+mount_listen = "{mount}"
 rpcbind = "{rpcbind}"
 
 [cache]
@@ -193,8 +200,6 @@ quiet_ms = {quiet_ms}
             secret = self.secret_file(settings.customer).display(),
             squash = settings.squash,
             rpcbind = settings.rpcbind,
-            nfs = free_port(),
-            mount = free_port(),
             cache_bytes = settings.cache_bytes / 2,
             journal_bytes = settings.journal_bytes,
             quiet_ms = settings.quiet.as_millis(),

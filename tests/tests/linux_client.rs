@@ -1,0 +1,144 @@
+//! Linux's own NFS client against the storage port: Debian's kernel in guests of the test, which mount as a server at a
+//! site would.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use e2e::daemon::binary;
+use e2e::data;
+use e2e::qemu::guest::Guest;
+use e2e::qemu::lan::{Lan, SERVER};
+use e2e::site::{Port, PortSettings, Site};
+
+/// A storage port at the guests' network, with rpcbind and the well-known ports.
+fn serve(lan: &Lan) -> (Site, Port) {
+    let site = Site::start_in(Some(lan.namespace().name()));
+    let settings = PortSettings { rpcbind: "serve", address: Some(SERVER.into()), ..PortSettings::default() };
+    let port = site.port_with("port", &settings);
+    (site, port)
+}
+
+/// Runs the command `center` beside the storage center.
+fn center(lan: &Lan, site: &Site, arguments: &[&str]) -> Vec<u8> {
+    let (url, secret) = (site.center_url(), site.secret_file(1));
+    let fixed = ["--ddm", &url, "--customer", "1", "--secret-file", secret.to_str().unwrap()];
+    let all: Vec<&str> = fixed.iter().chain(arguments).copied().collect();
+    lan.namespace().run_ok(binary("center").to_str().unwrap(), &all)
+}
+
+/// The mount options the kernel has settled on, such as `proto`, of a mount point.
+fn options(guest: &mut Guest, folder: &str) -> BTreeMap<String, String> {
+    let line = guest.ok(&format!("grep ' {folder} ' /proc/mounts"));
+    let options = line.split(' ').nth(3).unwrap();
+    options
+        .split(',')
+        .map(|option| option.split_once('=').unwrap_or((option, "")))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// PORT-1, PORT-2: a mount that names nothing but the server and the path finds everything through rpcbind; both
+/// exports are mounted and unmounted, by MOUNT over TCP and UDP, and `showmount` tells of it.
+#[test]
+fn a_plain_mount_finds_both_exports_through_rpcbind() {
+    let lan = Lan::new("mount");
+    let (_site, _port) = serve(&lan);
+    let mut guest = lan.boot(1);
+    guest.ok("mount -t nfs -o vers=3,nolock server:/export /mnt");
+    guest.ok("mount -t nfs -o vers=3,nolock server:/SRL /srl");
+    let settled = options(&mut guest, "/mnt");
+    let option = |key: &str| settled.get(key).map(String::as_str);
+    assert_eq!(option("proto"), Some("tcp"));
+    assert_eq!(option("hard"), Some(""));
+    assert_eq!([option("rsize"), option("wsize")], [Some("1048576"); 2]);
+    guest.ok("echo contents > /mnt/file; mkdir /mnt/folder; grep -q contents /mnt/file");
+    assert_eq!(guest.ok("ls /srl"), "file\nfolder");
+    assert!(guest.ok("cat /srl/file").starts_with("http://"));
+    assert_eq!(guest.ok("! touch /srl/new").lines().last(), Some("touch: /srl/new: Read-only file system"));
+    assert_eq!(guest.ok("showmount --no-headers -e server | cut -d ' ' -f 1 | sort"), "/SRL\n/export");
+    let mounts = guest.ok("showmount --no-headers -a server | sort");
+    assert_eq!(mounts, "192.0.2.11:/SRL\n192.0.2.11:/export");
+    guest.ok("umount /mnt /srl");
+    assert_eq!(guest.ok("showmount --no-headers -a server"), "");
+    guest.ok("mount -t nfs -o vers=3,nolock,mountproto=udp server:/export /mnt");
+    assert_eq!(options(&mut guest, "/mnt")["mountproto"], "udp");
+    guest.ok("grep -q contents /mnt/file; umount /mnt");
+    assert_ne!(guest.run("mount -t nfs -o vers=3,nolock server:/other /mnt").status, 0);
+}
+
+/// PORT-1: several connections of one mount carry its calls at once.
+#[test]
+fn one_mount_works_over_four_connections() {
+    let lan = Lan::new("nconnect");
+    let (_site, _port) = serve(&lan);
+    let mut guest = lan.boot(1);
+    guest.ok("mount -t nfs -o vers=3,nolock,nconnect=4 server:/export /mnt");
+    guest.ok("for file in 1 2 3 4 5 6 7 8; do
+            (dd if=/dev/urandom of=/tmp/$file bs=1M count=2; cp /tmp/$file /mnt/$file) 2>/dev/null &
+        done
+        wait; sync; echo 3 > /proc/sys/vm/drop_caches
+        cd /tmp; md5sum [1-8] > sums; cd /mnt; md5sum -c /tmp/sums");
+    // Connections to port 2049 (0x801) that are established (1).
+    let connections = guest.ok("awk '$3 ~ /:0801$/ && $4 == \"01\"' /proc/net/tcp | wc -l");
+    assert_eq!(connections, "4");
+    // What each connection has sent, of the line of its transport.
+    let calls = guest.ok("grep 'xprt:' /proc/self/mountstats | awk '{ print $8 }'");
+    assert!(calls.lines().all(|calls| calls.parse::<u64>().unwrap() > 5), "{calls}");
+}
+
+/// PORT-5: `ls -l` shows every entry of a large folder once, in bounded time.
+#[test]
+fn a_folder_of_ten_thousand_entries_is_listed() {
+    const ENTRIES: usize = 10_000;
+    let lan = Lan::new("ls");
+    let (site, _port) = serve(&lan);
+    let folder = site.path().join("large");
+    fs::create_dir(&folder).unwrap();
+    for number in 0..ENTRIES {
+        fs::write(folder.join(format!("entry-{number:05}")), []).unwrap();
+    }
+    center(&lan, &site, &["put", "-r", folder.to_str().unwrap(), "/large"]);
+    let mut guest = lan.boot(1);
+    guest.ok("mount -t nfs -o vers=3,nolock server:/export /mnt");
+    let time = guest.ok("time -f '%e' ls -l /mnt/large > /tmp/list");
+    println!("ls -l of {ENTRIES} entries: {time} s");
+    let names = guest.ok("awk 'NF == 9 { print $9 }' /tmp/list | sort -u | md5sum; grep -c entry- /tmp/list");
+    let expected: String = (0..ENTRIES).map(|number| format!("entry-{number:05}\n")).collect();
+    assert_eq!(names, format!("{}  -\n{ENTRIES}", data::md5_hex(expected.as_bytes())));
+    // The kernel asks by READDIRPLUS; a GETATTR for each entry would be its slow way.
+    let asked =
+        guest.ok("awk '$1 == \"READDIRPLUS:\" || $1 == \"GETATTR:\" { print $2 }' /proc/self/mountstats");
+    let asked: Vec<u64> = asked.lines().map(|count| count.parse().unwrap()).collect();
+    assert!(asked.iter().sum::<u64>() < 200, "GETATTR and READDIRPLUS: {asked:?}");
+}
+
+/// PORT-4, PORT-8, PORT-13: what the guest writes is what an SRL fetches, and what the center is given is what the guest reads.
+#[test]
+fn contents_are_the_same_at_both_ends() {
+    let lan = Lan::new("sums");
+    let (site, port) = serve(&lan);
+    let mut guest = lan.boot(1);
+    guest.ok(
+        "mount -t nfs -o vers=3,nolock server:/export /mnt; mount -t nfs -o vers=3,nolock server:/SRL /srl",
+    );
+    for bytes in [1, 4_097, 1_048_576, 5_000_011] {
+        let sum = guest.ok(&format!(
+            "head -c {bytes} /dev/urandom > /tmp/file; cp /tmp/file /mnt/from-guest; sync; md5sum < /tmp/file"
+        ));
+        let sum = sum.split(' ').next().unwrap();
+        port.wait_uploaded(&site, sum);
+        let url = guest.ok("cat /srl/from-guest");
+        let fetched = lan.namespace().run_ok("curl", &["--silent", "--fail", "--max-time", "60", &url]);
+        assert_eq!((fetched.len(), data::md5_hex(&fetched).as_str()), (bytes, sum));
+
+        let sent = data::bytes(bytes as u64, bytes);
+        let file = site.path().join("sent");
+        fs::write(&file, &sent).unwrap();
+        center(&lan, &site, &["put", file.to_str().unwrap(), &format!("/from-host-{bytes}")]);
+        let read = guest.ok(&format!("md5sum < /mnt/from-host-{bytes}"));
+        assert_eq!(read.split(' ').next().unwrap(), data::md5_hex(&sent));
+        guest.ok("rm /mnt/*");
+    }
+}
