@@ -1,6 +1,9 @@
 //! The program of ours in a test's guest: the agent that runs the test's scripts, and works that need more than a shell.
 //!
-//! `nfs-guest agent DEVICE` obeys the test at the other end of a virtual serial line (`e2e::qemu::wire`).
+//! - `nfs-guest agent DEVICE` obeys the test at the other end of a virtual serial line (`e2e::qemu::wire`).
+//! - `nfs-guest operations FOLDER` tries every operation of a file system in a folder; status 1 if one is wrong.
+//! - `nfs-guest endure FOLDER STOP` writes, reads, makes, renames and removes files there, checks everything, and puts
+//!   the number of its rounds into `FOLDER/rounds`, until a file `STOP` is there.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +11,11 @@
 )]
 
 mod agent;
+mod endure;
+mod operations;
+mod pattern;
 
+use std::path::Path;
 use std::process::exit;
 
 fn main() {
@@ -16,6 +23,8 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["agent", device] => agent::obey(device),
+        ["operations", folder] => operations::try_all(Path::new(folder)),
+        ["endure", folder, stop] => endure::until(Path::new(folder), Path::new(stop)),
         _ => {
             eprintln!("nfs-guest: not known: {arguments:?}");
             exit(2);

@@ -5,17 +5,24 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use e2e::daemon::binary;
 use e2e::data;
+use e2e::poll;
 use e2e::qemu::guest::Guest;
 use e2e::qemu::lan::{Lan, SERVER};
 use e2e::site::{Port, PortSettings, Site};
 
 /// A storage port at the guests' network, with rpcbind and the well-known ports.
 fn serve(lan: &Lan) -> (Site, Port) {
+    serve_with(lan, PortSettings::default())
+}
+
+/// The same with settings of the test's own.
+fn serve_with(lan: &Lan, settings: PortSettings) -> (Site, Port) {
     let site = Site::start_in(Some(lan.namespace().name()));
-    let settings = PortSettings { rpcbind: "serve", address: Some(SERVER.into()), ..PortSettings::default() };
+    let settings = PortSettings { rpcbind: "serve", address: Some(SERVER.into()), ..settings };
     let port = site.port_with("port", &settings);
     (site, port)
 }
@@ -141,4 +148,50 @@ fn contents_are_the_same_at_both_ends() {
         assert_eq!(read.split(' ').next().unwrap(), data::md5_hex(&sent));
         guest.ok("rm /mnt/*");
     }
+}
+
+/// PORT-1, PORT-6, PORT-9, PORT-11: what programs ask of a file system, in `tests/guest/operations`: names, contents, attributes, and
+/// what is refused.
+#[test]
+fn programs_find_every_operation_of_a_file_system() {
+    let lan = Lan::new("operations");
+    // One file is over 4 GiB, most of it a hole: it is removed before it counts as quiet, and never uploaded.
+    let (_site, _port) =
+        serve_with(&lan, PortSettings { quiet: Duration::from_secs(60), ..PortSettings::default() });
+    let mut guest = lan.boot(1);
+    guest.ok("mount -t nfs -o vers=3,nolock server:/export /mnt");
+    let report = guest.ok("nfs-guest operations /mnt");
+    println!("{report}");
+    assert_eq!(report.lines().filter(|line| line.starts_with("ok: ")).count(), 24, "{report}");
+    assert_eq!(guest.ok("ls -A /mnt"), "");
+}
+
+/// PORT-5, PORT-12: kill -9 of the port costs a hard mount nothing but time: no error, no stale handle, no lost write,
+/// no change done twice.
+#[test]
+fn a_hard_mount_outlives_the_port() {
+    let lan = Lan::new("restart");
+    let (site, mut port) = serve(&lan);
+    let mut guest = lan.boot(1);
+    guest.ok("mount -t nfs -o vers=3,nolock server:/export /mnt; mkdir /mnt/work");
+    guest.ok("nfs-guest endure /mnt/work /tmp/stop > /tmp/report 2>&1 & echo $! > /tmp/pid");
+    let mut rounds = 0;
+    for _ in 0..3 {
+        // Some rounds after each start, so that the next crash comes amid work.
+        rounds += 5;
+        poll::until("the guest goes on", Duration::from_secs(100), || {
+            let shown =
+                guest.ok("kill -0 $(cat /tmp/pid) || cat /tmp/report; cat /mnt/work/rounds || echo 0");
+            shown.lines().last().and_then(|line| line.parse::<u64>().ok()).filter(|&done| done >= rounds)
+        });
+        port.daemon.kill_9();
+        port.daemon.restart();
+    }
+    let report = guest.ok(
+        "touch /tmp/stop; while kill -0 $(cat /tmp/pid) 2>/dev/null; do sleep 0.1; done; cat /tmp/report",
+    );
+    assert!(report.ends_with(" rounds") && report.lines().count() == 1, "{report}");
+    let sum = guest.ok("echo 3 > /proc/sys/vm/drop_caches; md5sum < /mnt/work/records");
+    port.wait_uploaded(&site, sum.split(' ').next().unwrap());
+    assert_eq!(guest.ok("ls /mnt/work"), "records\nrounds");
 }
