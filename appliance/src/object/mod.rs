@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use self::read_ahead::ReadAhead;
 use crate::center::{CenterError, StorageCenter};
-use crate::data_cache::{Block, DataCache};
+use crate::data_cache::{Block, BlockFile, DataCache};
 use crate::directory_cache::Directory;
 use crate::journal::FileKey;
 
@@ -90,6 +90,10 @@ impl<C: StorageCenter> Objects<C> {
             read_ahead.note(file, range, content.blocks())
         };
         for index in wanted {
+            // Nothing to fetch, and so no task and no other thread to be woken.
+            if self.hot(content, index).is_some() {
+                continue;
+            }
             let Ok(permit) = Arc::clone(&self.shared.ahead_fetches).try_acquire_owned() else { return };
             let (objects, content) = (self.clone(), *content);
             tokio::spawn(async move {
@@ -116,11 +120,16 @@ impl<C: StorageCenter> Objects<C> {
 
     /// Block `index` of `content`.
     async fn block(&self, content: &Content, index: u64) -> Result<Block, CenterError> {
-        let number = u32::try_from(index).map_err(|_| CenterError::Wrong("no object has 4 PiB".into()))?;
-        if let Some(block) = self.shared.cache.get_hot(content, number) {
+        if let Some(block) = self.hot(content, index) {
             return Ok(Block::File(block));
         }
+        let number = u32::try_from(index).map_err(|_| CenterError::Wrong("no object has 4 PiB".into()))?;
         self.shared.cache.fetch(content, number, || self.fetch(content, index)).await
+    }
+
+    /// A block that is at hand without any wait.
+    fn hot(&self, content: &Content, index: u64) -> Option<BlockFile> {
+        self.shared.cache.get_hot(content, u32::try_from(index).ok()?)
     }
 
     async fn fetch(&self, content: &Content, index: u64) -> Result<Bytes, CenterError> {
