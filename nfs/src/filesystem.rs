@@ -266,29 +266,27 @@ pub struct Read {
     pub attributes: Attributes,
 }
 
-/// One entry of a directory.
-#[derive(Clone, Debug)]
-pub struct DirEntry {
+/// One entry of a directory, as a [`Listing`] takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct DirEntry<'a> {
     /// Number of the object.
     pub fileid: u64,
     /// Its name, 1 to 255 bytes.
-    pub name: Bytes,
+    pub name: &'a [u8],
     /// Names the place right behind this entry: valid for as long as the directory exists, whatever is added or
     /// removed meanwhile.
     pub cookie: u64,
     /// Handle and attributes, where they were asked for.
-    pub object: Option<(Handle, Attributes)>,
+    pub object: Option<(&'a Handle, &'a Attributes)>,
 }
 
-/// A part of a directory.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    /// Entries in order, beginning with `.` and `..`.
-    pub entries: Vec<DirEntry>,
-    /// Whether no entry comes behind the last.
-    pub end: bool,
-    /// To be given back with a cookie.
-    pub verifier: [u8; 8],
+/// Takes a part of a directory entry by entry, each straight to where it is wanted: nothing is held in between, and
+/// only the taker knows how many entries it has room for.
+pub trait Listing: Send {
+    /// Comes once, before any entry: the directory itself, and the verifier to be given back with a cookie.
+    fn begin(&mut self, directory: &Attributes, verifier: [u8; 8]);
+    /// One entry, in order, beginning with `.` and `..`. `false`: it had no room, and no other is wanted.
+    fn add(&mut self, entry: DirEntry<'_>) -> bool;
 }
 
 /// Which part of a directory is asked for.
@@ -298,8 +296,6 @@ pub struct ListFrom {
     pub cookie: u64,
     /// As the first part of the listing gave it; zeros at the beginning.
     pub verifier: [u8; 8],
-    /// Entries at most.
-    pub entries_max: usize,
     /// Whether handles and attributes are wanted (READDIRPLUS).
     pub objects: bool,
 }
@@ -511,13 +507,15 @@ pub trait Filesystem: Send + Sync + 'static {
         to_dir: &Handle,
         to_name: &[u8],
     ) -> impl Future<Output = Renamed> + Send;
-    /// A part of a directory.
+    /// Gives entries of a directory to `into` for as long as it takes them; whether it took the last one there is.
+    /// After an error what it took is worth nothing.
     fn list(
         &self,
         caller: &Caller,
         dir: &Handle,
         from: ListFrom,
-    ) -> impl Future<Output = FsResult<Listing>> + Send;
+        into: &mut impl Listing,
+    ) -> impl Future<Output = FsResult<bool>> + Send;
     /// Space and file counts.
     fn space(&self, caller: &Caller, object: &Handle) -> impl Future<Output = FsResult<Space>> + Send;
     /// Makes written bytes durable; `count` 0 means to the end.

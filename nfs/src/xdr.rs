@@ -137,6 +137,16 @@ impl Encoder {
         self.bytes.is_empty()
     }
 
+    /// Makes room for so many more bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
+    /// Forgets all but the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+
     /// Gives the bytes out.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -149,7 +159,9 @@ impl Encoder {
 
     /// Unsigned 32-bit numbers, one behind the other.
     pub fn u32s<const N: usize>(&mut self, values: [u32; N]) {
-        values.into_iter().for_each(|value| self.u32(value));
+        let mut words = [[0; 4]; N];
+        words.iter_mut().zip(values).for_each(|(word, value)| *word = value.to_be_bytes());
+        self.bytes.extend_from_slice(words.as_flattened());
     }
 
     /// An unsigned 64-bit number.
@@ -195,9 +207,13 @@ impl Encoder {
 
     /// A time (`nfstime3`). It cannot say what lies before 1970 or after 2106: such times become the nearest it can.
     pub fn time(&mut self, time: Time) {
-        self.u32(time.seconds.clamp(0, i64::from(u32::MAX)) as u32);
-        self.u32(time.nanos);
+        self.u32s(time_words(time));
     }
+}
+
+/// `nfstime3` word by word; see [`Encoder::time`].
+pub fn time_words(time: Time) -> [u32; 2] {
+    [time.seconds.clamp(0, i64::from(u32::MAX)) as u32, time.nanos]
 }
 
 #[cfg(test)]

@@ -148,8 +148,7 @@ impl<C: StorageCenter> Directory<C> {
 
     /// Entries of a folder behind the id `after` (0 for all), at most `limit`; at least one unless none follows.
     pub async fn page(&self, folder: ObjectId, after: u64, limit: usize) -> Result<Page, CenterError> {
-        let known = self.core().page(folder, after, limit, Instant::now());
-        if let Some(page) = known {
+        if let Some(page) = self.known_page(folder, after, limit) {
             return Ok(page);
         }
         let operation = Operation::OpenFolder {
@@ -173,6 +172,11 @@ impl<C: StorageCenter> Directory<C> {
                 self.known_without_center(error, |core| core.page(folder, after, limit, Instant::now()))
             }
         }
+    }
+
+    /// The same without asking the VFS: `None` if not all of them are held.
+    pub fn known_page(&self, folder: ObjectId, after: u64, limit: usize) -> Option<Page> {
+        self.core().page(folder, after, limit, Instant::now())
     }
 
     /// Makes a change: always by the VFS, which remembers the answer under the request's key.

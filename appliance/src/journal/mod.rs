@@ -106,6 +106,17 @@ pub struct Journal {
     inner: Arc<Inner>,
 }
 
+/// All staged files; see [`Journal::at_one_moment`].
+#[derive(Clone, Copy, Debug)]
+pub struct Views<'a>(&'a State);
+
+impl Views<'_> {
+    /// The file as staged; `None` if its row says all.
+    pub fn of(&self, file: FileKey) -> Option<StagedView> {
+        if self.0.files() == 0 { None } else { self.0.view(file) }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
@@ -216,6 +227,12 @@ impl Journal {
     /// The file as staged; `None` if its row says all.
     pub fn view(&self, file: FileKey) -> Option<StagedView> {
         locked(&self.inner.state).view(file)
+    }
+
+    /// Shows `look` all views at one moment. Until it returns none is forgotten: so the rows it reads are not older than
+    /// what it sees here. It must be short, and not call the journal.
+    pub fn at_one_moment<T>(&self, look: impl FnOnce(Views<'_>) -> T) -> T {
+        look(Views(&locked(&self.inner.state)))
     }
 
     /// The view, and where the bytes `offset .. offset + len` are (cut at the end of the file), at one moment.

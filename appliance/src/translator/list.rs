@@ -4,25 +4,36 @@
 //! removed, after a restart, and on the other port of a pair. 1 and 2 are the cookies of `.` and `..`; no object has
 //! such an id.
 
-use bytes::Bytes;
 use nfs::filesystem::{Caller, DirEntry, FsError, FsResult, Handle, ListFrom, Listing};
+use protocol::id::ObjectId;
 
 use super::lookup::parent;
-use super::{Object, Translator};
+use super::{Object, Translator, stale_if_gone};
 use crate::center::StorageCenter;
-use crate::directory_cache::Entry;
+use crate::directory_cache::{Entry, Page};
+use crate::journal::{StagedView, Views};
 
 const SELF_COOKIE: u64 = 1;
 const PARENT_COOKIE: u64 = 2;
+/// Entries taken from the cache at once: a third of what a reply of 64 KiB holds, so that few are taken in vain and
+/// others need not wait long for the cache.
+const STEP_ENTRIES: usize = 128;
+
+/// Some entries of a folder, and those of them that are staged, by their index and in its order.
+struct Step {
+    page: Page,
+    staged: Vec<(usize, StagedView)>,
+}
 
 impl<C: StorageCenter> Translator<C> {
-    /// A part of a folder, as long as was asked for unless the folder ends.
+    /// Gives entries of a folder to `into` while it takes them; whether it took the last.
     pub(super) async fn list_folder(
         &self,
         caller: &Caller,
         dir: &Handle,
         from: ListFrom,
-    ) -> FsResult<Listing> {
+        into: &mut impl Listing,
+    ) -> FsResult<bool> {
         let dir = self.object(caller, dir)?;
         let (folder, permissions) = dir.folder().await?;
         permissions.may_list(&dir.who)?;
@@ -30,44 +41,57 @@ impl<C: StorageCenter> Translator<C> {
         if from.cookie != 0 && from.verifier != verifier {
             return Err(FsError::BadCookie);
         }
-        let mut entries = Vec::new();
-        if from.cookie < SELF_COOKIE {
-            entries.push(self.entry_of(&dir, &folder, b".", SELF_COOKIE, from.objects));
+        into.begin(&self.show(&dir, &folder, None), verifier);
+        let mut add = |entry: &Entry, name: &[u8], cookie: u64, staged: Option<&StagedView>| {
+            let object = from.objects.then(|| self.found_as(&dir, entry, staged));
+            let object = object.as_ref().map(|(handle, attributes)| (handle, attributes));
+            into.add(DirEntry { fileid: entry.row.id.0, name, cookie, object })
+        };
+        if from.cookie < SELF_COOKIE && !add(&folder, b".", SELF_COOKIE, None) {
+            return Ok(false);
         }
-        if from.cookie < PARENT_COOKIE && entries.len() < from.entries_max {
-            let above = parent(&dir, &folder).await?;
-            entries.push(self.entry_of(&dir, &above, b"..", PARENT_COOKIE, from.objects));
+        if from.cookie < PARENT_COOKIE && !add(&*parent(&dir, &folder).await?, b"..", PARENT_COOKIE, None) {
+            return Ok(false);
         }
         let mut after = if from.cookie > PARENT_COOKIE { from.cookie } else { 0 };
-        let mut end = false;
-        while entries.len() < from.entries_max && !end {
-            let limit = from.entries_max - entries.len();
-            let page = dir.customer.directory.page(folder.row.id, after, limit).await;
-            let page = page.map_err(super::stale_if_gone)?;
-            end = page.end;
-            let Some(last) = page.entries.last() else { break };
-            after = last.row.id.0;
-            entries.extend(page.entries.iter().filter_map(|entry| {
-                let name = entry.row.name.as_ref()?;
-                Some(self.entry_of(&dir, entry, name.as_bytes(), entry.row.id.0, from.objects))
-            }));
+        loop {
+            let Step { page, staged } = self.step(&dir, folder.row.id, after).await?;
+            let mut staged = staged.iter().peekable();
+            for (index, entry) in page.entries.iter().enumerate() {
+                let view = staged.next_if(|(staged, _)| *staged == index).map(|(_, view)| view);
+                let Some(name) = &entry.row.name else { continue };
+                if !add(entry, name.as_bytes(), entry.row.id.0, view) {
+                    return Ok(false);
+                }
+            }
+            match page.entries.last() {
+                Some(last) if !page.end => after = last.row.id.0,
+                _ => return Ok(true),
+            }
         }
-        Ok(Listing { entries, end, verifier })
     }
 
-    fn entry_of(
-        &self,
-        dir: &Object<'_, C>,
-        entry: &Entry,
-        name: &[u8],
-        cookie: u64,
-        with_object: bool,
-    ) -> DirEntry {
-        DirEntry {
-            fileid: entry.row.id.0,
-            name: Bytes::copy_from_slice(name),
-            cookie,
-            object: with_object.then(|| self.found(dir, entry)),
+    async fn step(&self, dir: &Object<'_, C>, folder: ObjectId, after: u64) -> FsResult<Step> {
+        let directory = &dir.customer.directory;
+        let known = || {
+            self.journal.at_one_moment(|views| {
+                let page = directory.known_page(folder, after, STEP_ENTRIES)?;
+                Some(Step::new(page, dir, views))
+            })
+        };
+        if let Some(step) = known() {
+            return Ok(step);
         }
+        let page = directory.page(folder, after, STEP_ENTRIES).await.map_err(stale_if_gone)?;
+        // Usually it is held now. If not, because the folder changes all the time, the answer itself will do.
+        Ok(known().unwrap_or_else(|| self.journal.at_one_moment(|views| Step::new(page, dir, views))))
+    }
+}
+
+impl Step {
+    fn new<C: StorageCenter>(page: Page, dir: &Object<'_, C>, views: Views<'_>) -> Self {
+        let view = |(index, id)| Some((index, views.of(dir.file_of(id))?));
+        let staged = page.entries.iter().map(|entry| entry.row.id).enumerate().filter_map(view).collect();
+        Self { page, staged }
     }
 }

@@ -143,10 +143,16 @@ impl<C: StorageCenter> Translator<C> {
         }
     }
 
-    /// The handle and attributes of an entry in the tree of `object`.
+    /// The handle and attributes of an entry in the tree of `object`. The entry was there before the journal could be
+    /// asked for its id; so where nothing is staged, an upload may just have put something newer into its place.
     fn found(&self, object: &Object<'_, C>, entry: &Entry) -> (Handle, Attributes) {
         let staged = self.journal.view(object.file_of(entry.row.id));
-        self.found_as(object, entry, staged.as_ref())
+        let newest = match staged {
+            None if content_of(&entry.row).is_some() => object.customer.directory.known(entry.row.id),
+            _ => None,
+        };
+        let newest = newest.as_deref().filter(|newest| newest.row.version > entry.row.version);
+        self.found_as(object, newest.unwrap_or(entry), staged.as_ref())
     }
 
     fn found_as(
@@ -385,8 +391,14 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         self.move_entry(caller, (from_dir, from_name), (to_dir, to_name)).await
     }
 
-    async fn list(&self, caller: &Caller, dir: &Handle, from: ListFrom) -> FsResult<Listing> {
-        self.list_folder(caller, dir, from).await
+    async fn list(
+        &self,
+        caller: &Caller,
+        dir: &Handle,
+        from: ListFrom,
+        into: &mut impl Listing,
+    ) -> FsResult<bool> {
+        self.list_folder(caller, dir, from, into).await
     }
 
     async fn space(&self, caller: &Caller, object: &Handle) -> FsResult<Space> {

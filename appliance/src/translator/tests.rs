@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nfs::filesystem::{
-    Access, Caller, CreateHow, Filesystem, FsError, Handle, ListFrom, SetAttributes, SetTime, Stability, Time,
+    Access, Attributes, Caller, CreateHow, DirEntry, FileKind, Filesystem, FsError, Handle, ListFrom,
+    Listing, SetAttributes, SetTime, Stability, Time,
 };
 use protocol::metadata::UnixMetadata;
 use protocol::name::Name;
@@ -37,7 +38,37 @@ async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 fn list_from(cookie: u64, verifier: [u8; 8]) -> ListFrom {
-    ListFrom { cookie, verifier, entries_max: 64, objects: true }
+    ListFrom { cookie, verifier, objects: true }
+}
+
+/// Takes so many entries: name, cookie, size.
+struct Taken {
+    most: usize,
+    verifier: [u8; 8],
+    entries: Vec<(String, u64, u64)>,
+}
+
+impl Taken {
+    fn at_most(most: usize) -> Self {
+        Self { most, verifier: [0; 8], entries: Vec::new() }
+    }
+}
+
+impl Listing for Taken {
+    fn begin(&mut self, directory: &Attributes, verifier: [u8; 8]) {
+        assert_eq!(directory.kind, FileKind::Directory);
+        self.verifier = verifier;
+    }
+
+    fn add(&mut self, entry: DirEntry<'_>) -> bool {
+        let has_room = self.entries.len() < self.most;
+        if has_room {
+            let (_, attributes) = entry.object.expect("objects were asked for");
+            let name = String::from_utf8(entry.name.to_vec()).unwrap();
+            self.entries.push((name, entry.cookie, attributes.size));
+        }
+        has_room
+    }
 }
 
 /// PORT-7: enough directory information at hand means no call to the VFS, and no wait.
@@ -49,15 +80,33 @@ async fn hits_of_the_directory_cache_ask_nobody() {
     assert_eq!(port.lookup(&dir, "absent").await, Err(FsError::NotFound));
     let fs = &port.translator;
     let from = list_from(0, [0; 8]);
-    fs.list(&root(), &dir, from).await.unwrap();
+    assert_eq!(fs.list(&root(), &dir, from, &mut Taken::at_most(9)).await, Ok(true));
     let before = port.center.calls();
     at_once(port.getattr(&dir)).unwrap();
     assert_eq!(at_once(port.getattr(&file)).unwrap().size, 5);
     assert_eq!(at_once(port.lookup(&dir, "file")), Ok(file));
     assert_eq!(at_once(port.lookup(&dir, "absent")), Err(FsError::NotFound));
     assert_eq!(at_once(fs.access(&root(), &file, Access(0x3f))).unwrap().0.0 & Access::READ, Access::READ);
-    assert_eq!(at_once(fs.list(&root(), &dir, from)).unwrap().entries.len(), 3);
+    let mut taken = Taken::at_most(9);
+    assert_eq!(at_once(fs.list(&root(), &dir, from, &mut taken)), Ok(true));
+    assert_eq!(taken.entries.last().map(|(name, _, size)| (name.as_str(), *size)), Some(("file", 5)));
+    assert_eq!(taken.entries.len(), 3);
     assert_eq!(port.center.calls(), before);
+}
+
+/// Between finding a name and asking the journal for its file an upload may end: no moment shows the old contents.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_found_while_its_upload_ends_shows_what_was_uploaded() {
+    let mut port = TestPort::start().await;
+    let dir = port.root().await;
+    let file = port.put(&dir, "file", b"").await.unwrap();
+    let found_before = port.customer.directory.row(port.id(&file)).await.unwrap();
+    port.write(&file, 0, b"bytes").await.unwrap();
+    port.upload();
+    port.settle(&file).await;
+    let caller = root();
+    let object = port.translator.object(&caller, &dir).unwrap();
+    assert_eq!(port.translator.found(&object, &found_before).1.size, 5);
 }
 
 /// PORT-8: a miss is asked for once, and kept.
@@ -265,11 +314,12 @@ async fn a_listing_goes_on_under_change() {
     let mut names = Vec::new();
     let mut from = list_from(0, [0; 8]);
     loop {
-        let part = fs.list(&root(), &dir, from).await.unwrap();
-        let Some(last) = part.entries.last() else { break };
-        from = list_from(last.cookie, part.verifier);
-        names.extend(part.entries.iter().map(|entry| String::from_utf8(entry.name.to_vec()).unwrap()));
-        if part.end {
+        let mut part = Taken::at_most(64);
+        let end = fs.list(&root(), &dir, from, &mut part).await.unwrap();
+        let Some((_, cookie, _)) = part.entries.last() else { break };
+        from = list_from(*cookie, part.verifier);
+        names.extend(part.entries.into_iter().map(|(name, ..)| name));
+        if end {
             break;
         }
         // The entry just listed goes, and one that was not there comes.
@@ -281,7 +331,8 @@ async fn a_listing_goes_on_under_change() {
     assert_eq!(old.len(), 200, "each once");
     assert_eq!(names[..2], [".", ".."]);
     let foreign = list_from(from.cookie, [9; 8]);
-    assert_eq!(fs.list(&root(), &dir, foreign).await.err(), Some(FsError::BadCookie));
+    let refused = fs.list(&root(), &dir, foreign, &mut Taken::at_most(1)).await;
+    assert_eq!(refused, Err(FsError::BadCookie));
 }
 
 /// PORT-13 to PORT-15.

@@ -201,8 +201,14 @@ impl Filesystem for MemoryFilesystem {
         .await
     }
 
-    async fn list(&self, caller: &Caller, dir: &Handle, from: ListFrom) -> FsResult<Listing> {
-        self.run(|tree| tree.list(caller, dir, from)).await
+    async fn list(
+        &self,
+        caller: &Caller,
+        dir: &Handle,
+        from: ListFrom,
+        into: &mut impl Listing,
+    ) -> FsResult<bool> {
+        self.run(|tree| tree.list(caller, dir, from, into)).await
     }
 
     async fn space(&self, _caller: &Caller, object: &Handle) -> FsResult<Space> {

@@ -405,7 +405,13 @@ impl Tree {
         }
     }
 
-    pub fn list(&self, caller: &Caller, dir: &Handle, from: ListFrom) -> FsResult<Listing> {
+    pub fn list(
+        &self,
+        caller: &Caller,
+        dir: &Handle,
+        from: ListFrom,
+        into: &mut impl Listing,
+    ) -> FsResult<bool> {
         let id = self.id(dir)?;
         let node = self.node(id)?;
         let directory = node.directory()?;
@@ -416,13 +422,15 @@ impl Tree {
         let dots = [(DOT, id, &b"."[..]), (DOT_DOT, directory.parent, b"..")];
         let dots = dots.into_iter().filter(|(cookie, ..)| *cookie > from.cookie);
         let children = directory.behind(from.cookie).map(|(id, name)| (id, id, name));
-        let mut rest = dots.chain(children);
-        let entry = |(cookie, id, name): (u64, u64, &[u8])| {
+        into.begin(&self.attributes(id)?, COOKIE_VERIFIER);
+        for (cookie, id, name) in dots.chain(children) {
             let object = if from.objects { Some((handle(id)?, self.attributes(id)?)) } else { None };
-            Ok(DirEntry { fileid: id, name: Bytes::copy_from_slice(name), cookie, object })
-        };
-        let entries = rest.by_ref().take(from.entries_max).map(entry).collect::<FsResult<_>>()?;
-        Ok(Listing { entries, end: rest.next().is_none(), verifier: COOKIE_VERIFIER })
+            let object = object.as_ref().map(|(handle, attributes)| (handle, attributes));
+            if !into.add(DirEntry { fileid: id, name, cookie, object }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub fn space(&self, object: &Handle) -> FsResult<Space> {

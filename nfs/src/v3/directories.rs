@@ -17,6 +17,8 @@ const FRAME_BYTES: usize = POST_OP_ATTR_BYTES + 8 + 4 + 4;
 const ENTRY_BYTES: usize = 4 + 8 + 4 + 8;
 /// What READDIRPLUS adds to an entry, besides the handle's own bytes: attributes, "a handle follows", its length.
 const OBJECT_BYTES: usize = POST_OP_ATTR_BYTES + 4 + 4;
+/// What READDIRPLUS adds where it has neither: twice "nothing follows".
+const NO_OBJECT_BYTES: usize = 4 + 4;
 
 /// RFC 1813 §3.3.16.
 pub async fn readdir<F: Filesystem>(
@@ -27,7 +29,7 @@ pub async fn readdir<F: Filesystem>(
     let (dir, cookie, verifier, count) = (args.handle()?, args.u64()?, args.array()?, args.u32()?);
     args.end()?;
     let room = Room { reply: clamp(count), names: usize::MAX };
-    let from = ListFrom { cookie, verifier, entries_max: room.entries_max(ENTRY_BYTES + 4), objects: false };
+    let from = ListFrom { cookie, verifier, objects: false };
     list(context, &dir, from, room, out).await;
     Ok(())
 }
@@ -42,8 +44,7 @@ pub async fn readdirplus<F: Filesystem>(
     let (dircount, maxcount) = (args.u32()?, args.u32()?);
     args.end()?;
     let room = Room { reply: clamp(maxcount), names: clamp(dircount) };
-    let entry_bytes_min = ENTRY_BYTES + 4 + OBJECT_BYTES;
-    let from = ListFrom { cookie, verifier, entries_max: room.entries_max(entry_bytes_min), objects: true };
+    let from = ListFrom { cookie, verifier, objects: true };
     list(context, &dir, from, room, out).await;
     Ok(())
 }
@@ -61,13 +62,6 @@ struct Room {
     names: usize,
 }
 
-impl Room {
-    /// Entries that could fit at the very most; one more is never of use.
-    fn entries_max(&self, entry_bytes_min: usize) -> usize {
-        (self.reply.saturating_sub(FRAME_BYTES) / entry_bytes_min).max(1)
-    }
-}
-
 async fn list<F: Filesystem>(
     context: &Context<'_, F>,
     dir: &Handle,
@@ -75,73 +69,181 @@ async fn list<F: Filesystem>(
     room: Room,
     out: &mut Encoder,
 ) {
-    let listing = context.filesystem.list(context.caller, dir, from).await;
-    let error = listing.as_ref().err().copied();
-    let attributes = match error {
-        Some(error) => context.attributes_after(error, dir).await,
-        None => context.attributes(dir).await,
-    };
-    let fitting = listing.map_err(status).and_then(|listing| {
-        let fitting = fit(&listing, &room, from.objects);
-        // Without an entry a client would ask for the same place for ever.
-        if fitting == 0 && (!listing.entries.is_empty() || room.reply < FRAME_BYTES) {
-            Err(nfsstat3::NFS3ERR_TOOSMALL)
-        } else {
-            Ok((listing, fitting))
-        }
+    let start = out.len();
+    let mut page = Page::new(out, room, from.objects);
+    let listed = context.filesystem.list(context.caller, dir, from, &mut page).await;
+    let ended = listed.map_err(|error| (status(error), Some(error))).and_then(|end| match page.end(end) {
+        true => Ok(()),
+        false => Err((nfsstat3::NFS3ERR_TOOSMALL, None)),
     });
-    match fitting {
-        Ok((listing, fitting)) => encode_listing(out, attributes.as_ref(), &listing, fitting, from.objects),
-        Err(status) => {
-            out.u32(status as u32);
-            encode_post_op(out, attributes.as_ref());
-        }
+    if let Err((status, error)) = ended {
+        let attributes = match error {
+            Some(error) => context.attributes_after(error, dir).await,
+            None => context.attributes(dir).await,
+        };
+        out.truncate(start);
+        out.u32(status as u32);
+        encode_post_op(out, attributes.as_ref());
     }
 }
 
-/// How many entries from the front have room.
-fn fit(listing: &Listing, room: &Room, objects: bool) -> usize {
-    let (mut reply, mut names) = (FRAME_BYTES, 0);
-    let fits = |entry: &&DirEntry| {
-        let name = ENTRY_BYTES + entry.name.len() + padding(entry.name.len());
-        let first = names == 0;
-        reply += name + if objects { object_bytes(entry) } else { 0 };
-        names += name;
-        reply <= room.reply && (names <= room.names || first)
-    };
-    listing.entries.iter().take_while(fits).count()
-}
-
-fn object_bytes(entry: &DirEntry) -> usize {
-    match &entry.object {
-        Some((handle, _)) => {
-            let len = handle.as_bytes().len();
-            OBJECT_BYTES + len + padding(len)
-        }
-        None => 4 + 4,
-    }
-}
-
-fn encode_listing(
-    out: &mut Encoder,
-    attributes: Option<&Attributes>,
-    listing: &Listing,
-    fitting: usize,
+/// Results in the making.
+struct Page<'a> {
+    out: &'a mut Encoder,
+    room: Room,
+    /// Whether entries carry handles and attributes.
     objects: bool,
-) {
-    encode_status(out, None);
-    encode_post_op(out, attributes);
-    out.array(&listing.verifier);
-    for entry in &listing.entries[..fitting] {
-        out.bool(true);
-        out.u64(entry.fileid);
-        out.opaque(&entry.name);
-        out.u64(entry.cookie);
-        if objects {
-            encode_post_op(out, entry.object.as_ref().map(|(_, attributes)| attributes));
-            out.optional(entry.object.as_ref().map(|(handle, _)| handle), encode_handle);
-        }
+    /// Bytes of the results so far, end included.
+    reply: usize,
+    /// Bytes of names so far.
+    names: usize,
+    /// Some entry had no room.
+    is_full: bool,
+}
+
+impl<'a> Page<'a> {
+    fn new(out: &'a mut Encoder, room: Room, objects: bool) -> Self {
+        out.reserve(4 + room.reply);
+        Self { out, room, objects, reply: FRAME_BYTES, names: 0, is_full: false }
     }
-    out.bool(false);
-    out.bool(listing.end && fitting == listing.entries.len());
+
+    /// Ends the results. `false` if not even one entry had room: without any a client would ask for the same place
+    /// for ever.
+    fn end(&mut self, end: bool) -> bool {
+        self.out.bool(false);
+        self.out.bool(end && !self.is_full);
+        self.reply <= self.room.reply && !(self.is_full && self.names == 0)
+    }
+}
+
+impl Listing for Page<'_> {
+    fn begin(&mut self, directory: &Attributes, verifier: [u8; 8]) {
+        encode_status(self.out, None);
+        encode_post_op(self.out, Some(directory));
+        self.out.array(&verifier);
+    }
+
+    fn add(&mut self, entry: DirEntry<'_>) -> bool {
+        let name = ENTRY_BYTES + padded(entry.name.len());
+        let object = match entry.object {
+            _ if !self.objects => 0,
+            Some((handle, _)) => OBJECT_BYTES + padded(handle.as_bytes().len()),
+            None => NO_OBJECT_BYTES,
+        };
+        let (reply, names) = (self.reply + name + object, self.names + name);
+        if reply > self.room.reply || (names > self.room.names && self.names > 0) {
+            self.is_full = true;
+            return false;
+        }
+        (self.reply, self.names) = (reply, names);
+        self.out.bool(true);
+        self.out.u64(entry.fileid);
+        self.out.opaque(entry.name);
+        self.out.u64(entry.cookie);
+        if self.objects {
+            encode_post_op(self.out, entry.object.map(|(_, attributes)| attributes));
+            self.out.optional(entry.object.map(|(handle, _)| handle), encode_handle);
+        }
+        true
+    }
+}
+
+fn padded(len: usize) -> usize {
+    len + padding(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::{FileKind, Time};
+
+    const ATTRIBUTES: Attributes = Attributes {
+        kind: FileKind::Regular,
+        mode: 0o644,
+        links: 1,
+        uid: 2,
+        gid: 3,
+        size: 4,
+        used: 512,
+        fsid: 6,
+        fileid: 7,
+        accessed: Time { seconds: 8, nanos: 1 },
+        modified: Time { seconds: 9, nanos: 1 },
+        changed: Time { seconds: 10, nanos: 1 },
+    };
+
+    fn words(out: Encoder) -> Vec<u32> {
+        out.into_bytes().chunks(4).map(|word| u32::from_be_bytes(word.try_into().unwrap())).collect()
+    }
+
+    fn room(reply: usize) -> Room {
+        Room { reply, names: usize::MAX }
+    }
+
+    /// RFC 1813 §3.3.17, word by word.
+    #[test]
+    fn a_listing_with_objects_has_the_bytes_of_the_rfc() {
+        let mut out = Encoder::new();
+        let handle = Handle::new(&[0xab; 5]).unwrap();
+        let mut page = Page::new(&mut out, room(4096), true);
+        page.begin(&ATTRIBUTES, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert!(page.add(DirEntry {
+            fileid: 7,
+            name: b"abcde",
+            cookie: 9,
+            object: Some((&handle, &ATTRIBUTES))
+        }));
+        assert!(page.add(DirEntry { fileid: 8, name: b"f", cookie: 10, object: None }));
+        assert!(page.end(true));
+        let attributes = [1, 1, 0o644, 1, 2, 3, 0, 4, 0, 512, 0, 0, 0, 6, 0, 7, 8, 1, 9, 1, 10, 1];
+        let mut expected = vec![0];
+        expected.extend(attributes);
+        expected.extend([0x0102_0304, 0x0506_0708]);
+        expected.extend([1, 0, 7, 5, 0x6162_6364, 0x6500_0000, 0, 9]);
+        expected.extend(attributes);
+        expected.extend([1, 5, 0xabab_abab, 0xab00_0000]);
+        expected.extend([1, 0, 8, 1, 0x6600_0000, 0, 10, 0, 0]);
+        expected.extend([0, 1]);
+        assert_eq!(words(out), expected);
+    }
+
+    /// RFC 1813 §3.3.16, word by word.
+    #[test]
+    fn a_listing_of_names_has_the_bytes_of_the_rfc() {
+        let mut out = Encoder::new();
+        let mut page = Page::new(&mut out, room(4096), false);
+        page.begin(&ATTRIBUTES, [0; 8]);
+        assert!(page.add(DirEntry { fileid: 7, name: b"abcd", cookie: 9, object: None }));
+        assert!(page.end(false));
+        let head_words = 1 + POST_OP_ATTR_BYTES / 4 + 2;
+        assert_eq!(words(out)[head_words..], [1, 0, 7, 4, 0x6162_6364, 0, 9, 0, 0]);
+    }
+
+    #[test]
+    fn results_are_exactly_as_long_as_the_client_allows_and_no_longer() {
+        let entry = DirEntry { fileid: 7, name: b"abcd", cookie: 9, object: None };
+        let entry_bytes = ENTRY_BYTES + 4;
+        for (bytes, expected) in [(0, false), (entry_bytes - 1, false), (entry_bytes, true)] {
+            let mut out = Encoder::new();
+            let mut page = Page::new(&mut out, room(FRAME_BYTES + bytes), false);
+            page.begin(&ATTRIBUTES, [0; 8]);
+            assert_eq!((page.add(entry), page.end(true)), (expected, expected), "{bytes}");
+            assert!(!expected || out.len() == 4 + FRAME_BYTES + bytes);
+        }
+        let mut out = Encoder::new();
+        assert!(!Page::new(&mut out, room(FRAME_BYTES - 1), false).end(true), "no room for the frame");
+    }
+
+    #[test]
+    fn names_fill_dircount_but_for_the_first() {
+        let mut out = Encoder::new();
+        let room = Room { reply: 4096, names: ENTRY_BYTES };
+        let mut page = Page::new(&mut out, room, false);
+        page.begin(&ATTRIBUTES, [0; 8]);
+        let entry = DirEntry { fileid: 7, name: b"abcd", cookie: 9, object: None };
+        assert!(page.add(entry), "one always goes");
+        assert!(!page.add(entry));
+        assert!(page.end(true));
+        assert_eq!(words(out).last(), Some(&0), "not the end: an entry had no room");
+    }
 }

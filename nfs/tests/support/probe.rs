@@ -139,7 +139,7 @@ impl<B: Behaviour> Filesystem for Probe<B> {
     async fn rename(&self, _: &Caller, _: &Handle, _: &[u8], _: &Handle, _: &[u8]) -> Renamed {
         Renamed { result: Err(FsError::NotSupported), from: Wcc::default(), to: Wcc::default() }
     }
-    async fn list(&self, _: &Caller, _: &Handle, _: ListFrom) -> FsResult<Listing> {
+    async fn list(&self, _: &Caller, _: &Handle, _: ListFrom, _: &mut impl Listing) -> FsResult<bool> {
         Err(FsError::NotDirectory)
     }
     async fn space(&self, _: &Caller, _: &Handle) -> FsResult<Space> {
