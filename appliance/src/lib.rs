@@ -12,11 +12,13 @@ pub mod data_cache;
 pub mod directory_cache;
 pub mod host;
 pub mod journal;
+pub mod lock_ledger;
 pub mod object;
 pub mod port;
 pub mod reload;
 pub mod translator;
 pub mod uploader;
+mod whole_file;
 
 #[cfg(test)]
 mod testing;

@@ -23,6 +23,7 @@ use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
 use crate::host;
 use crate::journal::{self, Journal, JournalError};
+use crate::lock_ledger::LockLedger;
 use crate::object::Objects;
 use crate::reload::Reloader;
 use crate::translator::Translator;
@@ -130,12 +131,13 @@ impl Port {
             .exports()
             .map_err(|same| ConfigError::Impossible { path: PathBuf::new(), message: same.to_string() })?;
         let centers = centers(config)?;
-        // The sockets first: if they are taken, another port may be using the directories.
-        let server = Server::bind(config.server()).await?;
         let state_dir = config.state.dir.clone();
         let lock = lock_state(&state_dir)?;
         let control = control::socket::bind(&state_dir)
             .map_err(|error| StartError::Control { path: state_dir.clone(), error })?;
+        // The sockets before the rest: if they are taken, another port may be using the other directories.
+        let ledger = Arc::new(LockLedger::new(state_dir.join("lock_clients")));
+        let server = Server::bind(config.server(ledger)).await?;
         let key = HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?);
         let (journal, recovery) =
             Journal::open(journal::Settings::new(config.journal.dir.clone(), config.journal.bytes))?;

@@ -1,15 +1,16 @@
 //! From one record to its reply: which program, which version, who asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::filesystem::{Caller, Filesystem, Limits, RequestKey, Segment};
+use crate::nlm::service::Locks;
 use crate::reply::Reply;
 use crate::rpc::{self, BadCall, Call, Refusal};
 use crate::xdr::{Decoder, Encoder};
-use crate::{mount, rpcbind, v3};
+use crate::{mount, nlm, nsm, rpcbind, v3};
 
 /// A call's key covers this much of its record. Only a WRITE is longer, and its data need not be hashed: a repeated
 /// WRITE does what it did before.
@@ -18,9 +19,9 @@ const KEY_BYTES_MAX: usize = 8 << 10;
 /// Which programs a socket serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Programs {
-    /// NFS and MOUNT.
+    /// NFS, MOUNT and, if served, NLM and NSM.
     NfsAndMount,
-    /// MOUNT alone.
+    /// The same without NFS.
     Mount,
     /// rpcbind alone.
     Rpcbind,
@@ -35,20 +36,42 @@ pub struct Origin {
     pub local: Option<IpAddr>,
 }
 
+impl Origin {
+    /// The address by which the client reached this machine; where the socket does not know it, the one towards the
+    /// client, told by the routing table. No packet is sent for it.
+    pub fn reached(&self) -> IpAddr {
+        let known = self.local.filter(|local| !local.is_unspecified());
+        let any: IpAddr =
+            if self.peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let towards = || {
+            let socket = UdpSocket::bind((any, 0)).ok()?;
+            socket.connect((self.peer, 9)).ok()?;
+            Some(socket.local_addr().ok()?.ip())
+        };
+        known.or_else(towards).unwrap_or(any)
+    }
+}
+
 /// Everything the programs share. One for the whole server.
 #[derive(Debug)]
 pub struct Service<F> {
     filesystem: Arc<F>,
     limits: Limits,
     mounts: mount::Table,
+    locks: Option<Arc<Locks>>,
     registrations: rpcbind::Table,
 }
 
 impl<F: Filesystem> Service<F> {
-    /// Serves `filesystem`, remembers `mounts_max` mounts and tells clients of `registrations`.
-    pub fn new(filesystem: Arc<F>, mounts_max: usize, registrations: rpcbind::Table) -> Self {
+    /// Serves `filesystem`, remembers `mounts_max` mounts, serves `locks` and tells clients of `registrations`.
+    pub fn new(
+        filesystem: Arc<F>,
+        mounts_max: usize,
+        locks: Option<Arc<Locks>>,
+        registrations: rpcbind::Table,
+    ) -> Self {
         let limits = filesystem.limits();
-        Self { filesystem, limits, mounts: mount::Table::new(mounts_max), registrations }
+        Self { filesystem, limits, mounts: mount::Table::new(mounts_max), locks, registrations }
     }
 
     /// What the file system can do, as it said at the start.
@@ -112,6 +135,19 @@ impl<F: Filesystem> Service<F> {
                 let context =
                     mount::Context { filesystem: &*self.filesystem, caller: &caller, mounts: &self.mounts };
                 mount::call(&context, version, procedure, args, out).await.map(|()| Vec::new())
+            }
+            (nlm::PROGRAM, Programs::NfsAndMount | Programs::Mount) => {
+                let locks = self.locks.as_deref().ok_or(Refusal::ProgramUnavailable)?;
+                require_version(&call, nlm::VERSION, nlm::VERSION)?;
+                let (procedure, local) = (call.procedure, origin.reached());
+                let caller = caller(origin, call, record);
+                let context = nlm::Context { filesystem: &*self.filesystem, caller: &caller, local, locks };
+                nlm::call(&context, procedure, args, out).await.map(|()| Vec::new())
+            }
+            (nsm::PROGRAM, Programs::NfsAndMount | Programs::Mount) => {
+                let locks = self.locks.as_deref().ok_or(Refusal::ProgramUnavailable)?;
+                require_version(&call, nsm::VERSION, nsm::VERSION)?;
+                nsm::call(locks, origin.peer, call.procedure, args, out).map(|()| Vec::new())
             }
             (rpcbind::PROGRAM, Programs::Rpcbind) => {
                 require_version(&call, rpcbind::VERSION_MIN, rpcbind::VERSION_MAX)?;

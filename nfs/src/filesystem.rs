@@ -424,6 +424,10 @@ pub trait Filesystem: Send + Sync + 'static {
     fn write_verifier(&self) -> [u8; 8];
     /// What the file system can do.
     fn limits(&self) -> Limits;
+    /// Whether nobody may change an object because of the export it was reached through.
+    fn is_read_only(&self, _caller: &Caller, _object: &Handle) -> bool {
+        false
+    }
 
     /// Attributes of an object.
     fn getattr(&self, caller: &Caller, object: &Handle) -> impl Future<Output = FsResult<Attributes>> + Send;

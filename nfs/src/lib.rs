@@ -12,6 +12,8 @@ mod dispatch;
 pub mod filesystem;
 pub mod memory;
 pub mod mount;
+pub mod nlm;
+pub mod nsm;
 pub mod record;
 mod reply;
 pub mod rpc;

@@ -16,13 +16,14 @@ use tokio::task::JoinSet;
 
 use crate::dispatch::{Programs, Service};
 use crate::filesystem::Filesystem;
+use crate::nlm::service::Locks;
 use crate::rpcbind::register::{self, RegisterError};
 use crate::rpcbind::{self, Registration, Table, Transport};
 use crate::settings::{Bounds, Rpcbind, Settings};
 use crate::transport::listener::Clients;
 use crate::transport::reactor::Reactors;
-use crate::transport::{Shared, datagram, listener};
-use crate::{mount, v3};
+use crate::transport::{Shared, datagram, ended, listener};
+use crate::{mount, nlm, nsm, v3};
 
 /// A record may be longer than its data by this: headers, credential, handle, and some slack for clients that round.
 const RECORD_OVERHEAD_BYTES: usize = 16 << 10;
@@ -53,6 +54,9 @@ pub enum BindError {
     /// The system gives no threads, or no file descriptors for them.
     #[error("cannot start the threads that serve connections: {0}")]
     Threads(#[source] io::Error),
+    /// What must be remembered of clients with locks cannot be read or stored.
+    #[error("the list of clients with locks: {0}")]
+    Locks(#[source] io::Error),
     /// No address for NFS at all.
     #[error("no address to listen on for NFS: name at least one")]
     NoAddress,
@@ -77,6 +81,7 @@ pub struct Server {
     registrations: Table,
     register_with: Option<SocketAddr>,
     reactors: Reactors,
+    locks: Option<Arc<Locks>>,
     bounds: Bounds,
 }
 
@@ -125,7 +130,9 @@ impl Server {
             }
         }
         let addresses = Addresses { nfs, mount, rpcbind };
-        let registrations = registrations(&addresses);
+        let locks = settings.locks.as_ref().map(Locks::open).transpose().map_err(BindError::Locks)?;
+        let locks = locks.map(Arc::new);
+        let registrations = registrations(&addresses, settings.locks.is_some());
         let register_with = match settings.rpcbind {
             Rpcbind::Register(address) => Some(address),
             Rpcbind::Off | Rpcbind::Serve(_) => None,
@@ -136,7 +143,15 @@ impl Server {
                 .map_err(|source| BindError::Register { address, source })?;
         }
         let reactors = Reactors::start(settings.threads).map_err(BindError::Threads)?;
-        Ok(Self { sockets, addresses, registrations, register_with, reactors, bounds: settings.bounds })
+        Ok(Self {
+            sockets,
+            addresses,
+            registrations,
+            register_with,
+            locks,
+            reactors,
+            bounds: settings.bounds,
+        })
     }
 
     /// Where the server listens.
@@ -148,13 +163,20 @@ impl Server {
     /// system starts belongs to the runtime on which this is called.
     pub async fn serve<F: Filesystem>(self, filesystem: Arc<F>, shutdown: impl Future<Output = ()>) {
         let (end, ending) = watch::channel(false);
-        let service = Service::new(filesystem, self.bounds.mounts, self.registrations.clone());
+        let locks = self.locks.clone();
+        let service = Service::new(filesystem, self.bounds.mounts, locks, self.registrations.clone());
         let record_bytes_max = service.limits().write_bytes_max as usize + RECORD_OVERHEAD_BYTES;
         let memory = Arc::new(Semaphore::new(self.bounds.bytes_in_total.min(Semaphore::MAX_PERMITS)));
         let clients = Clients::new(self.bounds.connections, self.bounds.connections_per_client);
         let runtime = Handle::current();
-        let shared =
-            Arc::new(Shared { service, runtime, bounds: self.bounds, record_bytes_max, memory, ending });
+        let shared = Arc::new(Shared {
+            service,
+            runtime,
+            bounds: self.bounds,
+            record_bytes_max,
+            memory,
+            ending: ending.clone(),
+        });
         let reactors = Arc::new(self.reactors);
 
         let mut tasks = JoinSet::new();
@@ -164,6 +186,15 @@ impl Server {
         }
         for (socket, programs) in self.sockets.datagrams {
             tasks.spawn(datagram::serve(Arc::clone(&shared), socket, programs));
+        }
+        if let Some(locks) = self.locks {
+            let mut ending = ending.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = locks.run() => {}
+                    () = ended(&mut ending) => {}
+                }
+            });
         }
         shutdown.await;
         end.send_replace(true);
@@ -227,15 +258,20 @@ fn socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
 }
 
 /// Everything served, as rpcbind is to tell it.
-fn registrations(addresses: &Addresses) -> Table {
+fn registrations(addresses: &Addresses, with_locks: bool) -> Table {
     let line = |program, version, transport| {
         move |&address: &SocketAddr| Registration { program, version, transport, address }
     };
     let mut table = Vec::new();
     table.extend(addresses.nfs.iter().map(line(v3::PROGRAM, v3::VERSION, Transport::Tcp)));
-    for version in mount::VERSION_MIN..=mount::VERSION_MAX {
+    let mut at_mount: Vec<_> =
+        (mount::VERSION_MIN..=mount::VERSION_MAX).map(|version| (mount::PROGRAM, version)).collect();
+    if with_locks {
+        at_mount.extend([(nlm::PROGRAM, nlm::VERSION), (nsm::PROGRAM, nsm::VERSION)]);
+    }
+    for (program, version) in at_mount {
         for transport in [Transport::Tcp, Transport::Udp] {
-            table.extend(addresses.mount.iter().map(line(mount::PROGRAM, version, transport)));
+            table.extend(addresses.mount.iter().map(line(program, version, transport)));
         }
     }
     for version in rpcbind::VERSION_MIN..=rpcbind::VERSION_MAX {

@@ -7,6 +7,8 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
+use crate::nlm;
+
 /// Port registered for NFS (RFC 1813 §2.1).
 pub const NFS_PORT: u16 = 2049;
 /// Port registered for rpcbind (RFC 1833 §2.1).
@@ -24,12 +26,15 @@ pub struct Settings {
     pub rpcbind: Rpcbind,
     /// Threads that serve connections; more than the machine has cores are of no use.
     pub threads: usize,
+    /// Whether and how locks are served (NLM, NSM): at the addresses of MOUNT, and over TCP at those of NFS too.
+    pub locks: Option<nlm::Settings>,
     /// How much is taken on at once.
     pub bounds: Bounds,
 }
 
 impl Default for Settings {
-    /// NFS and MOUNT on port 2049 of every IPv4 address, rpcbind on 111, a thread for each core.
+    /// NFS and MOUNT on port 2049 of every IPv4 address, rpcbind on 111, a thread for each core; no locks, which need a
+    /// ledger.
     fn default() -> Self {
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self {
@@ -37,6 +42,7 @@ impl Default for Settings {
             mount: Vec::new(),
             rpcbind: Rpcbind::Serve(vec![SocketAddr::new(any, RPCBIND_PORT)]),
             threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            locks: None,
             bounds: Bounds::default(),
         }
     }

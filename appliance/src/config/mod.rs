@@ -12,8 +12,10 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use nfs::nsm::ledger::Ledger;
 use nfs::settings::{RPCBIND_PORT, Rpcbind};
 use protocol::id::CustomerId;
 use protocol::srl::{Secret, SrlVersion};
@@ -217,8 +219,8 @@ impl Config {
         self.customer.iter().map(read).collect()
     }
 
-    /// What the NFS server is told.
-    pub fn server(&self) -> nfs::settings::Settings {
+    /// What the NFS server is told; `ledger` remembers clients that hold locks.
+    pub fn server(&self, ledger: Arc<dyn Ledger>) -> nfs::settings::Settings {
         let rpcbind_port = self.nfs.rpcbind_port.unwrap_or(RPCBIND_PORT);
         nfs::settings::Settings {
             nfs: vec![self.nfs.listen],
@@ -232,6 +234,12 @@ impl Config {
                     Rpcbind::Register(SocketAddr::from(([127, 0, 0, 1], rpcbind_port)))
                 }
             },
+            locks: self.nfs.locks.then(|| nfs::nlm::Settings {
+                grace: Duration::from_secs(self.nfs.grace_seconds),
+                host_name: self.nfs.host_name.clone(),
+                rpcbind_port: self.nfs.client_rpcbind_port.unwrap_or(RPCBIND_PORT),
+                ..nfs::nlm::Settings::new(ledger)
+            }),
             ..nfs::settings::Settings::default()
         }
     }

@@ -166,6 +166,14 @@ pub struct Nfs {
     pub rpcbind: RpcbindMode,
     /// Where rpcbind is, or is served; 111 if not set.
     pub rpcbind_port: Option<u16>,
+    /// Whether clients can lock.
+    pub locks: bool,
+    /// How long after a restart only old locks are taken again.
+    pub grace_seconds: u64,
+    /// The name by which clients mount this port, if they do not by its address.
+    pub host_name: Option<String>,
+    /// Where clients' rpcbind is; 111 if not set.
+    pub client_rpcbind_port: Option<u16>,
 }
 
 impl Default for Nfs {
@@ -176,6 +184,10 @@ impl Default for Nfs {
             mount_listen: None,
             rpcbind: RpcbindMode::Off,
             rpcbind_port: None,
+            locks: true,
+            grace_seconds: 45,
+            host_name: None,
+            client_rpcbind_port: None,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Secrets and keys in files of their own, which nobody else may read.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
+
+use crate::whole_file;
 
 /// Bits of a mode that let others than the owner in.
 const OTHERS: u32 = 0o077;
@@ -80,19 +82,7 @@ pub(crate) fn read_or_make_key(path: &Path, fresh: [u8; 32]) -> Result<[u8; 32],
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Whole or not at all: half a key would make every mount stale after the next start.
-            let temporary = path.with_extension("new");
-            let mut options = fs::OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)
-                .map_err(failed)?;
-            file.write_all(&fresh).and_then(|()| file.sync_all()).map_err(failed)?;
-            fs::rename(&temporary, path).map_err(failed)?;
-            let folder = path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all());
-            folder.map_err(failed)?;
+            whole_file::replace(path, &fresh).map_err(failed)?;
             Ok(fresh)
         }
         Err(error) => Err(failed(error)),

@@ -293,6 +293,10 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         }
     }
 
+    fn is_read_only(&self, caller: &Caller, object: &Handle) -> bool {
+        matches!(self.writable(caller, object), Err(FsError::ReadOnly))
+    }
+
     async fn getattr(&self, caller: &Caller, object: &Handle) -> FsResult<Attributes> {
         let object = self.object(caller, object)?;
         let staged = self.staged(&object);

@@ -5,7 +5,7 @@
 
 pub mod register;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::dispatch::Origin;
 use crate::rpc::Refusal;
@@ -202,20 +202,8 @@ fn reachable(address: SocketAddr, origin: Origin) -> SocketAddr {
     if !address.ip().is_unspecified() {
         return address;
     }
-    let local = origin.local.filter(|local| !local.is_unspecified()).or_else(|| towards(origin.peer));
-    match local {
-        Some(local) if local.is_ipv4() == address.is_ipv4() => SocketAddr::new(local, address.port()),
-        _ => address,
-    }
-}
-
-/// This machine's address towards a peer, told by the routing table; no packet is sent for it.
-fn towards(peer: IpAddr) -> Option<IpAddr> {
-    let any: IpAddr =
-        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((peer, 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+    let local = origin.reached();
+    if local.is_ipv4() == address.is_ipv4() { SocketAddr::new(local, address.port()) } else { address }
 }
 
 /// A universal address: the host, then the port as two decimal bytes (RFC 5665 §5.2.3.3).
@@ -236,6 +224,8 @@ fn seconds_since_1970() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const NFS: u32 = 100_003;

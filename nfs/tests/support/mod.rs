@@ -44,6 +44,7 @@ pub fn settings(bounds: Bounds) -> Settings {
         nfs: vec![loopback()],
         mount: vec![loopback()],
         rpcbind: Rpcbind::Serve(vec![loopback()]),
+        locks: None,
         threads: 2,
         bounds,
     }

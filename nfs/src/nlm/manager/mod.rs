@@ -1,0 +1,240 @@
+//! The lock manager's core: who holds which bytes of which file, who waits, and whether this is the time after a
+//! restart in which only old locks are taken again. Pure: it is told the time and calls nobody. Calls to be made to
+//! clients come out of [`Manager::due`], and what became of them goes in by [`Manager::answered`].
+//!
+//! POSIX rules: a lock replaces what the same owner held of its bytes; locks of two owners exclude each other unless
+//! both are shared. Every call may come twice and does the same the second time.
+
+mod reboot;
+mod shares;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::shares::Share;
+pub use self::shares::ShareRequest;
+use self::waiting::Waiter;
+pub use self::waiting::{Grant, Outcome};
+use super::Limits;
+use super::clients::{ClientId, Clients, Owner};
+use super::table::{FileLocks, Kind, Piece, Plan, Range};
+use super::wire::{Holder, Status};
+use crate::filesystem::Handle;
+use crate::nsm::ledger::Client;
+
+/// Which lock of whom.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The client.
+    pub client: &'a Client,
+    /// Process number at the client.
+    pub svid: u32,
+    /// The owner at the client.
+    pub oh: &'a [u8],
+    /// The file.
+    pub file: Handle,
+    /// Which bytes, and how. UNLOCK alone does not mind how.
+    pub piece: Piece,
+}
+
+/// How a lock is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Whether the client would wait.
+    pub block: bool,
+    /// Whether it says that it had this lock before the server started anew.
+    pub reclaim: bool,
+    /// Whether a restart must find the client again. Without, it loses its locks unheard (NM_LOCK).
+    pub monitored: bool,
+    /// Whether it speaks in messages (LOCK_MSG) and is to be called back in one.
+    pub by_message: bool,
+    /// State number of its status monitor; 0 for none.
+    pub state: u32,
+    /// By which address it reached this server.
+    pub local: IpAddr,
+}
+
+/// The ledger must have the client before it can be given a lock: tell [`Manager::remember`], store
+/// [`Manager::remembered`], and ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unrecorded;
+
+/// The state of all locks.
+#[derive(Debug)]
+pub struct Manager {
+    limits: Limits,
+    clients: Clients,
+    files: HashMap<Handle, File>,
+    /// In the order they came.
+    waiters: BTreeMap<u64, Waiter>,
+    next_waiter: u64,
+    /// Locked ranges and shares of all clients.
+    locks: usize,
+    /// Until when only old locks are taken again.
+    grace: Option<Instant>,
+}
+
+/// A file with locks, shares or waiters.
+#[derive(Debug, Default)]
+struct File {
+    locks: FileLocks<Arc<Owner>>,
+    shares: Vec<Share>,
+    waiting: BTreeSet<u64>,
+}
+
+impl File {
+    fn is_unused(&self) -> bool {
+        self.locks.is_empty() && self.shares.is_empty() && self.waiting.is_empty()
+    }
+}
+
+impl Manager {
+    /// Who is in the way of a lock, if somebody is. For some time after a restart nobody can know.
+    ///
+    /// # Errors
+    /// The lock that is in the way.
+    pub fn test(&self, request: &Request<'_>) -> Result<Status, Holder> {
+        if self.grace.is_some() {
+            return Ok(Status::DeniedGracePeriod);
+        }
+        let Some(file) = self.files.get(&request.file) else { return Ok(Status::Granted) };
+        let owner = self.owner(request);
+        let in_the_way = file.locks.conflicts(&owner, request.piece).next();
+        in_the_way.map_or(Ok(Status::Granted), |(other, Piece { range, kind })| {
+            Err(Holder { kind, svid: other.svid, oh: other.oh.clone(), range })
+        })
+    }
+
+    /// Takes a lock, or waits for it.
+    ///
+    /// # Errors
+    /// The client must be recorded first.
+    pub fn lock(&mut self, request: &Request<'_>, how: &How, now: Instant) -> Result<Status, Unrecorded> {
+        let owner = self.owner(request);
+        if self.files.get(&request.file).is_some_and(|file| file.locks.holds(&owner, request.piece)) {
+            // Said again, or asked after a grant that did not reach the client: now it knows.
+            self.settle(request, &owner);
+            return Ok(Status::Granted);
+        }
+        if let Some(refusal) = self.refusal(owner.client, how) {
+            return refusal;
+        }
+        let Some(client) = self.clients.admit(request.client, how.local, &self.limits, now) else {
+            return Ok(Status::DeniedNoLocks);
+        };
+        if let Some(known) = self.clients.get_mut(client).filter(|_| how.state != 0) {
+            known.state = how.state;
+        }
+        let owner = Arc::new(Owner { client, svid: owner.svid, oh: owner.oh.clone() });
+        if self.has_conflict(&request.file, &owner, request.piece) {
+            return Ok(if how.block { self.wait(request, owner, how, now) } else { Status::Denied });
+        }
+        if !self.change(request.file, &owner, request.piece.range, Some(request.piece.kind), now) {
+            return Ok(Status::DeniedNoLocks);
+        }
+        self.settle(request, &owner);
+        // An exclusive lock made shared lets others in.
+        self.wake(request.file, request.piece.range, now);
+        Ok(Status::Granted)
+    }
+
+    /// Gives bytes back, held or not.
+    pub fn unlock(&mut self, request: &Request<'_>, now: Instant) -> Status {
+        let (file, range) = (request.file, request.piece.range);
+        let owner = self.owner(request);
+        if self.files.get(&file).is_none_or(|file| file.locks.count(&owner) == 0) {
+            return Status::Granted;
+        }
+        if !self.change(file, &owner, range, None, now) {
+            return Status::DeniedNoLocks;
+        }
+        // A lock this owner was given and has not confirmed yet: it may have, or somebody else of it may still wait.
+        self.grant_anew(file, &owner, range);
+        self.wake(file, range, now);
+        Status::Granted
+    }
+
+    /// Forgets all locks of a file that is gone.
+    pub fn forget(&mut self, file: &Handle, now: Instant) {
+        let Some(gone) = self.files.remove(file) else { return };
+        for owner in gone.locks.owners() {
+            self.count(owner.client, -(gone.locks.count(owner) as isize), now);
+        }
+        for share in &gone.shares {
+            self.count(share.owner.client, -1, now);
+        }
+        for id in gone.waiting {
+            if let Some(waiter) = self.waiters.remove(&id) {
+                self.clients.count(waiter.owner.client, 0, -1, now);
+            }
+        }
+    }
+
+    /// The owner of a request; of a client that has no locks, one that nobody else is.
+    fn owner(&self, request: &Request<'_>) -> Arc<Owner> {
+        let client = self.client_id(request.client);
+        Arc::new(Owner { client, svid: request.svid, oh: request.oh.into() })
+    }
+
+    fn has_conflict(&self, file: &Handle, owner: &Arc<Owner>, piece: Piece) -> bool {
+        self.files.get(file).is_some_and(|file| file.locks.conflicts(owner, piece).next().is_some())
+    }
+
+    /// Makes `owner` hold `range` in `kind`, or not at all. `false`, and nothing is changed, if a bound is reached.
+    fn change(
+        &mut self,
+        file: Handle,
+        owner: &Arc<Owner>,
+        range: Range,
+        kind: Option<Kind>,
+        now: Instant,
+    ) -> bool {
+        let plan = self.files.get(&file).map(|file| file.locks.plan(owner, range, kind));
+        let plan = plan.unwrap_or_else(|| FileLocks::default().plan(owner, range, kind));
+        let fits = plan.growth() <= 0 || self.has_room(owner.client, plan.growth().unsigned_abs());
+        if fits {
+            self.carry_out(file, owner, plan, now);
+        }
+        fits
+    }
+
+    /// The same without a look at the bounds, to put back what was there.
+    fn change_back(
+        &mut self,
+        file: Handle,
+        owner: &Arc<Owner>,
+        range: Range,
+        kind: Option<Kind>,
+        now: Instant,
+    ) {
+        let plan = self.files.entry(file).or_default().locks.plan(owner, range, kind);
+        self.carry_out(file, owner, plan, now);
+    }
+
+    fn carry_out(&mut self, file: Handle, owner: &Arc<Owner>, plan: Plan, now: Instant) {
+        self.count(owner.client, plan.growth(), now);
+        self.files.entry(file).or_default().locks.carry_out(owner, plan);
+        self.drop_if_unused(&file);
+    }
+
+    fn has_room(&self, client: ClientId, growth: usize) -> bool {
+        let of_client = self.clients.get(client).map_or(0, |known| known.locks);
+        self.locks + growth <= self.limits.locks && of_client + growth <= self.limits.locks_per_client
+    }
+
+    fn count(&mut self, client: ClientId, locks: isize, now: Instant) {
+        self.locks = self.locks.saturating_add_signed(locks);
+        self.clients.count(client, locks, 0, now);
+    }
+
+    fn drop_if_unused(&mut self, file: &Handle) {
+        if self.files.get(file).is_some_and(File::is_unused) {
+            self.files.remove(file);
+        }
+    }
+}

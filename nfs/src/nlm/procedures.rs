@@ -1,0 +1,205 @@
+//! The procedures of NLM: from arguments to results. What is asked for is decided by [`super::manager`].
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::manager::{How, Manager, Request, ShareRequest};
+use super::service::Locks;
+use super::table::{Kind, Piece};
+use super::wire::{
+    self, CancelArgs, Lock, LockArgs, NETOBJ_BYTES_MAX, ShareArgs, Status, TestArgs, UnlockArgs,
+};
+use crate::filesystem::{Access, Caller, Filesystem, FsError, Handle};
+use crate::nsm::ledger::Client;
+use crate::rpc::Refusal;
+use crate::xdr::{Decoder, Encoder, XdrResult};
+
+/// Procedure numbers.
+mod procedure {
+    pub const NULL: u32 = 0;
+    pub const TEST: u32 = 1;
+    pub const LOCK: u32 = 2;
+    pub const CANCEL: u32 = 3;
+    pub const UNLOCK: u32 = 4;
+    pub const GRANTED: u32 = 5;
+    pub const SHARE: u32 = 20;
+    pub const UNSHARE: u32 = 21;
+    pub const NM_LOCK: u32 = 22;
+    pub const FREE_ALL: u32 = 23;
+}
+
+/// What every procedure works with.
+pub(crate) struct Context<'a, F> {
+    pub filesystem: &'a F,
+    pub caller: &'a Caller,
+    /// By which address the caller reached this server.
+    pub local: IpAddr,
+    pub locks: &'a Locks,
+}
+
+/// Carries out one call: reads `args` and appends the results to `out`.
+///
+/// # Errors
+/// The arguments cannot be read, or there is no such procedure; `out` is to be thrown away.
+pub(crate) async fn call<F: Filesystem>(
+    context: &Context<'_, F>,
+    procedure: u32,
+    args: &mut Decoder<'_>,
+    out: &mut Encoder,
+) -> Result<(), Refusal> {
+    match procedure {
+        procedure::NULL => {}
+        procedure::TEST..=procedure::GRANTED => context.basic(procedure, args, out).await?,
+        procedure::SHARE => context.share(args, out).await?,
+        procedure::UNSHARE => context.unshare(args, out)?,
+        procedure::NM_LOCK => context.lock(args, out, false).await?,
+        procedure::FREE_ALL => {
+            let name = wire::decode_free_all(args)?;
+            context.locks.manager().free_all(context.caller.address, name, Instant::now());
+        }
+        _ => return Err(Refusal::ProcedureUnavailable),
+    }
+    Ok(())
+}
+
+impl<F: Filesystem> Context<'_, F> {
+    async fn basic(&self, procedure: u32, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
+        match procedure {
+            procedure::TEST => self.test(args, out).await,
+            procedure::LOCK => self.lock(args, out, true).await,
+            procedure::CANCEL => self.cancel(args, out),
+            procedure::UNLOCK => self.unlock(args, out),
+            _ => granted(args, out),
+        }
+    }
+
+    async fn test(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
+        let TestArgs { cookie, kind, lock } = TestArgs::decode(args)?;
+        let client = self.client(lock.name);
+        let result = match self.request(&client, &lock, kind) {
+            Ok(request) => match self.check(&request.file, kind).await {
+                Ok(()) => self.locks.manager().test(&request),
+                Err(status) => Ok(status),
+            },
+            Err(status) => Ok(status),
+        };
+        wire::encode_test_result(out, cookie, &result);
+        Ok(())
+    }
+
+    async fn lock(&self, args: &mut Decoder<'_>, out: &mut Encoder, monitored: bool) -> XdrResult<()> {
+        let LockArgs { cookie, block, kind, lock, reclaim, state } = LockArgs::decode(args)?;
+        let client = self.client(lock.name);
+        let how = How { block, reclaim, monitored, by_message: false, state, local: self.local };
+        let status = match self.request(&client, &lock, kind) {
+            Ok(request) => match self.check(&request.file, kind).await {
+                Ok(()) => {
+                    let ask = |manager: &mut Manager, now| manager.lock(&request, &how, now);
+                    self.locks.take(&client, self.local, ask).await
+                }
+                Err(status) => status,
+            },
+            Err(status) => status,
+        };
+        wire::encode_result(out, cookie, status);
+        Ok(())
+    }
+
+    fn cancel(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
+        let CancelArgs { cookie, kind, lock } = CancelArgs::decode(args)?;
+        let client = self.client(lock.name);
+        let cancel = |request| self.locks.manager().cancel(&request, Instant::now());
+        let status = self.request(&client, &lock, kind).map_or_else(|status| status, cancel);
+        wire::encode_result(out, cookie, status);
+        Ok(())
+    }
+
+    /// Whoever may not use the file any more may still give it back.
+    fn unlock(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
+        let UnlockArgs { cookie, lock } = UnlockArgs::decode(args)?;
+        let client = self.client(lock.name);
+        let unlock = |request| self.locks.manager().unlock(&request, Instant::now());
+        let status = self.request(&client, &lock, Kind::Shared).map_or_else(|status| status, unlock);
+        wire::encode_result(out, cookie, status);
+        Ok(())
+    }
+
+    async fn share(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
+        let args = ShareArgs::decode(args)?;
+        let client = self.client(args.name);
+        let how = How {
+            block: false,
+            reclaim: args.reclaim,
+            monitored: false,
+            by_message: false,
+            state: 0,
+            local: self.local,
+        };
+        let kind = if args.access & 2 == 0 { Kind::Shared } else { Kind::Exclusive };
+        let status = match share_request(&client, &args) {
+            Ok(request) => match self.check(&request.file, kind).await {
+                Ok(()) => {
+                    let ask = |manager: &mut Manager, now| manager.share(&request, &how, now);
+                    self.locks.take(&client, self.local, ask).await
+                }
+                Err(status) => status,
+            },
+            Err(status) => status,
+        };
+        wire::encode_share_result(out, args.cookie, status);
+        Ok(())
+    }
+
+    fn unshare(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
+        let args = ShareArgs::decode(args)?;
+        let client = self.client(args.name);
+        let unshare = |request| self.locks.manager().unshare(&request, Instant::now());
+        let status = share_request(&client, &args).map_or_else(|status| status, unshare);
+        wire::encode_share_result(out, args.cookie, status);
+        Ok(())
+    }
+
+    fn client(&self, name: &[u8]) -> Client {
+        Client { address: self.caller.address, name: name.into() }
+    }
+
+    fn request<'a>(&self, client: &'a Client, lock: &Lock<'a>, kind: Kind) -> Result<Request<'a>, Status> {
+        let (file, range) = (lock.handle()?, lock.range()?);
+        Ok(Request { client, svid: lock.svid, oh: lock.oh, file, piece: Piece { range, kind } })
+    }
+
+    /// Whether the caller may lock a file: who may read or change it may, as with other servers. On a read-only export
+    /// nobody locks exclusively, because nobody has anything to write.
+    async fn check(&self, file: &Handle, kind: Kind) -> Result<(), Status> {
+        const WRITE: u32 = Access::MODIFY | Access::EXTEND;
+        let asked = self.filesystem.access(self.caller, file, Access(Access::READ | WRITE)).await;
+        match asked {
+            Ok((Access(0), _)) => Err(Status::Failed),
+            Ok(_) if kind == Kind::Exclusive && self.filesystem.is_read_only(self.caller, file) => {
+                Err(Status::ReadOnly)
+            }
+            Ok(_) => Ok(()),
+            Err(FsError::Stale | FsError::BadHandle) => {
+                self.locks.manager().forget(file, Instant::now());
+                Err(Status::StaleHandle)
+            }
+            // The protocol knows no other way to say "ask again later".
+            Err(FsError::TryLater) => Err(Status::DeniedGracePeriod),
+            Err(FsError::ReadOnly) => Err(Status::ReadOnly),
+            Err(_) => Err(Status::Failed),
+        }
+    }
+}
+
+fn share_request<'a>(client: &'a Client, args: &ShareArgs<'a>) -> Result<ShareRequest<'a>, Status> {
+    let file = Handle::new(args.file).ok_or(Status::StaleHandle)?;
+    Ok(ShareRequest { client, oh: args.oh, file, deny: args.deny, access: args.access })
+}
+
+/// GRANTED is for clients. This server waits for nobody's lock.
+fn granted(args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
+    let TestArgs { cookie, .. } = TestArgs::decode(args)?;
+    debug_assert!(cookie.len() <= NETOBJ_BYTES_MAX);
+    wire::encode_result(out, cookie, Status::Denied);
+    Ok(())
+}
