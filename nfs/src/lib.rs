@@ -14,6 +14,7 @@ pub mod memory;
 pub mod mount;
 pub mod nlm;
 pub mod nsm;
+mod outbound;
 pub mod record;
 mod reply;
 pub mod rpc;

@@ -2,10 +2,11 @@
 //! waits for them.
 //!
 //! `procedures` carries out calls; [`manager`] decides, told the time; [`service`] is the shell around it: it keeps the
-//! ledger of clients durable and runs what happens without a call. Locks are advisory: no READ or WRITE looks at them.
+//! ledger of clients durable and runs what happens without a call; `courier` calls clients. Locks are advisory: no READ or WRITE looks at them.
 //! They live in memory; after a restart clients take theirs again (see [`crate::nsm`]).
 
 mod clients;
+mod courier;
 pub mod manager;
 mod procedures;
 pub mod service;

@@ -1,31 +1,42 @@
 //! The procedures of NLM: from arguments to results. What is asked for is decided by [`super::manager`].
 
 use std::net::IpAddr;
-use std::time::Instant;
 
+use super::courier::{self, Message};
 use super::manager::{How, Manager, Request, ShareRequest};
 use super::service::Locks;
 use super::table::{Kind, Piece};
-use super::wire::{
-    self, CancelArgs, Lock, LockArgs, NETOBJ_BYTES_MAX, ShareArgs, Status, TestArgs, UnlockArgs,
-};
+use super::wire::{self, CancelArgs, Lock, LockArgs, ShareArgs, Status, TestArgs, UnlockArgs};
 use crate::filesystem::{Access, Caller, Filesystem, FsError, Handle};
 use crate::nsm::ledger::Client;
 use crate::rpc::Refusal;
 use crate::xdr::{Decoder, Encoder, XdrResult};
 
 /// Procedure numbers.
-mod procedure {
+pub(super) mod procedure {
     pub const NULL: u32 = 0;
     pub const TEST: u32 = 1;
     pub const LOCK: u32 = 2;
     pub const CANCEL: u32 = 3;
     pub const UNLOCK: u32 = 4;
     pub const GRANTED: u32 = 5;
+    /// The first five again, as messages: answered not by results but by a call of one of the next five.
+    pub const TEST_MSG: u32 = 6;
+    pub const GRANTED_MSG: u32 = 10;
+    pub const TEST_RES: u32 = 11;
+    pub const UNLOCK_RES: u32 = 14;
+    pub const GRANTED_RES: u32 = 15;
     pub const SHARE: u32 = 20;
     pub const UNSHARE: u32 = 21;
     pub const NM_LOCK: u32 = 22;
     pub const FREE_ALL: u32 = 23;
+}
+
+/// How a LOCK came.
+#[derive(Clone, Copy)]
+struct Way {
+    monitored: bool,
+    by_message: bool,
 }
 
 /// What every procedure works with.
@@ -49,13 +60,18 @@ pub(crate) async fn call<F: Filesystem>(
 ) -> Result<(), Refusal> {
     match procedure {
         procedure::NULL => {}
-        procedure::TEST..=procedure::GRANTED => context.basic(procedure, args, out).await?,
+        procedure::TEST..=procedure::GRANTED => context.basic(procedure, false, args, out).await?,
+        procedure::TEST_MSG..=procedure::GRANTED_MSG => context.message(procedure, args).await?,
+        // Answers to messages that this server never sends.
+        procedure::TEST_RES..=procedure::UNLOCK_RES => {}
+        procedure::GRANTED_RES => context.granted_answer(args)?,
         procedure::SHARE => context.share(args, out).await?,
         procedure::UNSHARE => context.unshare(args, out)?,
-        procedure::NM_LOCK => context.lock(args, out, false).await?,
+        procedure::NM_LOCK => context.lock(args, out, Way { monitored: false, by_message: false }).await?,
         procedure::FREE_ALL => {
             let name = wire::decode_free_all(args)?;
-            context.locks.manager().free_all(context.caller.address, name, Instant::now());
+            let address = context.caller.address;
+            context.locks.change(|manager, now| manager.free_all(address, name, now));
         }
         _ => return Err(Refusal::ProcedureUnavailable),
     }
@@ -63,14 +79,43 @@ pub(crate) async fn call<F: Filesystem>(
 }
 
 impl<F: Filesystem> Context<'_, F> {
-    async fn basic(&self, procedure: u32, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
+    async fn basic(
+        &self,
+        procedure: u32,
+        by_message: bool,
+        args: &mut Decoder<'_>,
+        out: &mut Encoder,
+    ) -> XdrResult<()> {
         match procedure {
             procedure::TEST => self.test(args, out).await,
-            procedure::LOCK => self.lock(args, out, true).await,
+            procedure::LOCK => self.lock(args, out, Way { monitored: true, by_message }).await,
             procedure::CANCEL => self.cancel(args, out),
             procedure::UNLOCK => self.unlock(args, out),
             _ => granted(args, out),
         }
+    }
+
+    async fn message(&self, procedure: u32, args: &mut Decoder<'_>) -> XdrResult<()> {
+        let (question, answer) = (procedure - procedure::TEST_MSG, procedure + 5);
+        let mut out = Encoder::new();
+        self.basic(question + procedure::TEST, true, args, &mut out).await?;
+        self.locks.send_later(Message {
+            address: self.caller.address,
+            local: self.local,
+            procedure: answer,
+            args: out.into_bytes(),
+        });
+        Ok(())
+    }
+
+    fn granted_answer(&self, args: &mut Decoder<'_>) -> XdrResult<()> {
+        let (cookie, status) = wire::decode_result(args)?;
+        // Any other cookie is none of ours.
+        if let Ok(id) = cookie.try_into().map(u64::from_be_bytes) {
+            let (address, outcome) = (self.caller.address, courier::outcome(Some(status)));
+            self.locks.change(|manager, now| manager.answered_by(address, id, outcome, now));
+        }
+        Ok(())
     }
 
     async fn test(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
@@ -87,10 +132,11 @@ impl<F: Filesystem> Context<'_, F> {
         Ok(())
     }
 
-    async fn lock(&self, args: &mut Decoder<'_>, out: &mut Encoder, monitored: bool) -> XdrResult<()> {
+    async fn lock(&self, args: &mut Decoder<'_>, out: &mut Encoder, way: Way) -> XdrResult<()> {
+        let Way { monitored, by_message } = way;
         let LockArgs { cookie, block, kind, lock, reclaim, state } = LockArgs::decode(args)?;
         let client = self.client(lock.name);
-        let how = How { block, reclaim, monitored, by_message: false, state, local: self.local };
+        let how = How { block, reclaim, monitored, by_message, state, local: self.local };
         let status = match self.request(&client, &lock, kind) {
             Ok(request) => match self.check(&request.file, kind).await {
                 Ok(()) => {
@@ -108,7 +154,7 @@ impl<F: Filesystem> Context<'_, F> {
     fn cancel(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
         let CancelArgs { cookie, kind, lock } = CancelArgs::decode(args)?;
         let client = self.client(lock.name);
-        let cancel = |request| self.locks.manager().cancel(&request, Instant::now());
+        let cancel = |request| self.locks.change(|manager, now| manager.cancel(&request, now));
         let status = self.request(&client, &lock, kind).map_or_else(|status| status, cancel);
         wire::encode_result(out, cookie, status);
         Ok(())
@@ -118,7 +164,7 @@ impl<F: Filesystem> Context<'_, F> {
     fn unlock(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
         let UnlockArgs { cookie, lock } = UnlockArgs::decode(args)?;
         let client = self.client(lock.name);
-        let unlock = |request| self.locks.manager().unlock(&request, Instant::now());
+        let unlock = |request| self.locks.change(|manager, now| manager.unlock(&request, now));
         let status = self.request(&client, &lock, Kind::Shared).map_or_else(|status| status, unlock);
         wire::encode_result(out, cookie, status);
         Ok(())
@@ -153,7 +199,7 @@ impl<F: Filesystem> Context<'_, F> {
     fn unshare(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
         let args = ShareArgs::decode(args)?;
         let client = self.client(args.name);
-        let unshare = |request| self.locks.manager().unshare(&request, Instant::now());
+        let unshare = |request| self.locks.change(|manager, now| manager.unshare(&request, now));
         let status = share_request(&client, &args).map_or_else(|status| status, unshare);
         wire::encode_share_result(out, args.cookie, status);
         Ok(())
@@ -180,7 +226,7 @@ impl<F: Filesystem> Context<'_, F> {
             }
             Ok(_) => Ok(()),
             Err(FsError::Stale | FsError::BadHandle) => {
-                self.locks.manager().forget(file, Instant::now());
+                self.locks.change(|manager, now| manager.forget(file, now));
                 Err(Status::StaleHandle)
             }
             // The protocol knows no other way to say "ask again later".
@@ -199,7 +245,6 @@ fn share_request<'a>(client: &'a Client, args: &ShareArgs<'a>) -> Result<ShareRe
 /// GRANTED is for clients. This server waits for nobody's lock.
 fn granted(args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
     let TestArgs { cookie, .. } = TestArgs::decode(args)?;
-    debug_assert!(cookie.len() <= NETOBJ_BYTES_MAX);
     wire::encode_result(out, cookie, Status::Denied);
     Ok(())
 }

@@ -2,15 +2,19 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::Settings;
+use super::courier::{Message, Outbox};
 use super::manager::{Manager, Unrecorded};
 use super::wire::Status;
-use crate::nsm::ledger::{Client, Ledger, Record};
+use crate::nsm::ledger::{Client, Ledger, Record, Remembered};
+use crate::nsm::notifier::{self, News};
 
 /// How often clients without locks are looked for.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
@@ -22,7 +26,13 @@ pub struct Locks {
     ledger: Arc<dyn Ledger>,
     /// Held while a record is stored, so that an older one never replaces a newer.
     storing: tokio::sync::Mutex<()>,
-    state: u32,
+    outbox: Mutex<Outbox>,
+    /// Told when a client may have to be called.
+    wanted: Notify,
+    xid: AtomicU32,
+    news: News,
+    /// Who had locks when the server ended.
+    remembered: Vec<Remembered>,
 }
 
 impl Locks {
@@ -41,23 +51,61 @@ impl Locks {
             let (clients, seconds) = (record.clients.len(), settings.grace.as_secs());
             tracing::info!(clients, seconds, "locks of the last run may be taken again");
         }
+        let (host_name, rpcbind_port) = (settings.host_name.clone(), settings.rpcbind_port);
         Ok(Self {
             manager: Mutex::new(manager),
             ledger,
             storing: tokio::sync::Mutex::new(()),
-            state: record.state,
+            outbox: Mutex::default(),
+            wanted: Notify::new(),
+            // Other numbers than those of the last run.
+            xid: AtomicU32::new(record.state << 16),
+            news: News { state: record.state, host_name, rpcbind_port },
+            remembered: record.clients,
         })
     }
 
     /// This server's state number (NSM): another one after each start.
     pub const fn state(&self) -> u32 {
-        self.state
+        self.news.state
     }
 
-    /// The core, for one question or change. Nothing waits while it is held.
-    pub(crate) fn manager(&self) -> MutexGuard<'_, Manager> {
+    /// The core, for one question. Nothing waits while it is held.
+    pub(super) fn manager(&self) -> MutexGuard<'_, Manager> {
         // No code panics while it holds the lock.
         self.manager.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the core change something, and calls clients where that gives them locks.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Manager, Instant) -> T) -> T {
+        let mut manager = self.manager();
+        let result = change(&mut manager, Instant::now());
+        if manager.next_due().is_some() {
+            self.wanted.notify_one();
+        }
+        result
+    }
+
+    /// Answers by a call of our own, soon.
+    pub(super) fn send_later(&self, message: Message) {
+        self.outbox().push(message);
+        self.wanted.notify_one();
+    }
+
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) const fn wanted(&self) -> &Notify {
+        &self.wanted
+    }
+
+    pub(super) const fn rpcbind_port(&self) -> u16 {
+        self.news.rpcbind_port
+    }
+
+    pub(super) fn next_xid(&self) -> u32 {
+        self.xid.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Asks the core for a lock or share, and has the client recorded first where that is wanted.
@@ -69,7 +117,7 @@ impl Locks {
     ) -> Status {
         // Once it is recorded, only minutes without any lock make it forgotten again.
         for _ in 0..2 {
-            if let Ok(status) = ask(&mut self.manager(), Instant::now()) {
+            if let Ok(status) = self.change(&ask) {
                 return status;
             }
             if !self.record(client, local).await {
@@ -96,14 +144,15 @@ impl Locks {
 
     /// Stores whom the core remembers; [`Self::storing`] is held.
     async fn store(&self) -> io::Result<()> {
-        let record = Record { state: self.state, clients: self.manager().remembered() };
+        let record = Record { state: self.news.state, clients: self.manager().remembered() };
         let ledger = Arc::clone(&self.ledger);
         tokio::task::spawn_blocking(move || ledger.store(&record)).await?
     }
 
     /// Does what happens without a call, for ever.
     pub(crate) async fn run(&self) {
-        tokio::join!(self.end_grace(), self.retire());
+        let tell = notifier::tell(&self.news, self.remembered.clone());
+        tokio::join!(tell, self.call_clients(), self.end_grace(), self.retire());
     }
 
     async fn end_grace(&self) {

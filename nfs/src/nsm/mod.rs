@@ -5,9 +5,9 @@
 //! strangers would make this server call whom they name.
 
 pub mod ledger;
+pub(crate) mod notifier;
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use crate::nlm::service::Locks;
 use crate::rpc::Refusal;
@@ -74,7 +74,7 @@ pub(crate) fn call(
         procedure::NOTIFY => {
             let (name, state) = (decode_name(args)?, args.u32()?);
             args.end()?;
-            locks.manager().rebooted(peer, name, state, Instant::now());
+            locks.change(|manager, now| manager.rebooted(peer, name, state, now));
         }
         _ => return Err(Refusal::ProcedureUnavailable),
     }

@@ -18,7 +18,9 @@ pub const VERSION_MIN: u32 = 2;
 /// Highest version served.
 pub const VERSION_MAX: u32 = 4;
 /// The version that speaks of port numbers instead of addresses.
-const PORT_MAPPER: u32 = 2;
+pub(crate) const PORT_MAPPER: u32 = 2;
+/// Its procedure that tells a port.
+pub(crate) const GETPORT: u32 = procedure::GETADDR;
 /// Longest text in an argument of versions 3 and 4.
 const TEXT_BYTES_MAX: usize = 256;
 
@@ -46,7 +48,7 @@ pub enum Transport {
 
 impl Transport {
     /// The protocol number of version 2: that of IP.
-    const fn protocol(self) -> u32 {
+    pub(crate) const fn protocol(self) -> u32 {
         match self {
             Self::Tcp => 6,
             Self::Udp => 17,

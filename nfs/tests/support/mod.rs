@@ -4,6 +4,7 @@
 
 pub mod probe;
 
+pub mod lock_host;
 pub mod locks;
 
 use std::io::{Read, Write};

@@ -111,7 +111,7 @@ impl World {
 
     /// The processes to be called now, with the numbers of the calls.
     fn calls(&mut self) -> Vec<(u32, u64)> {
-        self.manager.due(self.now).into_iter().map(|grant| (grant.svid, grant.id)).collect()
+        self.manager.due(usize::MAX, self.now).into_iter().map(|grant| (grant.svid, grant.id)).collect()
     }
 
     fn answer(&mut self, id: u64, outcome: Outcome) {

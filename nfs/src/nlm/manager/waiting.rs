@@ -121,8 +121,8 @@ impl Manager {
         Status::Granted
     }
 
-    /// The calls to be made now. Each is out until [`Manager::answered`].
-    pub fn due(&mut self, now: Instant) -> Vec<Grant> {
+    /// The calls to be made now, `most` of them at most. Each is out until [`Manager::answered`].
+    pub fn due(&mut self, most: usize, now: Instant) -> Vec<Grant> {
         let over: Vec<u64> = self.turns().filter(|(_, turn)| turn.until <= now).map(|(id, _)| id).collect();
         for id in over {
             tracing::debug!(id, "a client cannot be told of its lock: the next one gets it");
@@ -130,6 +130,9 @@ impl Manager {
         }
         let mut calls = Vec::new();
         for (&id, waiter) in &mut self.waiters {
+            if calls.len() >= most {
+                break;
+            }
             let Some(turn) = waiter.turn.as_mut().filter(|turn| !turn.is_being_called && turn.due <= now)
             else {
                 continue;

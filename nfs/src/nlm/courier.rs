@@ -1,0 +1,134 @@
+//! Calls to clients' lock managers: that a lock they wait for is theirs (GRANTED), and answers to those that speak in
+//! messages (TEST_RES and its kin).
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::sleep_until;
+
+use super::manager::{Grant, Outcome};
+use super::procedures::procedure;
+use super::service::Locks;
+use super::wire::{self, Lock, Status, TestArgs};
+use super::{PROGRAM, VERSION};
+use crate::outbound::{self, CallError, Peer, Procedure};
+use crate::xdr::{Decoder, Encoder};
+
+/// Calls out at once. A client that does not answer takes a place for some seconds.
+const CALLS_MAX: usize = 64;
+/// Answers in messages that may wait; more are dropped, and their clients ask again.
+const MESSAGES_MAX: usize = 256;
+
+/// An answer to be sent as a call.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub address: IpAddr,
+    pub local: IpAddr,
+    pub procedure: u32,
+    pub args: Vec<u8>,
+}
+
+/// Answers that wait to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Outbox(VecDeque<Message>);
+
+impl Outbox {
+    pub fn push(&mut self, message: Message) {
+        if self.0.len() < MESSAGES_MAX {
+            self.0.push_back(message);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        self.0.pop_front()
+    }
+}
+
+impl Locks {
+    /// Makes the calls that are due, for ever.
+    pub(super) async fn call_clients(&self) {
+        let mut calls: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+        loop {
+            while calls.len() < CALLS_MAX
+                && let Some(message) = self.outbox().pop()
+            {
+                calls.push(self.send(message).boxed());
+            }
+            let room = CALLS_MAX - calls.len();
+            for grant in self.manager().due(room, Instant::now()) {
+                calls.push(self.grant(grant).boxed());
+            }
+            let due = self.manager().next_due().filter(|_| calls.len() < CALLS_MAX);
+            let alarm = async {
+                match due {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(()) = calls.next() => {}
+                () = self.wanted().notified() => {}
+                () = alarm => {}
+            }
+        }
+    }
+
+    async fn grant(&self, grant: Grant) {
+        let (offset, len) = grant.piece.range.on_wire();
+        let lock = Lock {
+            name: &grant.name,
+            file: grant.file.as_bytes(),
+            oh: &grant.oh,
+            svid: grant.svid,
+            offset,
+            len,
+        };
+        let cookie = grant.id.to_be_bytes();
+        let mut args = Encoder::new();
+        TestArgs { cookie: &cookie, kind: grant.piece.kind, lock }.encode(&mut args);
+        let number = if grant.by_message { procedure::GRANTED_MSG } else { procedure::GRANTED };
+        let outcome = match self.call(grant.address, grant.local, number, &args.into_bytes()).await {
+            // The answer comes as a call, GRANTED_RES.
+            Ok(_) if grant.by_message => Outcome::Unknown,
+            Ok(results) => {
+                outcome(wire::decode_result(&mut Decoder::new(&results)).ok().map(|(_, status)| status))
+            }
+            Err(error) => {
+                tracing::debug!(client = %grant.address, %error, "not told of its lock");
+                Outcome::Unknown
+            }
+        };
+        self.change(|manager, now| manager.answered(grant.id, outcome, now));
+    }
+
+    async fn send(&self, Message { address, local, procedure, args }: Message) {
+        if let Err(error) = self.call(address, local, procedure, &args).await {
+            tracing::debug!(client = %address, %error, "a message was not delivered");
+        }
+    }
+
+    async fn call(
+        &self,
+        address: IpAddr,
+        local: IpAddr,
+        procedure: u32,
+        args: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
+        let peer = Peer { address, local, rpcbind_port: self.rpcbind_port() };
+        let procedure = Procedure { program: PROGRAM, version: VERSION, procedure };
+        outbound::call(&peer, self.next_xid(), procedure, args).await
+    }
+}
+
+/// What a client's answer to GRANTED means.
+pub(super) fn outcome(status: Option<Status>) -> Outcome {
+    match status {
+        Some(Status::Granted) => Outcome::Accepted,
+        // It has just started anew itself, or says nothing that can be read.
+        Some(Status::DeniedGracePeriod) | None => Outcome::Unknown,
+        Some(_) => Outcome::Refused,
+    }
+}
