@@ -49,6 +49,8 @@ pub struct PortSettings {
     pub rpcbind: &'static str,
     /// Where it serves, with the well-known ports; `None` for free ports of 127.0.0.1.
     pub address: Option<IpAddr>,
+    /// How long after a restart only old locks are taken again.
+    pub grace_seconds: u64,
 }
 
 impl Default for PortSettings {
@@ -61,6 +63,7 @@ impl Default for PortSettings {
             squash: "none",
             rpcbind: "off",
             address: None,
+            grace_seconds: 45,
         }
     }
 }
@@ -178,6 +181,7 @@ srl_seconds = 3600
 listen = "{nfs}"
 mount_listen = "{mount}"
 rpcbind = "{rpcbind}"
+grace_seconds = {grace_seconds}
 
 [cache]
 [[cache.disk]]
@@ -200,6 +204,7 @@ quiet_ms = {quiet_ms}
             secret = self.secret_file(settings.customer).display(),
             squash = settings.squash,
             rpcbind = settings.rpcbind,
+            grace_seconds = settings.grace_seconds,
             cache_bytes = settings.cache_bytes / 2,
             journal_bytes = settings.journal_bytes,
             quiet_ms = settings.quiet.as_millis(),

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::guest::Guest;
 use crate::netns::NetworkNamespace;
+use crate::site::{Port, PortSettings, Site};
 
 /// The host's own address at the bridge (RFC 5737's first network for examples): the storage port's.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -33,6 +34,14 @@ impl Lan {
     /// The namespace, for programs that are to run at the server's address.
     pub fn namespace(&self) -> &NetworkNamespace {
         &self.namespace
+    }
+
+    /// A storage center and a storage port at [`SERVER`], with rpcbind and the well-known ports.
+    pub fn serve(&self, settings: PortSettings) -> (Site, Port) {
+        let site = Site::start_in(Some(self.namespace.name()));
+        let settings = PortSettings { rpcbind: "serve", address: Some(SERVER.into()), ..settings };
+        let port = site.port_with("port", &settings);
+        (site, port)
     }
 
     /// Boots a guest. Its number (1 to 99) makes its name (`client1`) and address (`192.0.2.11`).
