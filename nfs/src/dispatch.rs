@@ -3,10 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::filesystem::{Caller, Filesystem, Limits, RequestKey, Segment};
 use crate::nlm::service::Locks;
+use crate::record::Record;
 use crate::reply::Reply;
 use crate::rpc::{self, BadCall, Call, Refusal};
 use crate::xdr::{Decoder, Encoder};
@@ -89,25 +88,33 @@ impl<F: Filesystem> Service<F> {
         }
     }
 
-    /// Carries out one call. `None` if the record is not even the beginning of one.
-    pub async fn answer(&self, programs: Programs, origin: Origin, record: Bytes) -> Option<Reply> {
-        let mut args = Decoder::new(&record);
+    /// Carries out one call and encodes its reply in `memory`. `None` if the record is not even the beginning of one.
+    pub async fn answer(
+        &self,
+        programs: Programs,
+        origin: Origin,
+        record: &Record,
+        memory: Vec<u8>,
+    ) -> Option<Reply> {
+        let mut args = Decoder::new(record);
+        let mut out = Reply::encoder(memory);
         let (xid, result) = match rpc::decode_call(&mut args) {
             Ok(call) => {
-                let mut out = Reply::encoder();
-                rpc::encode_success(&mut out, call.xid);
                 let xid = call.xid;
-                let result = self.call(programs, origin, call, &record, &mut args, &mut out).await;
-                (xid, result.map(|data| Reply::new(out, data)))
+                rpc::encode_success(&mut out, xid);
+                (xid, self.call(programs, origin, call, record, &mut args, &mut out).await)
             }
             Err(BadCall::Refused { xid, refusal }) => (xid, Err(refusal)),
             Err(BadCall::NoCall) => return None,
         };
-        Some(result.unwrap_or_else(|refusal| {
-            let mut out = Reply::encoder();
-            rpc::encode_refusal(&mut out, xid, refusal);
-            Reply::new(out, Vec::new())
-        }))
+        Some(match result {
+            Ok(data) => Reply::new(out, data),
+            Err(refusal) => {
+                out = Reply::encoder(out.into_bytes());
+                rpc::encode_refusal(&mut out, xid, refusal);
+                Reply::new(out, Vec::new())
+            }
+        })
     }
 
     async fn call(
@@ -115,7 +122,7 @@ impl<F: Filesystem> Service<F> {
         programs: Programs,
         origin: Origin,
         call: Call,
-        record: &Bytes,
+        record: &Record,
         args: &mut Decoder<'_>,
         out: &mut Encoder,
     ) -> Result<Vec<Segment>, Refusal> {
@@ -164,7 +171,10 @@ fn require_version(call: &Call, low: u32, high: u32) -> Result<(), Refusal> {
 
 fn caller(origin: Origin, call: Call, record: &[u8]) -> Caller {
     let rpc::Credential { uid, gid, groups } = call.credential;
-    Caller { address: origin.peer, uid, gid, groups, request: request_key(origin.peer, record) }
+    // The calls that come most often have no use for a key, and making it would be a good part of their cost.
+    let has_no_effect = call.program == v3::PROGRAM && v3::has_no_effect(call.procedure);
+    let request = if has_no_effect { RequestKey::default() } else { request_key(origin.peer, record) };
+    Caller { address: origin.peer, uid, gid, groups, request }
 }
 
 /// The same for a repetition of a call over any connection and at either port of a pair; the client's port number and

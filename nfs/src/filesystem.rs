@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -53,15 +54,60 @@ pub struct Caller {
     pub uid: u32,
     /// Primary group id; 65534 under AUTH_NONE.
     pub gid: u32,
-    /// Supplementary groups, at most 16 (RFC 5531 appendix A).
-    pub groups: Vec<u32>,
+    /// Supplementary groups.
+    pub groups: Groups,
     /// Names this very request: the same for a repetition of it over any connection and to either port of a pair.
+    /// Zeros for a request that changes nothing.
     pub request: RequestKey,
+}
+
+/// Supplementary groups of a caller, at most 16 (RFC 5531 appendix A); held in place, so that a call costs no memory.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Groups {
+    len: u8,
+    ids: [u32; GROUPS_MAX],
+}
+
+/// Most supplementary groups of AUTH_SYS (RFC 5531 appendix A).
+pub const GROUPS_MAX: usize = 16;
+
+impl Groups {
+    /// One more group. `false`, and no change, if there are 16.
+    #[must_use]
+    pub fn push(&mut self, id: u32) -> bool {
+        let Some(place) = self.ids.get_mut(usize::from(self.len)) else { return false };
+        *place = id;
+        self.len += 1;
+        true
+    }
+}
+
+impl Deref for Groups {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        &self.ids[..usize::from(self.len)]
+    }
+}
+
+/// The first 16.
+impl FromIterator<u32> for Groups {
+    fn from_iter<I: IntoIterator<Item = u32>>(ids: I) -> Self {
+        let mut groups = Self::default();
+        ids.into_iter().take(GROUPS_MAX).for_each(|id| _ = groups.push(id));
+        groups
+    }
+}
+
+impl std::fmt::Debug for Groups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 /// Digest of the client's address, the RPC transaction id and the whole call. A file system that remembers the
 /// answer under this key gives a repeated non-idempotent call its first answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RequestKey(pub [u8; 16]);
 
 /// A point in time: seconds since the epoch (may be negative) and nanoseconds below 1,000,000,000.

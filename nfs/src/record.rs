@@ -3,6 +3,8 @@
 //! Pure: bytes in, records out. It never asks for memory because a mark says so; it only tells how many bytes are
 //! wanted, within the limit, and whoever reads the socket decides when there is room for them.
 
+use std::ops::Deref;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Bytes of a mark.
@@ -12,6 +14,36 @@ const LAST: u32 = 1 << 31;
 /// Records up to this length are copied out of the receive buffer; longer ones are split off it without a copy.
 /// A small one must not keep a large buffer alive while its call waits.
 const COPY_BYTES_MAX: usize = 4096;
+
+/// A whole record, without its marks.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A small one, copied out of the receive buffer.
+    Copied(Vec<u8>),
+    /// A large one: the part of the receive buffer it came in.
+    Received(Bytes),
+}
+
+impl Record {
+    /// `part`, which lies within the record, to be kept: of a large record without a copy.
+    pub fn keep(&self, part: &[u8]) -> Bytes {
+        match self {
+            Self::Copied(_) => Bytes::copy_from_slice(part),
+            Self::Received(bytes) => bytes.slice_ref(part),
+        }
+    }
+}
+
+impl Deref for Record {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Received(bytes) => bytes,
+        }
+    }
+}
 
 /// A stream that cannot be followed any further: the connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,13 +69,15 @@ pub struct RecordReader {
     /// Fragments of a record whose last has not come yet.
     joined: BytesMut,
     fragments: usize,
+    /// Memory of a copied record that is done with, for the next one.
+    spare: Vec<u8>,
 }
 
 /// What the bytes received so far amount to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// A whole record, without its marks.
-    Record(Bytes),
+    Record(Record),
     /// More bytes are needed.
     Wanted {
         /// Bytes the receive buffer must hold in all before the next step.
@@ -56,7 +90,7 @@ pub enum Step {
 impl RecordReader {
     /// Takes records of `bytes_max` bytes at most, in `fragments_max` fragments at most.
     pub fn new(bytes_max: usize, fragments_max: usize) -> Self {
-        Self { bytes_max, fragments_max, joined: BytesMut::new(), fragments: 0 }
+        Self { bytes_max, fragments_max, joined: BytesMut::new(), fragments: 0, spare: Vec::new() }
     }
 
     /// Whether a record has begun and not ended.
@@ -88,26 +122,40 @@ impl RecordReader {
             }
             input.advance(MARK_BYTES);
             if last && self.fragments == 0 {
-                return Ok(Step::Record(take(input, len)));
+                return Ok(Step::Record(self.take(input, len)));
             }
             self.joined.extend_from_slice(&input[..len]);
             input.advance(len);
             self.fragments += 1;
             if last {
                 self.fragments = 0;
-                return Ok(Step::Record(std::mem::take(&mut self.joined).freeze()));
+                return Ok(Step::Record(Record::Received(std::mem::take(&mut self.joined).freeze())));
             }
         }
     }
-}
 
-fn take(input: &mut BytesMut, len: usize) -> Bytes {
-    if len > COPY_BYTES_MAX {
-        return input.split_to(len).freeze();
+    fn take(&mut self, input: &mut BytesMut, len: usize) -> Record {
+        if len > COPY_BYTES_MAX {
+            return Record::Received(input.split_to(len).freeze());
+        }
+        let mut record = std::mem::take(&mut self.spare);
+        record.clear();
+        record.extend_from_slice(&input[..len]);
+        input.advance(len);
+        Record::Copied(record)
     }
-    let record = Bytes::copy_from_slice(&input[..len]);
-    input.advance(len);
-    record
+
+    /// Takes back a record that is done with, so that the next one needs no memory of its own.
+    pub fn give_back(&mut self, record: Record) {
+        if let Record::Copied(bytes) = record {
+            self.spare = bytes;
+        }
+    }
+
+    /// Gives up what is only kept for speed.
+    pub fn shrink(&mut self) {
+        self.spare = Vec::new();
+    }
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// An encoder that has left room for the record mark.
-    pub fn encoder() -> Encoder {
-        let mut encoder = Encoder::new();
+    /// An encoder, in memory that was used before, that has left room for the record mark.
+    pub fn encoder(memory: Vec<u8>) -> Encoder {
+        let mut encoder = Encoder::on(memory);
         encoder.array(&[0; MARK_BYTES]);
         encoder
     }

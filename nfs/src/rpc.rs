@@ -2,6 +2,7 @@
 //!
 //! Knows no program. Record marks are [`record`](crate::record)'s matter.
 
+use crate::filesystem::Groups;
 use crate::xdr::{Decoder, Encoder, XdrError, XdrResult};
 
 /// The only version of the protocol (RFC 5531 §9).
@@ -10,8 +11,6 @@ const RPC_VERSION: u32 = 2;
 const AUTH_BYTES_MAX: usize = 400;
 /// Longest machine name of AUTH_SYS (RFC 5531 appendix A).
 const MACHINE_NAME_BYTES_MAX: usize = 255;
-/// Most supplementary groups of AUTH_SYS (RFC 5531 appendix A).
-const GROUPS_MAX: usize = 16;
 /// User and group of a caller who did not say.
 pub const NOBODY: u32 = 65534;
 
@@ -50,8 +49,8 @@ pub struct Credential {
     pub uid: u32,
     /// Primary group id.
     pub gid: u32,
-    /// Supplementary groups, at most 16.
-    pub groups: Vec<u32>,
+    /// Supplementary groups.
+    pub groups: Groups,
 }
 
 /// A call whose header was understood. The arguments follow in the decoder it was read from.
@@ -146,7 +145,7 @@ fn decode_body(xid: u32, decoder: &mut Decoder<'_>) -> Result<Call, Refusal> {
 
 fn decode_credential(flavour: u32, body: &[u8]) -> Result<Credential, AuthStat> {
     match flavour {
-        flavour::NONE => Ok(Credential { uid: NOBODY, gid: NOBODY, groups: Vec::new() }),
+        flavour::NONE => Ok(Credential { uid: NOBODY, gid: NOBODY, groups: Groups::default() }),
         flavour::SYS => decode_sys(body).map_err(|_| AuthStat::BadCredential),
         flavour::SHORT => Err(AuthStat::RejectedCredential),
         _ => Err(AuthStat::BadCredential),
@@ -158,11 +157,12 @@ fn decode_sys(body: &[u8]) -> XdrResult<Credential> {
     let _stamp = decoder.u32()?;
     let _machine = decoder.opaque(MACHINE_NAME_BYTES_MAX)?;
     let (uid, gid) = (decoder.u32()?, decoder.u32()?);
-    let count = decoder.u32()? as usize;
-    if count > GROUPS_MAX {
-        return Err(XdrError::TooLong);
+    let mut groups = Groups::default();
+    for _ in 0..decoder.u32()? {
+        if !groups.push(decoder.u32()?) {
+            return Err(XdrError::TooLong);
+        }
     }
-    let groups = (0..count).map(|_| decoder.u32()).collect::<XdrResult<_>>()?;
     decoder.end()?;
     Ok(Credential { uid, gid, groups })
 }
@@ -245,7 +245,7 @@ mod tests {
         bytes.extend_from_slice(&words(&[flavour::NONE, 0, 77]));
         let mut decoder = Decoder::new(&bytes);
         let call = decode_call(&mut decoder).unwrap();
-        let credential = Credential { uid: 1000, gid: 100, groups: vec![4, 20] };
+        let credential = Credential { uid: 1000, gid: 100, groups: [4, 20].into_iter().collect() };
         assert_eq!(call, Call { xid: 9, program: 100_003, version: 3, procedure: 1, credential });
         assert_eq!(decoder.u32(), Ok(77), "the decoder stands at the arguments");
     }
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn auth_none_is_nobody() {
         let call = decode(&words(&[9, 0, 2, 100_003, 3, 0, flavour::NONE, 0, flavour::NONE, 0])).unwrap();
-        assert_eq!(call.credential, Credential { uid: NOBODY, gid: NOBODY, groups: vec![] });
+        assert_eq!(call.credential, Credential { uid: NOBODY, gid: NOBODY, groups: Groups::default() });
     }
 
     #[test]

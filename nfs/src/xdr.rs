@@ -25,6 +25,9 @@ pub enum XdrError {
 /// A decoder's result.
 pub type XdrResult<T> = Result<T, XdrError>;
 
+/// The longest padding.
+pub const PADDING: [u8; 3] = [0; 3];
+
 /// Bytes to fill a value of `len` bytes up to a multiple of four.
 pub const fn padding(len: usize) -> usize {
     len.wrapping_neg() & 3
@@ -124,7 +127,13 @@ pub struct Encoder {
 impl Encoder {
     /// Starts empty, with room for a reply of ordinary length.
     pub fn new() -> Self {
-        Self { bytes: Vec::with_capacity(320) }
+        Self::on(Vec::with_capacity(320))
+    }
+
+    /// Starts empty in memory that was used before.
+    pub fn on(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self { bytes }
     }
 
     /// Bytes so far.
@@ -194,7 +203,7 @@ impl Encoder {
 
     /// The padding of an opaque of `len` bytes.
     pub fn pad(&mut self, len: usize) {
-        self.bytes.extend_from_slice(&[0; 3][..padding(len)]);
+        self.bytes.extend_from_slice(&PADDING[..padding(len)]);
     }
 
     /// A value behind a boolean that says whether it is there.

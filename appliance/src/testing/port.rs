@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nfs::filesystem::{
-    Attributes, Caller, CreateHow, Filesystem, FsResult, Handle, Read, RequestKey, Segment, SetAttributes,
-    Stability,
+    Attributes, Caller, CreateHow, Filesystem, FsResult, Groups, Handle, Read, RequestKey, Segment,
+    SetAttributes, Stability,
 };
 use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::Secret;
@@ -163,5 +163,5 @@ pub(crate) fn root() -> Caller {
 /// Somebody, with a request never made before.
 pub(crate) fn caller(uid: u32, gid: u32) -> Caller {
     let request = RequestKey(crate::host::random());
-    Caller { address: [127, 0, 0, 1].into(), uid, gid, groups: Vec::new(), request }
+    Caller { address: [127, 0, 0, 1].into(), uid, gid, groups: Groups::default(), request }
 }

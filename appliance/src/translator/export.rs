@@ -187,7 +187,13 @@ pub(crate) mod tests {
     }
 
     fn caller(uid: u32, groups: Vec<u32>) -> Caller {
-        Caller { address: [127, 0, 0, 1].into(), uid, gid: uid, groups, request: RequestKey([0; 16]) }
+        Caller {
+            address: [127, 0, 0, 1].into(),
+            uid,
+            gid: uid,
+            groups: groups.into_iter().collect(),
+            request: RequestKey([0; 16]),
+        }
     }
 
     #[test]

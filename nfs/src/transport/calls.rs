@@ -11,12 +11,15 @@ use futures::future::OptionFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::claim::Permit;
+use crate::record::Record;
 use crate::reply::Reply;
 
 /// What a call became.
 pub(crate) struct Answered {
     /// Its reply; `None` if it was no call.
     pub reply: Option<Reply>,
+    /// The call itself, to be given back.
+    pub record: Record,
     /// The memory set aside for it.
     pub permit: Permit,
     /// How many bytes that was.

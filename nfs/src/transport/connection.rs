@@ -8,9 +8,9 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::AcquireError;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::context::TokioContext;
 
@@ -18,10 +18,11 @@ use super::calls::{Answered, Calls};
 use super::claim::{Claim, Permit};
 use super::input::{Input, Received};
 use super::output::Output;
+use super::turn::Turn;
 use super::{Shared, ended};
 use crate::dispatch::{Origin, Programs};
 use crate::filesystem::Filesystem;
-use crate::record::RecordError;
+use crate::record::{Record, RecordError};
 use crate::settings::Bounds;
 
 /// Bytes of replies that may wait for the socket before another call is started. The socket's own buffer keeps the
@@ -64,9 +65,10 @@ pub(crate) async fn serve<F: Filesystem>(
     programs: Programs,
     origin: Origin,
 ) -> Result<(), Ended> {
-    let work = |record: Bytes, permit: Permit, bytes: usize| {
+    let work = |record: Record, memory: Vec<u8>, permit: Permit, bytes: usize| {
         let answered = async move {
-            Answered { reply: shared.service.answer(programs, origin, record).await, permit, bytes }
+            let reply = shared.service.answer(programs, origin, &record, memory).await;
+            Answered { reply, record, permit, bytes }
         };
         TokioContext::new(answered, shared.runtime.clone())
     };
@@ -78,6 +80,8 @@ pub(crate) async fn serve<F: Filesystem>(
         calls: Calls::new(),
         claim: Claim::new(shared.memory.clone(), shared.bounds.bytes_in_total),
         held: None,
+        encoding: Vec::new(),
+        turn: Turn::default(),
         had_call: false,
         is_quiet: true,
         is_ending: false,
@@ -95,7 +99,10 @@ struct Connection<'a, F, W> {
     calls: Calls<W>,
     claim: Claim,
     /// A record that waits for the memory of its reply.
-    held: Option<Bytes>,
+    held: Option<Record>,
+    /// Memory in which the next reply is encoded.
+    encoding: Vec<u8>,
+    turn: Turn,
     had_call: bool,
     /// The buffers were given back and not used since.
     is_quiet: bool,
@@ -111,17 +118,21 @@ where
     F: Filesystem,
     W: Future<Output = Answered>,
 {
-    async fn run(&mut self, work: impl Fn(Bytes, Permit, usize) -> W) -> Result<(), Ended> {
+    async fn run(&mut self, work: impl Fn(Record, Vec<u8>, Permit, usize) -> W) -> Result<(), Ended> {
         let mut ending = self.shared.ending.clone();
         let mut end = std::pin::pin!(ended(&mut ending));
         let mut alarm = std::pin::pin!(sleep_until(self.deadline()));
         loop {
-            tokio::task::coop::consume_budget().await;
+            if self.turn.is_over() {
+                self.turn = Turn::default();
+                yield_now().await;
+            }
             let lacked_room = self.answer(&work).await?;
             self.write()?;
             if (lacked_room && self.has_room()) || self.read().await? {
                 continue;
             }
+            self.turn = Turn::default();
             if self.is_done() {
                 return Ok(());
             }
@@ -150,13 +161,13 @@ where
 
     /// Takes the answers that are there and starts the calls that were received, as far as there is room. `true` if
     /// there was not enough.
-    async fn answer(&mut self, work: impl Fn(Bytes, Permit, usize) -> W) -> Result<bool, Ended> {
+    async fn answer(&mut self, work: impl Fn(Record, Vec<u8>, Permit, usize) -> W) -> Result<bool, Ended> {
         while self.output.memory_bytes() < OUTPUT_BYTES_MAX
             && let Some(answered) = self.calls.ready().await
         {
             self.take(answered)?;
         }
-        while self.has_room() {
+        while self.has_room() && !self.turn.is_over() {
             let Some(record) = self.next_record()? else { return Ok(false) };
             let reply_bytes = self.shared.service.reply_bytes_max(&record);
             if reply_bytes > SMALL_REPLY_BYTES && !self.claim.set_aside(reply_bytes) {
@@ -164,7 +175,8 @@ where
                 return Ok(false);
             }
             let bytes = record.len() + reply_bytes;
-            let call = work(record, self.claim.take(), bytes);
+            self.turn.add_call();
+            let call = work(record, std::mem::take(&mut self.encoding), self.claim.take(), bytes);
             if let Some(answered) = self.calls.start(call, bytes).await {
                 self.take(answered)?;
             }
@@ -172,7 +184,7 @@ where
         Ok(true)
     }
 
-    fn next_record(&mut self) -> Result<Option<Bytes>, Ended> {
+    fn next_record(&mut self) -> Result<Option<Record>, Ended> {
         if self.claim.is_in_line() {
             return Ok(None);
         }
@@ -201,12 +213,18 @@ where
         if self.output.is_empty() {
             self.written_at = Instant::now();
         }
-        self.output.push(answered.reply.ok_or(Ended::NoCall)?, answered.permit);
+        self.encoding = self.output.push(answered.reply.ok_or(Ended::NoCall)?, answered.permit);
+        self.input.give_back(answered.record);
         Ok(())
     }
 
     fn write(&mut self) -> io::Result<()> {
-        if !self.output.is_empty() && self.output.write(&self.stream)? {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let sent = self.output.write(&self.stream)?;
+        if sent > 0 {
+            self.turn.add_bytes(sent);
             self.written_at = Instant::now();
         }
         Ok(())
@@ -217,14 +235,13 @@ where
             return Ok(false);
         }
         let was_inside = self.input.is_inside();
-        let came = self.input.read(&mut self.stream).await?;
-        if came {
-            self.is_quiet = false;
-            if !was_inside {
-                self.received_at = Instant::now();
-            }
+        let Some(count) = self.input.read(&mut self.stream).await? else { return Ok(false) };
+        self.turn.add_bytes(count);
+        self.is_quiet = false;
+        if !was_inside {
+            self.received_at = Instant::now();
         }
-        Ok(came)
+        Ok(true)
     }
 
     fn has_room(&self) -> bool {
@@ -282,6 +299,7 @@ where
         if is_idle && !self.is_quiet {
             self.input.shrink();
             self.output.shrink();
+            self.encoding = Vec::new();
             self.is_quiet = true;
             return Ok(());
         }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::net::UdpSocket;
 use tokio::time::sleep;
@@ -12,6 +11,7 @@ use tokio::time::sleep;
 use super::{Shared, ended};
 use crate::dispatch::{Origin, Programs};
 use crate::filesystem::Filesystem;
+use crate::record::Record;
 
 /// Longest datagram taken: no call of these programs is longer. A longer one is cut off and so answered as garbage.
 const DATAGRAM_BYTES_MAX: usize = 4096;
@@ -29,7 +29,7 @@ pub(crate) async fn serve<F: Filesystem>(shared: Arc<Shared<F>>, socket: UdpSock
             Some(()) = calls.next() => {}
             received = socket.recv_from(&mut buffer), if calls.len() < shared.bounds.datagrams => match received {
                 Ok((len, peer)) => {
-                    let record = Bytes::copy_from_slice(&buffer[..len]);
+                    let record = Record::Copied(buffer[..len].to_vec());
                     calls.push(answer(&shared, &socket, programs, peer, record));
                 }
                 // An earlier reply could not be delivered, for one; the next datagram has nothing to do with it.
@@ -47,11 +47,11 @@ async fn answer<F: Filesystem>(
     socket: &UdpSocket,
     programs: Programs,
     peer: SocketAddr,
-    record: Bytes,
+    record: Record,
 ) {
     let origin =
         Origin { peer: peer.ip().to_canonical(), local: socket.local_addr().ok().map(|local| local.ip()) };
-    let Some(reply) = shared.service.answer(programs, origin, record).await else { return };
+    let Some(reply) = shared.service.answer(programs, origin, &record, Vec::new()).await else { return };
     if let Some(datagram) = reply.datagram()
         && let Err(error) = socket.send_to(datagram, peer).await
     {

@@ -3,11 +3,11 @@
 use std::io;
 use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::record::{RecordError, RecordReader, Step};
+use crate::record::{Record, RecordError, RecordReader, Step};
 
 /// First size of the buffer.
 const BUFFER_BYTES_MIN: usize = 4 << 10;
@@ -17,7 +17,7 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// What the bytes received so far amount to.
 pub(crate) enum Received {
     /// A whole record.
-    Record(Bytes),
+    Record(Record),
     /// Part of one, or nothing.
     Part {
         /// Bytes of memory to set aside before the rest is read; 0 if it needs none.
@@ -72,21 +72,28 @@ impl Input {
         })
     }
 
-    /// Receives what is there; call it only when the memory that [`next`](Self::next) named is set aside. `true` if
-    /// anything came, be it the end.
-    pub async fn read(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
+    /// Takes back a record that is done with.
+    pub fn give_back(&mut self, record: Record) {
+        self.records.give_back(record);
+    }
+
+    /// Receives what is there; call it only when the memory that [`next`](Self::next) named is set aside. How many
+    /// bytes came, 0 at the end; `None` if nothing is there.
+    pub async fn read(&mut self, stream: &mut TcpStream) -> io::Result<Option<usize>> {
         let room = self.wanted.max(self.size).saturating_sub(self.buffer.len());
         self.buffer.reserve(room);
         // Polled, not tried: a poll that brings less than there was room for remembers that nothing more is there, which
         // saves the system call to learn so.
-        match futures::poll!(std::pin::pin!(stream.read_buf(&mut self.buffer))) {
-            Poll::Ready(Ok(0)) => self.at_end = true,
-            Poll::Ready(Ok(count)) if count >= room => self.size = (2 * self.size).min(BUFFER_BYTES_MAX),
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => return Ok(false),
+        let count = match futures::poll!(std::pin::pin!(stream.read_buf(&mut self.buffer))) {
+            Poll::Ready(count) => count?,
+            Poll::Pending => return Ok(None),
+        };
+        if count == 0 {
+            self.at_end = true;
+        } else if count >= room {
+            self.size = (2 * self.size).min(BUFFER_BYTES_MAX);
         }
-        Ok(true)
+        Ok(Some(count))
     }
 
     /// Gives back the memory that a quiet connection does not need.
@@ -95,5 +102,6 @@ impl Input {
             self.buffer = BytesMut::new();
             self.size = BUFFER_BYTES_MIN;
         }
+        self.records.shrink();
     }
 }

@@ -11,6 +11,7 @@ mod input;
 pub(crate) mod listener;
 mod output;
 pub(crate) mod reactor;
+mod turn;
 
 use std::sync::Arc;
 

@@ -11,15 +11,17 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::turn;
 use crate::filesystem::Segment;
 use crate::reply::Reply;
+use crate::xdr::PADDING;
 
 /// Small replies are joined up to this size, which is also kept for the next ones.
 const JOINED_BYTES_MAX: usize = 64 << 10;
 /// Pieces in one write.
 const PIECES_MAX: usize = 64;
-/// Bytes written in one go, so that a client who takes them fast does not keep a thread for itself.
-const WRITE_BYTES_MAX: usize = 2 << 20;
+/// Replies from this length on are not joined but sent from where they were encoded.
+const JOINED_BYTES_EACH_MAX: usize = 32 << 10;
 
 /// A part of the stream.
 #[derive(Debug)]
@@ -62,12 +64,19 @@ impl Output {
         self.spare = Vec::new();
     }
 
-    /// Appends a reply. The permit for its memory is held until its data is written.
-    pub fn push(&mut self, reply: Reply, permit: Option<OwnedSemaphorePermit>) {
-        let (head, data, padding) = reply.into_parts();
-        self.join(head);
+    /// Appends a reply. The permit for its memory is held until its data is written. Gives back the memory in which
+    /// the reply was encoded, unless that is sent itself.
+    pub fn push(&mut self, reply: Reply, permit: Option<OwnedSemaphorePermit>) -> Vec<u8> {
+        let (mut head, data, padding) = reply.into_parts();
+        if head.len() < JOINED_BYTES_EACH_MAX {
+            self.join(&head);
+        } else {
+            self.memory_bytes += head.len();
+            let bytes = std::mem::take(&mut head);
+            self.pieces.push_back(Piece::Joined { bytes, at: 0 });
+        }
         if data.is_empty() {
-            return;
+            return head;
         }
         let permit = permit.map(Arc::new);
         for segment in data {
@@ -83,32 +92,31 @@ impl Output {
                 }
             }
         }
-        self.join(vec![0; padding]);
+        self.join(&PADDING[..padding]);
+        head
     }
 
-    fn join(&mut self, head: Vec<u8>) {
-        self.memory_bytes += head.len();
+    fn join(&mut self, part: &[u8]) {
+        self.memory_bytes += part.len();
         if let Some(Piece::Joined { bytes, .. }) = self.pieces.back_mut()
-            && bytes.len() + head.len() <= JOINED_BYTES_MAX
+            && bytes.len() + part.len() <= JOINED_BYTES_MAX
         {
-            bytes.extend_from_slice(&head);
-        } else if head.len() > self.spare.capacity() {
-            self.pieces.push_back(Piece::Joined { bytes: head, at: 0 });
-        } else if !head.is_empty() {
+            bytes.extend_from_slice(part);
+        } else if !part.is_empty() {
             let mut bytes = std::mem::take(&mut self.spare);
-            bytes.extend_from_slice(&head);
+            bytes.extend_from_slice(part);
             self.pieces.push_back(Piece::Joined { bytes, at: 0 });
         }
     }
 
-    /// Writes as much as the socket takes now, up to some MiB. `true` if it took anything.
+    /// Writes as much as the socket takes now, as far as one turn goes. How many bytes it took.
     ///
     /// # Errors
     /// The connection is of no use any more. `UnexpectedEof`: a file ended before its segment, and what was announced
     /// to the client cannot be sent.
-    pub fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    pub fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
         let mut sent = 0;
-        while !self.pieces.is_empty() && sent < WRITE_BYTES_MAX {
+        while !self.pieces.is_empty() && sent < turn::BYTES_MAX {
             let written = match self.pieces.front_mut() {
                 Some(Piece::File { file, offset, len }) => send_file(stream, file, offset, len),
                 _ => self.send_memory(stream),
@@ -123,7 +131,7 @@ impl Output {
                 self.pieces.pop_front();
             }
         }
-        Ok(sent > 0)
+        Ok(sent)
     }
 
     fn send_memory(&mut self, stream: &TcpStream) -> io::Result<usize> {
@@ -187,7 +195,7 @@ impl Output {
 fn send_file(stream: &TcpStream, file: &File, offset: &mut u64, len: &mut usize) -> io::Result<usize> {
     let sent = stream.try_io(Interest::WRITABLE, || {
         // `offset` moves only on success.
-        Ok(rustix::fs::sendfile(stream, file, Some(offset), (*len).min(WRITE_BYTES_MAX))?)
+        Ok(rustix::fs::sendfile(stream, file, Some(offset), (*len).min(turn::BYTES_MAX))?)
     })?;
     if sent == 0 {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file ended before the data announced"));
@@ -223,9 +231,9 @@ mod tests {
         let mut output = Output::default();
         let data =
             vec![Segment::Bytes(Bytes::from_static(b"ab")), file(b"-cdef", 4), Segment::Bytes(Bytes::new())];
-        output.push(Reply::new(Reply::encoder(), data), None);
-        output.push(Reply::new(Reply::encoder(), Vec::new()), None);
-        assert!(output.write(&server).unwrap());
+        output.push(Reply::new(Reply::encoder(Vec::new()), data), None);
+        output.push(Reply::new(Reply::encoder(Vec::new()), Vec::new()), None);
+        assert_eq!(output.write(&server).unwrap(), 16);
         assert!(output.is_empty() && output.memory_bytes() == 0);
         drop(server);
         let mut received = Vec::new();
@@ -238,7 +246,7 @@ mod tests {
     async fn a_file_that_ends_early_ends_the_connection() {
         let (server, _client) = connected().await;
         let mut output = Output::default();
-        output.push(Reply::new(Reply::encoder(), vec![file(b"short", 100)]), None);
+        output.push(Reply::new(Reply::encoder(Vec::new()), vec![file(b"short", 100)]), None);
         assert_eq!(output.write(&server).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

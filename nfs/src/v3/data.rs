@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Context;
 use super::wire::{encode_post_op, encode_status, encode_wcc};
 use crate::filesystem::{Filesystem, FsError, FsResult, Mutation, Read, Segment, Stability, Wcc, Written};
+use crate::record::Record;
 use crate::reply::segment_bytes;
 use crate::xdr::{Decoder, Encoder, XdrError, XdrResult};
 
@@ -77,10 +78,10 @@ fn encode_read(out: &mut Encoder, read: Read) -> Vec<Segment> {
     }
 }
 
-/// RFC 1813 §3.3.7. The data is a slice of the record: it is never copied on its way to the file system.
+/// RFC 1813 §3.3.7. The data of a large record is a slice of it: it is not copied on its way to the file system.
 pub async fn write<F: Filesystem>(
     context: &Context<'_, F>,
-    record: &Bytes,
+    record: &Record,
     args: &mut Decoder<'_>,
     out: &mut Encoder,
 ) -> XdrResult<()> {
@@ -97,7 +98,7 @@ pub async fn write<F: Filesystem>(
     let verifier = context.filesystem.write_verifier();
     let Mutation { result, wcc } = match writable(context, offset, count, data) {
         Ok(data) => {
-            let data = record.slice_ref(data);
+            let data = record.keep(data);
             context.filesystem.write(context.caller, &file, offset, data, stability).await
         }
         Err(error) => Mutation { result: Err(error), wcc: Wcc::default() },

@@ -11,9 +11,8 @@ mod objects;
 pub mod status;
 mod wire;
 
-use bytes::Bytes;
-
 use crate::filesystem::{Attributes, Caller, Filesystem, FsError, Handle, Limits, Segment, Wcc};
+use crate::record::Record;
 use crate::rpc::Refusal;
 use crate::xdr::{Decoder, Encoder};
 
@@ -88,7 +87,7 @@ impl<F: Filesystem> Context<'_, F> {
 pub(crate) async fn call<F: Filesystem>(
     context: &Context<'_, F>,
     procedure: u32,
-    record: &Bytes,
+    record: &Record,
     args: &mut Decoder<'_>,
     out: &mut Encoder,
 ) -> Result<Vec<Segment>, Refusal> {
@@ -118,6 +117,24 @@ pub(crate) async fn call<F: Filesystem>(
         _ => return Err(Refusal::ProcedureUnavailable),
     }
     Ok(Vec::new())
+}
+
+/// Whether a call changes nothing, so that a repetition of it needs no first answer.
+pub(crate) const fn has_no_effect(procedure: u32) -> bool {
+    matches!(
+        procedure,
+        procedure::NULL
+            | procedure::GETATTR
+            | procedure::LOOKUP
+            | procedure::ACCESS
+            | procedure::READLINK
+            | procedure::READ
+            | procedure::READDIR
+            | procedure::READDIRPLUS
+            | procedure::FSSTAT
+            | procedure::FSINFO
+            | procedure::PATHCONF
+    )
 }
 
 /// Bytes of memory the reply to a call may take beyond an ordinary small one, told from its last argument before it is
