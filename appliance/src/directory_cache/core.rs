@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,13 @@ pub enum Trust {
     All,
 }
 
+impl Trust {
+    /// Whether it does not matter how old an entry is.
+    fn is_ageless(self) -> bool {
+        !matches!(self, Self::Age(_))
+    }
+}
+
 /// What is known of a name.
 #[derive(Debug)]
 pub enum Named {
@@ -68,10 +76,30 @@ pub enum Named {
 /// Entries of a folder, in order of id.
 #[derive(Debug)]
 pub struct Page {
-    /// The entries.
-    pub entries: Vec<Arc<Entry>>,
+    /// Among others, which the cache found with them.
+    found: Arc<[Arc<Entry>]>,
+    range: Range<usize>,
     /// Whether none comes behind them.
     pub end: bool,
+}
+
+impl Page {
+    /// At most `limit` of those found, without the first `skipped`; `end` is whether none comes behind the last found.
+    fn new(found: Arc<[Arc<Entry>]>, skipped: usize, limit: usize, end: bool) -> Self {
+        let until = found.len().min(skipped.saturating_add(limit));
+        let end = end && until == found.len();
+        Self { found, range: skipped..until, end }
+    }
+
+    /// The first `limit` of them.
+    pub fn at_most(self, limit: usize) -> Self {
+        Self::new(self.found, self.range.start, limit.min(self.range.len()), self.end)
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> &[Arc<Entry>] {
+        &self.found[self.range.clone()]
+    }
 }
 
 /// All that a cache knows, at one feed position.
@@ -200,21 +228,29 @@ impl Core {
         }
     }
 
-    /// Entries of a folder behind the id `after`, at most `limit`; `None` if one of them is not held.
+    /// Entries of a folder behind the id `after`, at most `limit`; `None` if one of them is not held. While the feed is
+    /// followed, entries listed before are found together and are not looked up one by one.
     pub fn page(&mut self, folder: ObjectId, after: u64, limit: usize, now: Instant) -> Option<Page> {
         let version = self.row(folder, now)?.row.version;
-        let listing = self.listings.get(&folder).filter(|listing| listing.version() == version)?;
-        let known = listing.ids(after, limit)?;
-        let trust = self.trust;
-        let mut entries = Vec::with_capacity(known.ids.len());
-        for id in known.ids {
-            let held = self.rows.get(id)?;
-            if !held.is_trusted(trust, now) {
-                return None;
+        let listing = self.listings.get_mut(&folder).filter(|listing| listing.version() == version)?;
+        let (rows, trust) = (&mut self.rows, self.trust);
+        let mut held = |id: &ObjectId| {
+            let held = rows.get(id).filter(|held| held.is_trusted(trust, now))?;
+            Some(Arc::clone(&held.entry))
+        };
+        if trust.is_ageless() {
+            let behind = listing.behind(after)?;
+            let end = behind.end();
+            if let Some((entries, skipped)) = behind.entries(&mut held) {
+                return Some(Page::new(entries, skipped, limit, end));
             }
-            entries.push(Arc::clone(&held.entry));
         }
-        Some(Page { entries, end: known.end })
+        // Others of the page may not be held, or be too old.
+        let behind = listing.behind(after)?;
+        let wanted = &behind.ids()[..behind.ids().len().min(limit)];
+        let entries: Option<Vec<_>> = wanted.iter().map(held).collect();
+        let end = behind.end() && wanted.len() == behind.ids().len();
+        Some(Page::new(entries?.into(), 0, limit, end))
     }
 
     /// Takes a row that was true at `position`. Returns the entry to answer from: the held one where that is newer.
@@ -266,8 +302,8 @@ impl Core {
             self.listed_ids += listing.len();
             self.trim_listings();
         }
-        let entries = entries.into_iter().map(|row| self.insert(row, position, now)).collect();
-        Page { entries, end: !more }
+        let entries: Vec<_> = entries.into_iter().map(|row| self.insert(row, position, now)).collect();
+        Page::new(entries.into(), 0, usize::MAX, !more)
     }
 
     /// Takes that a name was absent; `version` is that of the folder's row held before the question was asked, so that
@@ -332,7 +368,9 @@ impl Core {
     /// Drops a row that turned out to be old.
     pub fn forget(&mut self, id: ObjectId) {
         self.revision += 1;
-        self.rows.pop(&id);
+        if let Some(held) = self.rows.pop(&id) {
+            self.row_changed(held.entry.row.parent);
+        }
     }
 
     /// All that is known, least recently used first: for a snapshot. `None` before the feed's position is known.
@@ -366,7 +404,18 @@ impl Core {
         if let (Some(parent), Some(name)) = (row.parent, &row.name) {
             self.names.put(name_key(parent, name.as_bytes()), Remembered::Object(row.id));
         }
-        self.rows.put(row.id, held);
+        let (id, parent) = (row.id, row.parent);
+        // What it replaces: an older row of the same id, or the row that was not used for the longest time.
+        let replaced = self.rows.push(id, held);
+        self.row_changed(replaced.and_then(|(_, held)| held.entry.row.parent));
+        self.row_changed(parent);
+    }
+
+    /// A row of this folder came or went.
+    fn row_changed(&mut self, folder: Option<ObjectId>) {
+        if let Some(listing) = folder.and_then(|folder| self.listings.peek_mut(&folder)) {
+            listing.row_changed();
+        }
     }
 
     /// Takes the listing of a folder over a change, or drops it if it missed one before.
@@ -552,7 +601,7 @@ mod tests {
         core.changed(&created(file(103, 100, 1), 3), FeedPosition(11), now);
         let listed = |core: &mut Core| {
             let page = core.page(ObjectId(100), 0, 9, now)?;
-            Some((page.entries.iter().map(|entry| entry.row.id.0).collect::<Vec<_>>(), page.end))
+            Some((page.entries().iter().map(|entry| entry.row.id.0).collect::<Vec<_>>(), page.end))
         };
         assert_eq!(listed(&mut core), Some((vec![101, 102, 103], true)));
         let removed = Changed {
@@ -567,6 +616,52 @@ mod tests {
         core.apply(&change(13, 100, Some(6)));
         core.insert(folder(100, None, 6), FeedPosition(13), now);
         assert_eq!(listed(&mut core), None, "somebody else changed the folder");
+    }
+
+    /// Entries of a listing are found together only once; whatever happens to one of their rows, it shows.
+    #[test]
+    fn a_listing_shows_rows_as_they_are_held() {
+        let now = Instant::now();
+        let listed = |core: &mut Core| {
+            let page = core.page(ObjectId(100), 101, 9, now)?;
+            let rows = page.entries().iter().map(|entry| (entry.row.id.0, entry.row.version));
+            Some((rows.collect::<Vec<_>>(), page.end))
+        };
+        let warm = |entries_max| {
+            let mut core = cache(entries_max);
+            let entries = [101, 102, 103].map(|id| file(id, 100, 1)).to_vec();
+            core.insert_page(folder(100, None, 3), 0, entries, false, FeedPosition(10), now);
+            assert_eq!(listed(&mut core), Some((vec![(102, 1), (103, 1)], true)));
+            assert_eq!(listed(&mut core), Some((vec![(102, 1), (103, 1)], true)), "again");
+            core
+        };
+        let mut core = warm(8);
+        core.insert(file(103, 100, 2), FeedPosition(11), now);
+        assert_eq!(listed(&mut core), Some((vec![(102, 1), (103, 2)], true)), "a row changed");
+        core.apply(&change(12, 102, Some(2)));
+        assert_eq!(listed(&mut core), None, "a row somebody else changed");
+        core.insert(file(102, 100, 2), FeedPosition(12), now);
+        assert_eq!(listed(&mut core), Some((vec![(102, 2), (103, 2)], true)), "it is held again");
+        core.apply(&change(13, 101, None));
+        assert_eq!(
+            listed(&mut core),
+            Some((vec![(102, 2), (103, 2)], true)),
+            "another of the page is not held"
+        );
+
+        let mut core = warm(4);
+        core.row(ObjectId(100), now);
+        for id in 200..203 {
+            core.insert(file(id, 7, 1), FeedPosition(10), now);
+            core.row(ObjectId(100), now);
+        }
+        assert_eq!(listed(&mut core), None, "rows had to make room");
+
+        let mut core = warm(8);
+        core.set_trust(Trust::Age(Duration::from_secs(30)));
+        let later = now + Duration::from_secs(60);
+        core.insert(folder(100, None, 3), FeedPosition(11), later);
+        assert!(core.page(ObjectId(100), 101, 9, later).is_none(), "too old to be believed");
     }
 
     #[test]

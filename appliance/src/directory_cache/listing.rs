@@ -2,11 +2,17 @@
 //!
 //! Pure. A page covers a half-open range of ids; ids outside all pages are not known, ids inside a page but not in its
 //! list do not exist. Everything here was true at one version of the folder.
+//!
+//! A page also keeps the entries of its ids, as they were found last, for as long as none of the folder's rows comes or
+//! goes: so a listing of many entries that were listed before looks none of them up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use protocol::id::ObjectId;
 use protocol::vfs::ENTRIES_MAX;
+
+use super::core::Entry;
 
 /// A page that grows past this is split, so that adding to it stays cheap.
 const PAGE_IDS_MAX: usize = 2 * ENTRIES_MAX as usize;
@@ -17,6 +23,8 @@ pub(super) struct Listing {
     version: u64,
     /// By the id the page begins behind.
     pages: BTreeMap<u64, Page>,
+    /// How often rows of the folder came or went.
+    row_changes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -24,19 +32,60 @@ struct Page {
     /// The last id the page knows about, `u64::MAX` for the folder's end.
     until: u64,
     ids: Vec<ObjectId>,
+    found: Option<Found>,
 }
 
-/// Some ids of a folder, in order.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ids<'a> {
-    pub(super) ids: &'a [ObjectId],
+/// The entries of a page's ids, one for each.
+#[derive(Clone, Debug)]
+struct Found {
+    /// `Listing::row_changes` of the time.
+    row_changes: u64,
+    entries: Arc<[Arc<Entry>]>,
+}
+
+/// The ids of a folder behind some id, as far as one page knows them.
+#[derive(Debug)]
+pub(super) struct Behind<'a> {
+    /// All of the page.
+    ids: &'a [ObjectId],
+    found: &'a mut Option<Found>,
+    row_changes: u64,
+    /// How many of the page come before.
+    skipped: usize,
     /// Whether no id comes behind them.
-    pub(super) end: bool,
+    end: bool,
+}
+
+impl Behind<'_> {
+    /// The ids themselves.
+    pub(super) fn ids(&self) -> &[ObjectId] {
+        &self.ids[self.skipped..]
+    }
+
+    /// Whether no id comes behind them.
+    pub(super) fn end(&self) -> bool {
+        self.end
+    }
+
+    /// The entries of the whole page, and how many of them come before. Those found last where they are still right;
+    /// else they are found anew. `None` if one of them is not to be had.
+    pub(super) fn entries(
+        self,
+        mut find: impl FnMut(&ObjectId) -> Option<Arc<Entry>>,
+    ) -> Option<(Arc<[Arc<Entry>]>, usize)> {
+        if let Some(found) = self.found.as_ref().filter(|found| found.row_changes == self.row_changes) {
+            return Some((Arc::clone(&found.entries), self.skipped));
+        }
+        *self.found = None;
+        let entries: Arc<[_]> = self.ids.iter().map(&mut find).collect::<Option<Vec<_>>>()?.into();
+        *self.found = Some(Found { row_changes: self.row_changes, entries: Arc::clone(&entries) });
+        Some((entries, self.skipped))
+    }
 }
 
 impl Listing {
     pub(super) fn new(version: u64) -> Self {
-        Self { version, pages: BTreeMap::new() }
+        Self { version, pages: BTreeMap::new(), row_changes: 0 }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -55,24 +104,35 @@ impl Listing {
             Some(last) => last.0,
             None => return,
         };
-        self.pages.insert(after, Page { until, ids });
+        self.pages.insert(after, Page { until, ids, found: None });
     }
 
-    /// At most `limit` ids behind `after`: at least one unless the folder ends there; `None` if they are not known.
-    pub(super) fn ids(&self, after: u64, limit: usize) -> Option<Ids<'_>> {
-        let mut after = after;
+    /// A row of this folder came, went or was replaced: what was found of it before is not believed any more.
+    pub(super) fn row_changed(&mut self) {
+        self.row_changes += 1;
+    }
+
+    /// Ids behind `after`: at least one unless the folder ends there; `None` if they are not known.
+    pub(super) fn behind(&mut self, after: u64) -> Option<Behind<'_>> {
+        let (first, skipped) = self.place_behind(after)?;
+        let row_changes = self.row_changes;
+        let page = self.pages.get_mut(&first)?;
+        let end = page.until == u64::MAX;
+        Some(Behind { ids: &page.ids, found: &mut page.found, row_changes, skipped, end })
+    }
+
+    /// The page that knows the first id behind `after`, and how many of its ids come before that one.
+    fn place_behind(&self, mut after: u64) -> Option<(u64, usize)> {
         loop {
-            let (_, page) = self.pages.range(..=after).next_back()?;
+            let (first, page) = self.pages.range(..=after).next_back()?;
             if after >= page.until && page.until != u64::MAX {
                 return None;
             }
-            let rest = &page.ids[page.ids.partition_point(|id| id.0 <= after)..];
-            if rest.is_empty() && page.until != u64::MAX {
-                after = page.until;
-                continue;
+            let skipped = page.ids.partition_point(|id| id.0 <= after);
+            if skipped < page.ids.len() || page.until == u64::MAX {
+                return Some((*first, skipped));
             }
-            let ids = &rest[..rest.len().min(limit)];
-            return Some(Ids { ids, end: page.until == u64::MAX && ids.len() == rest.len() });
+            after = page.until;
         }
     }
 
@@ -89,6 +149,7 @@ impl Listing {
             return self.version >= after;
         }
         self.version = after;
+        self.row_changed();
         if let Some(id) = removed
             && let Some(page) = self.page_of(id)
             && let Ok(at) = page.ids.binary_search(&id)
@@ -104,7 +165,7 @@ impl Listing {
                 let ids = page.ids.split_off(PAGE_IDS_MAX / 2);
                 let middle = page.ids.last().map_or(0, |id| id.0);
                 let until = std::mem::replace(&mut page.until, middle);
-                self.pages.insert(middle, Page { until, ids });
+                self.pages.insert(middle, Page { until, ids, found: None });
             }
         }
         true
@@ -129,6 +190,13 @@ mod tests {
         numbers.into_iter().map(ObjectId).collect()
     }
 
+    /// At most `limit` ids behind `after`, and whether the folder ends with them.
+    fn behind(listing: &mut Listing, after: u64, limit: usize) -> Option<(Vec<ObjectId>, bool)> {
+        let behind = listing.behind(after)?;
+        let ids = &behind.ids()[..behind.ids().len().min(limit)];
+        Some((ids.to_vec(), behind.end() && ids.len() == behind.ids().len()))
+    }
+
     fn listing() -> Listing {
         let mut listing = Listing::new(7);
         listing.insert(0, ids([10, 20, 30]), false);
@@ -138,32 +206,32 @@ mod tests {
 
     #[test]
     fn pages_join_where_one_ends_and_the_next_begins() {
-        let listing = listing();
-        assert_eq!(listing.ids(0, 2), Some(Ids { ids: &ids([10, 20]), end: false }));
-        assert_eq!(listing.ids(20, 9), Some(Ids { ids: &ids([30]), end: false }));
-        assert_eq!(listing.ids(30, 9), Some(Ids { ids: &ids([40, 50]), end: true }));
-        assert_eq!(listing.ids(50, 9), Some(Ids { ids: &[], end: true }));
+        let mut listing = listing();
+        assert_eq!(behind(&mut listing, 0, 2), Some((ids([10, 20]), false)));
+        assert_eq!(behind(&mut listing, 20, 9), Some((ids([30]), false)));
+        assert_eq!(behind(&mut listing, 30, 9), Some((ids([40, 50]), true)));
+        assert_eq!(behind(&mut listing, 50, 9), Some((ids([]), true)));
     }
 
     #[test]
     fn a_cookie_of_a_removed_entry_continues_behind_it() {
-        assert_eq!(listing().ids(25, 9), Some(Ids { ids: &ids([30]), end: false }));
+        assert_eq!(behind(&mut listing(), 25, 9), Some((ids([30]), false)));
     }
 
     #[test]
     fn what_no_page_covers_is_not_known() {
         let mut listing = Listing::new(1);
-        assert_eq!(listing.ids(0, 9), None);
+        assert_eq!(behind(&mut listing, 0, 9), None);
         listing.insert(0, ids([10]), false);
-        assert_eq!(listing.ids(10, 9), None);
-        assert_eq!(listing.ids(11, 9), None);
+        assert_eq!(behind(&mut listing, 10, 9), None);
+        assert_eq!(behind(&mut listing, 11, 9), None);
     }
 
     #[test]
     fn a_change_at_the_right_version_is_followed() {
         let mut listing = listing();
         assert!(listing.follow(7, 8, Some(ObjectId(60)), Some(ObjectId(30))));
-        assert_eq!(listing.ids(20, 9), Some(Ids { ids: &ids([40, 50, 60]), end: true }));
+        assert_eq!(behind(&mut listing, 20, 9), Some((ids([40, 50, 60]), true)));
         assert!(!listing.follow(9, 10, None, None), "a change was missed");
         assert!(listing.follow(7, 8, None, None), "a change it already holds");
     }
@@ -179,9 +247,10 @@ mod tests {
         assert!(listing.pages.len() > 2);
         let mut seen = Vec::new();
         loop {
-            let page = listing.ids(seen.last().map_or(0, |id: &ObjectId| id.0), 100).unwrap();
-            seen.extend_from_slice(page.ids);
-            if page.end {
+            let after = seen.last().map_or(0, |id: &ObjectId| id.0);
+            let (page, end) = behind(&mut listing, after, 100).unwrap();
+            seen.extend(page);
+            if end {
                 break;
             }
         }

@@ -159,13 +159,8 @@ impl<C: StorageCenter> Directory<C> {
         };
         match self.operate(Request { key: None, operation }).await {
             Ok(Answered { position, answer: Answer::Folder { folder, entries, more } }) => {
-                let mut page =
-                    self.core().insert_page(folder, after, entries, more, position, Instant::now());
-                if page.entries.len() > limit {
-                    page.entries.truncate(limit);
-                    page.end = false;
-                }
-                Ok(page)
+                let page = self.core().insert_page(folder, after, entries, more, position, Instant::now());
+                Ok(page.at_most(limit))
             }
             Ok(_) => Err(CenterError::unexpected_answer()),
             Err(error) => {

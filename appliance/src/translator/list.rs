@@ -57,14 +57,14 @@ impl<C: StorageCenter> Translator<C> {
         loop {
             let Step { page, staged } = self.step(&dir, folder.row.id, after).await?;
             let mut staged = staged.iter().peekable();
-            for (index, entry) in page.entries.iter().enumerate() {
+            for (index, entry) in page.entries().iter().enumerate() {
                 let view = staged.next_if(|(staged, _)| *staged == index).map(|(_, view)| view);
                 let Some(name) = &entry.row.name else { continue };
                 if !add(entry, name.as_bytes(), entry.row.id.0, view) {
                     return Ok(false);
                 }
             }
-            match page.entries.last() {
+            match page.entries().last() {
                 Some(last) if !page.end => after = last.row.id.0,
                 _ => return Ok(true),
             }
@@ -91,7 +91,7 @@ impl<C: StorageCenter> Translator<C> {
 impl Step {
     fn new<C: StorageCenter>(page: Page, dir: &Object<'_, C>, views: Views<'_>) -> Self {
         let view = |(index, id)| Some((index, views.of(dir.file_of(id))?));
-        let staged = page.entries.iter().map(|entry| entry.row.id).enumerate().filter_map(view).collect();
+        let staged = page.entries().iter().map(|entry| entry.row.id).enumerate().filter_map(view).collect();
         Self { page, staged }
     }
 }
