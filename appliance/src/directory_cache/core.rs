@@ -4,6 +4,7 @@
 //! applied (VFS-24), and never more than its bounds.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hasher;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use lru::LruCache;
 use protocol::id::{FeedPosition, ObjectId};
 use protocol::metadata::UnixMetadata;
 use protocol::vfs::{Change, Changed, Kind, Row};
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::listing::Listing;
 
@@ -116,6 +118,7 @@ pub(super) struct Contents {
 pub struct Core {
     rows: LruCache<ObjectId, Held>,
     names: LruCache<NameKey, Remembered>,
+    name_hash: SipHasher24,
     listings: LruCache<ObjectId, Listing>,
     listed_ids: usize,
     entries_max: usize,
@@ -143,26 +146,18 @@ enum Remembered {
     },
 }
 
-/// 128 bits of BLAKE3 over folder and name: a name is looked up without allocating, and no client can make two names
+/// A keyed 128-bit hash of folder and name: a name is looked up without allocating, and no client can make two names
 /// collide.
-type NameKey = [u8; 16];
-
-fn name_key(folder: ObjectId, name: &[u8]) -> NameKey {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&folder.0.to_be_bytes());
-    hasher.update(name);
-    let mut key = [0; 16];
-    hasher.finalize_xof().fill(&mut key);
-    key
-}
+type NameKey = u128;
 
 impl Core {
     /// An empty cache of at most `entries_max` rows, as many names and as many listed ids. It keeps nothing before it
-    /// is told a feed position by [`clear`](Self::clear).
-    pub fn new(entries_max: NonZeroUsize) -> Self {
+    /// is told a feed position by [`clear`](Self::clear). `secret` is random, and no client knows it.
+    pub fn new(entries_max: NonZeroUsize, secret: &[u8; 16]) -> Self {
         Self {
             rows: LruCache::new(entries_max),
             names: LruCache::new(entries_max),
+            name_hash: SipHasher24::new_with_key(secret),
             listings: LruCache::unbounded(),
             listed_ids: 0,
             entries_max: entries_max.get(),
@@ -213,7 +208,8 @@ impl Core {
 
     /// What is known of a name.
     pub fn name(&mut self, folder: ObjectId, name: &[u8], now: Instant) -> Option<Named> {
-        match *self.names.get(&name_key(folder, name))? {
+        let key = self.name_key(folder, name);
+        match *self.names.get(&key)? {
             Remembered::Object(id) => {
                 let entry = self.row(id, now)?;
                 let here = entry.row.parent == Some(folder)
@@ -309,7 +305,7 @@ impl Core {
     /// Takes that a name was absent; `version` is that of the folder's row held before the question was asked, so that
     /// a name made meanwhile ends it.
     pub fn insert_absent(&mut self, folder: ObjectId, name: &[u8], version: u64) {
-        self.names.put(name_key(folder, name), Remembered::Absent { version });
+        self.names.put(self.name_key(folder, name), Remembered::Absent { version });
     }
 
     /// Takes the root folder's id.
@@ -398,11 +394,18 @@ impl Core {
         self.trim_listings();
     }
 
+    fn name_key(&self, folder: ObjectId, name: &[u8]) -> NameKey {
+        let mut hasher = self.name_hash;
+        hasher.write(&folder.0.to_be_bytes());
+        hasher.write(name);
+        hasher.finish128().as_u128()
+    }
+
     fn hold(&mut self, held: Held) {
         self.revision += 1;
         let row = &held.entry.row;
         if let (Some(parent), Some(name)) = (row.parent, &row.name) {
-            self.names.put(name_key(parent, name.as_bytes()), Remembered::Object(row.id));
+            self.names.put(self.name_key(parent, name.as_bytes()), Remembered::Object(row.id));
         }
         let (id, parent) = (row.id, row.parent);
         // What it replaces: an older row of the same id, or the row that was not used for the longest time.
@@ -501,7 +504,7 @@ mod tests {
     use crate::testing::rows::{file, folder};
 
     fn cache(entries_max: usize) -> Core {
-        let mut core = Core::new(NonZeroUsize::new(entries_max).unwrap());
+        let mut core = Core::new(NonZeroUsize::new(entries_max).unwrap(), &[1; 16]);
         core.clear(FeedPosition(10));
         core
     }
@@ -523,7 +526,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_before_the_feed_is_known() {
         let now = Instant::now();
-        let mut core = Core::new(NonZeroUsize::new(8).unwrap());
+        let mut core = Core::new(NonZeroUsize::new(8).unwrap(), &[1; 16]);
         core.insert(folder(100, None, 1), FeedPosition(1), now);
         assert!(core.row(ObjectId(100), now).is_none());
     }

@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 use self::core::{Core, Trust};
 pub use self::core::{Entry, Named, Page};
 use crate::center::{CenterError, StorageCenter};
+use crate::host;
 
 /// A cached row in a snapshot takes a name (255 bytes) and little else, but metadata may be long: on average a
 /// snapshot stays far below this.
@@ -65,7 +66,7 @@ impl<C: StorageCenter> Directory<C> {
     /// An empty cache; [`follow`](Self::follow) must run beside it.
     pub fn new(center: Arc<C>, customer: CustomerId, settings: Settings) -> Self {
         let contact = watch::Sender::new(Contact { is_reachable: false, is_fed: false });
-        let core = Mutex::new(Core::new(settings.entries_max));
+        let core = Mutex::new(Core::new(settings.entries_max, &host::random()));
         Self { center, customer, settings, core, contact, probe: Notify::new(), saved: AtomicU64::new(0) }
     }
 

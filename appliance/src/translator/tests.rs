@@ -94,6 +94,30 @@ async fn hits_of_the_directory_cache_ask_nobody() {
     assert_eq!(port.center.calls(), before);
 }
 
+/// What clients ask most is answered from memory without taking any.
+#[tokio::test(flavor = "multi_thread")]
+async fn getattr_lookup_and_access_of_what_is_cached_allocate_nothing() {
+    let port = TestPort::start().await;
+    let dir = port.root().await;
+    let staged = port.put(&dir, "staged", b"bytes").await.unwrap();
+    port.lookup(&dir, "absent").await.unwrap_err();
+    let (fs, caller) = (&port.translator, root());
+    let mut allocated = Vec::new();
+    for _ in 0..2 {
+        let calls: [(&str, &dyn Fn()); 4] = [
+            ("GETATTR", &|| assert_eq!(at_once(fs.getattr(&caller, &staged)).unwrap().size, 5)),
+            ("LOOKUP", &|| assert_eq!(at_once(fs.lookup(&caller, &dir, b"staged")).unwrap().0, staged)),
+            ("LOOKUP of nothing", &|| {
+                assert_eq!(at_once(fs.lookup(&caller, &dir, b"absent")).err(), Some(FsError::NotFound))
+            }),
+            ("ACCESS", &|| assert_eq!(at_once(fs.access(&caller, &dir, Access(1))).unwrap().0, Access(1))),
+        ];
+        allocated = calls.map(|(name, call)| (name, allocation_counter::measure(call).count_total)).to_vec();
+    }
+    // The second time: the first in a thread may set something up for the thread.
+    assert!(allocated.iter().all(|(_, count)| *count == 0), "{allocated:?}");
+}
+
 /// Between finding a name and asking the journal for its file an upload may end: no moment shows the old contents.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_found_while_its_upload_ends_shows_what_was_uploaded() {
