@@ -10,6 +10,8 @@ pub mod control;
 pub mod customer;
 pub mod data_cache;
 pub mod directory_cache;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 pub mod journal;
 pub mod lock_ledger;

@@ -10,6 +10,8 @@
 
 mod dispatch;
 pub mod filesystem;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod memory;
 pub mod mount;
 pub mod nlm;

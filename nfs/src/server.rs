@@ -258,7 +258,7 @@ fn socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
 }
 
 /// Everything served, as rpcbind is to tell it.
-fn registrations(addresses: &Addresses, with_locks: bool) -> Table {
+pub(crate) fn registrations(addresses: &Addresses, with_locks: bool) -> Table {
     let line = |program, version, transport| {
         move |&address: &SocketAddr| Registration { program, version, transport, address }
     };

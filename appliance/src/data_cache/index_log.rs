@@ -14,7 +14,8 @@ use std::path::Path;
 use super::index::{Entry, Index};
 use super::key::{BlockKey, ObjectKey};
 
-const RECORD_BYTES: usize = 32;
+/// Length of a record.
+pub const RECORD_BYTES: usize = 32;
 /// A log is written anew when it has so many records more than twice its entries.
 const EXCESS_RECORDS: u64 = 64 << 10;
 
@@ -87,7 +88,8 @@ impl Compaction {
     }
 }
 
-fn encode(change: Change) -> [u8; RECORD_BYTES] {
+/// A change as a record.
+pub fn encode(change: Change) -> [u8; RECORD_BYTES] {
     let (kind, key, len) = match change {
         Change::Added(key, len) => (1, key, len),
         Change::Removed(key) => (2, key, 0),
@@ -102,7 +104,8 @@ fn encode(change: Change) -> [u8; RECORD_BYTES] {
     record
 }
 
-fn decode(record: &[u8; RECORD_BYTES]) -> Option<Change> {
+/// The change a record says; `None` if it is damaged.
+pub fn decode(record: &[u8; RECORD_BYTES]) -> Option<Change> {
     let number = |at: usize| u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
     if crc32c::crc32c(&record[..28]) != number(28) {
         return None;

@@ -23,6 +23,16 @@ mod index_log;
 mod key;
 mod maintenance;
 
+#[doc(hidden)]
+pub mod fuzz {
+    //! The index log's codec, opened to fuzzing.
+    use super::index_log::{RECORD_BYTES, decode, encode};
+
+    /// A record decoded and encoded again.
+    pub fn index_record(record: &[u8; RECORD_BYTES]) -> Option<[u8; RECORD_BYTES]> {
+        decode(record).map(encode)
+    }
+}
 #[cfg(test)]
 mod tests;
 

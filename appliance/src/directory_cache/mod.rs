@@ -9,6 +9,19 @@ mod feed;
 mod listing;
 mod snapshot;
 
+#[doc(hidden)]
+pub mod fuzz {
+    //! The snapshot's codec, opened to fuzzing.
+    use protocol::id::CustomerId;
+
+    use super::snapshot::{decode, encode};
+
+    /// A snapshot decoded and encoded again.
+    pub fn snapshot(customer: CustomerId, bytes: &[u8]) -> Option<Vec<u8>> {
+        decode(customer, bytes).map(|contents| encode(customer, &contents))
+    }
+}
+
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -39,7 +39,7 @@ pub(super) fn load(path: &Path, customer: CustomerId, bytes_max: u64) -> Option<
     decode(customer, &fs::read(path).ok()?)
 }
 
-fn encode(customer: CustomerId, contents: &Contents) -> Vec<u8> {
+pub(super) fn encode(customer: CustomerId, contents: &Contents) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 * contents.entries.len() + 1024);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&customer.0.to_le_bytes());
@@ -66,7 +66,7 @@ fn encode(customer: CustomerId, contents: &Contents) -> Vec<u8> {
     out
 }
 
-fn decode(customer: CustomerId, bytes: &[u8]) -> Option<Contents> {
+pub(super) fn decode(customer: CustomerId, bytes: &[u8]) -> Option<Contents> {
     let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM_BYTES)?)?;
     if blake3::hash(body).as_bytes() != checksum {
         return None;

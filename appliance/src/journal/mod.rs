@@ -32,6 +32,20 @@ mod segment;
 mod state;
 mod view;
 
+#[doc(hidden)]
+pub mod fuzz {
+    //! The codecs, opened to fuzzing.
+    pub use super::record::{Change, Record, decode};
+    pub use super::segment::{encode_header, file_name};
+
+    /// A record as it stands in the log, with its padding.
+    pub fn encode(record: &Record<'_>) -> Vec<u8> {
+        let encoded = super::record::Encoded::new(record.file, record.time, &record.change);
+        let mut bytes = [&encoded.header(record.lsn)[..], encoded.payload()].concat();
+        bytes.resize(encoded.len() as usize, 0);
+        bytes
+    }
+}
 #[cfg(test)]
 pub(crate) mod small_disk;
 #[cfg(test)]

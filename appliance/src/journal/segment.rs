@@ -114,7 +114,8 @@ pub fn list(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-fn file_name(number: u64) -> String {
+/// The name of a segment.
+pub fn file_name(number: u64) -> String {
     format!("segment-{number:012}.log")
 }
 
@@ -122,7 +123,8 @@ fn parse_name(name: &OsStr) -> Option<u64> {
     name.to_str()?.strip_prefix("segment-")?.strip_suffix(".log")?.parse().ok()
 }
 
-fn encode_header(number: u64, previous: Lsn) -> [u8; SEGMENT_HEADER_BYTES] {
+/// The header of a segment behind the record `previous`.
+pub fn encode_header(number: u64, previous: Lsn) -> [u8; SEGMENT_HEADER_BYTES] {
     let mut header = [0; SEGMENT_HEADER_BYTES];
     header[..8].copy_from_slice(&MAGIC);
     header[8..16].copy_from_slice(&number.to_le_bytes());

@@ -24,6 +24,7 @@ pub struct MemoryFilesystem {
     tree: Mutex<Tree>,
     paused: watch::Sender<bool>,
     reads_are_files: bool,
+    file_bytes_max: u64,
 }
 
 impl MemoryFilesystem {
@@ -34,6 +35,7 @@ impl MemoryFilesystem {
             tree: Mutex::new(Tree::new(exports.len(), start)),
             paused: watch::Sender::new(false),
             reads_are_files: false,
+            file_bytes_max: tree::FILE_BYTES_MAX,
         }
     }
 
@@ -41,6 +43,13 @@ impl MemoryFilesystem {
     #[must_use]
     pub fn with_reads_from_files(mut self) -> Self {
         self.reads_are_files = true;
+        self
+    }
+
+    /// Takes no larger files; less than a GiB, for this is memory.
+    #[must_use]
+    pub fn with_file_bytes_max(mut self, file_bytes_max: u64) -> Self {
+        self.file_bytes_max = file_bytes_max.min(tree::FILE_BYTES_MAX);
         self
     }
 
@@ -86,7 +95,7 @@ impl Filesystem for MemoryFilesystem {
         Limits {
             read_bytes_max: 1 << 20,
             write_bytes_max: 1 << 20,
-            file_bytes_max: tree::FILE_BYTES_MAX,
+            file_bytes_max: self.file_bytes_max,
             name_bytes_max: 255,
             links_max: 1,
             symlinks: true,

@@ -114,9 +114,14 @@ async fn receive(socket: &UdpSocket, xid: u32) -> io::Result<bool> {
     let mut buffer = [0; 512];
     loop {
         let len = socket.recv(&mut buffer).await?;
-        let mut reply = Decoder::new(&buffer[..len]);
-        if let Ok(answer) = rpc::decode_success(&mut reply, xid).and_then(|()| reply.bool()) {
+        if let Some(answer) = decode_reply(&buffer[..len], xid) {
             return Ok(answer);
         }
     }
+}
+
+/// The answer in a reply to call `xid`.
+pub(crate) fn decode_reply(datagram: &[u8], xid: u32) -> Option<bool> {
+    let mut reply = Decoder::new(datagram);
+    rpc::decode_success(&mut reply, xid).and_then(|()| reply.bool()).ok()
 }

@@ -1,0 +1,4 @@
+//! See `oracles::nfs::record_marking`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::nfs::record_marking(data));

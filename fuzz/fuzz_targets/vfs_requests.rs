@@ -1,0 +1,4 @@
+//! See `oracles::protocol::requests`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::protocol::requests(data));

@@ -1,0 +1,40 @@
+//! What must hold for any bytes that come from a network or a disk: one function for each decoder, which takes bytes and
+//! panics if something does not hold.
+//!
+//! `fuzz/` runs them under libFuzzer, which looks for such bytes; `tests/corpus.rs` runs them over the corpus that it
+//! found, with every test run. Beyond "no panic": what was decoded is encoded and decoded to the same value, each
+//! reply is one an independent decoder takes, and nothing takes more memory than it said.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how an oracle speaks")]
+
+pub mod appliance;
+pub mod input;
+pub mod nfs;
+pub mod protocol;
+pub mod seeds;
+
+/// An oracle: panics if something does not hold for these bytes.
+pub type Oracle = fn(&[u8]);
+
+/// Every oracle under the name of its target and of its corpus.
+pub const TARGETS: &[(&str, Oracle)] = &[
+    ("nfs_record", nfs::record_marking),
+    ("nfs_rpc", nfs::rpc),
+    ("nfs_v3", nfs::v3),
+    ("nfs_mount", nfs::mount),
+    ("nfs_rpcbind", nfs::rpcbind),
+    ("nfs_rpcbind_reply", nfs::rpcbind_reply),
+    ("nfs_locks", nfs::locks),
+    ("lock_ledger", nfs::lock_ledger),
+    ("vfs_requests", protocol::requests),
+    ("vfs_replies", protocol::replies),
+    ("vfs_documents", protocol::documents),
+    ("srl", protocol::srl),
+    ("metadata", protocol::metadata),
+    ("block_digests", protocol::block_digests),
+    ("journal_record", appliance::journal_record),
+    ("journal_replay", appliance::journal_replay),
+    ("directory_snapshot", appliance::directory_snapshot),
+    ("cache_index", appliance::cache_index),
+    ("handle", appliance::handle),
+];
