@@ -21,7 +21,7 @@ use super::edit::{Verified, no_such_object, upload_of};
 use super::failure::{Failure, StoreError};
 use super::query::Query;
 use super::replies;
-use super::store::MetaStore;
+use super::store::{Change, MetaStore, Prepared};
 use super::time::{after, seconds};
 
 /// Longest wait of a CHANGES operation.
@@ -85,8 +85,16 @@ impl<C: Cluster> DirectoryManager<C> {
         let requests =
             xml::decode_requests(document).map_err(|error| DocumentError::Malformed(error.to_string()))?;
         let mut replies = Vec::with_capacity(requests.len());
-        for request in requests {
-            replies.push(self.perform(customer, request, now).await);
+        let mut requests = requests.into_iter().peekable();
+        while let Some(request) = requests.next() {
+            if !request.operation.is_change() {
+                replies.push(self.perform(customer, request, now).await);
+                continue;
+            }
+            // Changes in a row go to the writer together, so that one COMMIT takes them.
+            let mut changes = vec![request];
+            changes.extend(std::iter::from_fn(|| requests.next_if(|next| next.operation.is_change())));
+            replies.extend(self.change(customer, changes, now).await);
         }
         Ok(xml::encode_replies(&replies))
     }
@@ -108,7 +116,10 @@ impl<C: Cluster> DirectoryManager<C> {
             | Operation::CreateFile { .. }
             | Operation::Move { .. }
             | Operation::Delete { .. }
-            | Operation::Update { .. } => return self.change(customer, request, now).await,
+            | Operation::Update { .. } => {
+                let reply = self.change(customer, vec![request], now).await.pop();
+                return reply.unwrap_or_else(|| Err(unavailable("the change was not made")));
+            }
         };
         self.store.query(customer, query).await.map_err(Failure::into_vfs_error)
     }
@@ -161,21 +172,31 @@ impl<C: Cluster> DirectoryManager<C> {
         Ok(secrets)
     }
 
-    async fn change(&self, customer: CustomerId, request: Request, now: Timestamp) -> Reply {
-        let mut verified = None;
-        if let Some(upload) = upload_of(&request.operation) {
-            // The first answer stands even if its reference has been given up since. Then the repetition has stored
-            // the object again for nothing, and that has to be given up as well.
-            if let Some(key) = request.key
-                && let Some(first) =
-                    self.store.recall(customer, key, now).await.map_err(Failure::into_vfs_error)?
-            {
-                self.give_up(customer, upload, now).await?;
-                return replies::repeated(first, &request.operation);
-            }
-            verified = Some(self.verify(customer, upload, now).await?);
+    /// As many replies as requests.
+    async fn change(&self, customer: CustomerId, requests: Vec<Request>, now: Timestamp) -> Vec<Reply> {
+        let mut changes = Vec::with_capacity(requests.len());
+        for request in requests {
+            changes.push(self.prepare(customer, request, now).await);
         }
-        self.store.change(customer, request, verified, now).await
+        self.store.change(customer, changes, now).await
+    }
+
+    /// Finds out what the writer needs to know of an operation's upload.
+    async fn prepare(&self, customer: CustomerId, request: Request, now: Timestamp) -> Prepared {
+        let Some(upload) = upload_of(&request.operation) else {
+            return Ok(Change { request, verified: None });
+        };
+        // The first answer stands even if its reference has been given up since. Then the repetition has stored the
+        // object again for nothing, and that has to be given up as well.
+        if let Some(key) = request.key {
+            let first = self.store.recall(customer, key, now).await;
+            if let Some(first) = first.map_err(|failure| Err(failure.into_vfs_error()))? {
+                self.give_up(customer, upload, now).await.map_err(Err)?;
+                return Err(replies::repeated(first, &request.operation));
+            }
+        }
+        let verified = self.verify(customer, upload, now).await.map_err(Err)?;
+        Ok(Change { request, verified: Some(verified) })
     }
 
     /// Asks the cluster whether it holds what the row shall point to (VFS-17): before the transaction, so that the

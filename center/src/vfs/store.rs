@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
 use super::customer::{self, Customer, NewCustomer, Quota};
-use super::edit::{self, Edit, Verified};
+use super::edit::{self, Edit, Finished, Verified};
 use super::failure::{Failure, StoreError};
 use super::feed::Waiters;
 use super::outbox::{self, Release};
@@ -23,7 +23,7 @@ use super::readers::Readers;
 use super::references::{self, Held};
 use super::replies;
 use super::schema;
-use super::writer::Writer;
+use super::writer::{Writer, in_savepoint};
 
 /// The directory database. Clones share it.
 #[derive(Clone)]
@@ -92,28 +92,33 @@ impl MetaStore {
         self.readers.read(move |db| references::is_referenced(db, customer, fingerprint, token)).await
     }
 
-    /// Applies a changing operation, or recalls its answer when its key is known. The answer is durable.
+    /// Applies changes in order, or recalls the answers of those whose keys are known. The answers are durable, and
+    /// each stands for its own change: one that is refused takes no other with it.
     pub(super) async fn change(
         &self,
         customer: CustomerId,
-        request: Request,
-        verified: Option<Verified>,
+        changes: Vec<Prepared>,
         now: Timestamp,
-    ) -> Reply {
+    ) -> Vec<Reply> {
         let waiters = Arc::clone(&self.waiters);
         let work_left = Arc::clone(&self.work_left);
-        let committed = move |reply: &Reply| {
-            if let Ok(answered) = reply {
-                waiters.publish(customer, answered.position);
-                if leaves_work(&answered.answer) {
-                    work_left.notify_one();
-                }
+        let committed = move |outcomes: &Vec<Outcome>| {
+            let position = |outcome: &Outcome| outcome.reply.as_ref().ok().map(|answered| answered.position);
+            if let Some(position) = outcomes.iter().filter_map(position).max() {
+                waiters.publish(customer, position);
+            }
+            if outcomes.iter().any(|outcome| outcome.leaves_work) {
+                work_left.notify_one();
             }
         };
-        self.writer
-            .write(move |db| change(db, customer, &request, verified, now), committed)
-            .await
-            .unwrap_or_else(|failure: Failure| Err(failure.into_vfs_error()))
+        let count = changes.len();
+        let apply_all = move |db: &Connection| -> Result<Vec<Outcome>, Failure> {
+            Ok(changes.into_iter().map(|prepared| perform(db, customer, prepared, now)).collect())
+        };
+        match self.writer.write_each(count, apply_all, committed).await {
+            Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.reply).collect(),
+            Err(failure) => vec![Err(failure.into_vfs_error()); count],
+        }
     }
 
     /// Releases the reference of an upload, unless a row holds it.
@@ -196,38 +201,63 @@ impl MetaStore {
     }
 }
 
-/// Whether a change may have given up a reference or cut off a folder. A creation has not.
-fn leaves_work(answer: &Answer) -> bool {
-    matches!(answer, Answer::Changed(changed) if changed.removed.is_some() || changed.before.is_some())
+/// A change ready for the writer; or its answer, if that is already known.
+pub(super) type Prepared = Result<Change, Reply>;
+
+/// A changing operation, and what the cluster said of the contents it brings.
+pub(super) struct Change {
+    pub(super) request: Request,
+    pub(super) verified: Option<Verified>,
+}
+
+/// What a change came to, if its transaction is committed.
+pub(super) struct Outcome {
+    pub(super) reply: Reply,
+    leaves_work: bool,
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        Self { reply, leaves_work: false }
+    }
+}
+
+/// Does one change of a transaction, or nothing of it when it fails.
+pub(super) fn perform(db: &Connection, customer: CustomerId, prepared: Prepared, now: Timestamp) -> Outcome {
+    let done = prepared.map(|change| {
+        let done = in_savepoint(db, |db| self::change(db, customer, &change, now));
+        done.unwrap_or_else(|failure| Err(failure.into_vfs_error()).into())
+    });
+    done.unwrap_or_else(Outcome::from)
 }
 
 /// A changing operation inside the writer's savepoint.
 ///
 /// A refusal is a result here and not an error, because it is remembered too: then nothing was written before it but
 /// in the inner savepoint, which is rolled back.
-pub(super) fn change(
+fn change(
     db: &Connection,
     customer: CustomerId,
-    request: &Request,
-    verified: Option<Verified>,
+    change: &Change,
     now: Timestamp,
-) -> Result<Reply, Failure> {
+) -> Result<Outcome, Failure> {
+    let Change { request, verified } = change;
     if let Some(key) = request.key
         && let Some(first) = replies::recall(db, customer, key, now)?
     {
-        return Ok(replies::repeated(first, &request.operation));
+        return Ok(replies::repeated(first, &request.operation).into());
     }
-    let reply = match apply(db, customer, &request.operation, verified, now) {
-        Ok(answered) => Ok(answered),
-        Err(Failure::Refused(error)) => Err(error),
+    let outcome = match apply(db, customer, &request.operation, *verified, now) {
+        Ok(outcome) => outcome,
+        Err(Failure::Refused(error)) => Err(error).into(),
         Err(failure) => return Err(failure),
     };
     if let Some(key) = request.key
-        && replies::is_memorable(&reply)
+        && replies::is_memorable(&outcome.reply)
     {
-        replies::remember(db, customer, key, now, &reply)?;
+        replies::remember(db, customer, key, now, &outcome.reply)?;
     }
-    Ok(reply)
+    Ok(outcome)
 }
 
 fn apply(
@@ -236,11 +266,11 @@ fn apply(
     operation: &Operation,
     verified: Option<Verified>,
     now: Timestamp,
-) -> Result<Answered, Failure> {
-    super::writer::in_savepoint(db, |db| {
+) -> Result<Outcome, Failure> {
+    in_savepoint(db, |db| {
         let mut edit = Edit::begin(db, customer, now)?;
         let changed = edit.apply(operation, verified)?;
-        let position = edit.finish()?;
-        Ok(Answered { position, answer: Answer::Changed(changed) })
+        let Finished { position, leaves_work } = edit.finish()?;
+        Ok(Outcome { reply: Ok(Answered { position, answer: Answer::Changed(changed) }), leaves_work })
     })
 }

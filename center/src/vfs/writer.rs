@@ -1,8 +1,8 @@
 //! The one thread that changes the database.
 //!
-//! Group commit: it takes what is queued, up to [`BATCH_MAX`] pieces of work, into one transaction, each in a savepoint
-//! of its own, and answers them only after the COMMIT reached the disk. A synced transaction costs milliseconds, a piece
-//! of work some 50 µs, so that many clients together get ten times the changes per second of one transaction each.
+//! Group commit: it takes what is queued, up to some [`BATCH_MAX`] changes, into one transaction, each in a savepoint of
+//! its own, and answers them only after the COMMIT reached the disk. A synced transaction costs up to milliseconds, a
+//! change some 50 µs, so that many clients together get ten times the changes per second of one transaction each.
 
 use std::thread;
 
@@ -11,11 +11,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failure::StoreError;
 
-/// Most pieces of work in one transaction: bounds how long the first of them waits.
+/// A transaction with so many changes takes no more work: bounds how long the first of them waits.
 const BATCH_MAX: usize = 256;
 
 /// Work waiting; who comes later waits before it queues.
 const QUEUE_MAX: usize = 1024;
+
+/// Work, and how many changes it makes.
+struct Queued {
+    changes: usize,
+    work: Work,
+}
 
 /// Runs inside the transaction (`None`: none could be begun); what it returns runs after the COMMIT, and is told
 /// whether that succeeded.
@@ -25,7 +31,7 @@ type Conclusion = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Hands work to the writer's thread, which ends when the last handle is gone.
 #[derive(Clone)]
 pub struct Writer {
-    queue: mpsc::Sender<Work>,
+    queue: mpsc::Sender<Queued>,
 }
 
 impl Writer {
@@ -50,10 +56,24 @@ impl Writer {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.write_each(1, move |db| in_savepoint(db, work), committed).await
+    }
+
+    /// As [`write`](Self::write), for work that makes so many changes and puts each into a savepoint of its own.
+    pub async fn write_each<T, E>(
+        &self,
+        changes: usize,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        committed: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let (sender, receiver) = oneshot::channel();
         let work: Work = Box::new(move |db| {
             let result = match db {
-                Some(db) => in_savepoint(db, work),
+                Some(db) => work(db),
                 None => Err(StoreError::Closed.into()),
             };
             Box::new(move |commit| {
@@ -65,14 +85,14 @@ impl Writer {
                 let _ = sender.send(result);
             })
         });
-        self.queue.send(work).await.map_err(|_| StoreError::Closed)?;
+        self.queue.send(Queued { changes, work }).await.map_err(|_| StoreError::Closed)?;
         receiver.await.map_err(|_| StoreError::Closed)?
     }
 }
 
-fn run(connection: Connection, mut queue: mpsc::Receiver<Work>) {
+fn run(connection: Connection, mut queue: mpsc::Receiver<Queued>) {
     while let Some(first) = queue.blocking_recv() {
-        let mut conclusions = Vec::with_capacity(BATCH_MAX);
+        let mut conclusions = Vec::new();
         let outcome = transact(&connection, first, &mut queue, &mut conclusions);
         for conclude in conclusions {
             conclude(outcome.as_ref().map_err(|why| StoreError::NotCommitted(why.to_string())).copied());
@@ -82,21 +102,23 @@ fn run(connection: Connection, mut queue: mpsc::Receiver<Work>) {
 
 fn transact(
     db: &Connection,
-    first: Work,
-    queue: &mut mpsc::Receiver<Work>,
+    first: Queued,
+    queue: &mut mpsc::Receiver<Queued>,
     conclusions: &mut Vec<Conclusion>,
 ) -> rusqlite::Result<()> {
     if let Err(error) = db.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
-        conclusions.push(first(None));
+        conclusions.push((first.work)(None));
         return Err(error);
     }
-    conclusions.push(first(Some(db)));
+    let mut changes = first.changes;
+    conclusions.push((first.work)(Some(db)));
     // A full or failing disk can make SQLite roll the whole transaction back: then COMMIT fails, and all with it.
-    while conclusions.len() < BATCH_MAX && !db.is_autocommit() {
-        match queue.try_recv() {
-            Ok(work) => conclusions.push(work(Some(db))),
-            Err(_) => break,
-        }
+    while changes < BATCH_MAX
+        && !db.is_autocommit()
+        && let Ok(next) = queue.try_recv()
+    {
+        changes += next.changes;
+        conclusions.push((next.work)(Some(db)));
     }
     let committed = db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
     if committed.is_err() && !db.is_autocommit() {
@@ -106,7 +128,7 @@ fn transact(
     committed.map(drop)
 }
 
-/// Does `work`, or nothing of it when it fails. Savepoints nest.
+/// Does `work`, or nothing of it when it fails.
 pub(super) fn in_savepoint<T, E: From<StoreError>>(
     db: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, E>,
@@ -115,6 +137,10 @@ pub(super) fn in_savepoint<T, E: From<StoreError>>(
         db.prepare_cached(sql)?.execute([])?;
         Ok(())
     };
+    // A savepoint outside of a transaction would be one of its own.
+    if db.is_autocommit() {
+        return Err(StoreError::NotCommitted("the transaction is rolled back".to_owned()).into());
+    }
     run("SAVEPOINT operation")?;
     let result = work(db);
     if result.is_err() && !db.is_autocommit() {

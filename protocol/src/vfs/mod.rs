@@ -124,6 +124,24 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// Whether it may change something: then it wants a key, so that it can be repeated.
+    pub fn is_change(&self) -> bool {
+        match self {
+            Self::OpenRoot
+            | Self::OpenFolder { .. }
+            | Self::Open { .. }
+            | Self::Usage
+            | Self::Changes { .. } => false,
+            Self::CreateFolder { .. }
+            | Self::CreateFile { .. }
+            | Self::Move { .. }
+            | Self::Delete { .. }
+            | Self::Update { .. } => true,
+        }
+    }
+}
+
 /// How an operation names its object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {

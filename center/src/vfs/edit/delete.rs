@@ -52,6 +52,7 @@ impl Edit<'_> {
     /// Takes a folder out of the tree; its contents are swept later.
     fn cut_off(&mut self, folder: &mut Entry) -> Result<(), Failure> {
         let id = folder.row.id;
+        self.leaves_work = true;
         self.tree
             .db
             .prepare_cached("UPDATE entry SET parent = NULL, name = NULL WHERE id = ?1")?
@@ -108,7 +109,7 @@ pub fn sweep(db: &Connection, now: Timestamp) -> Result<Option<(CustomerId, Feed
     let Some(customer) = customer.map(CustomerId) else { return Ok(None) };
     let mut edit = Edit::begin(db, customer, now)?;
     edit.sweep_step(SWEEP_ROWS)?;
-    Ok(Some((customer, edit.finish()?)))
+    Ok(Some((customer, edit.finish()?.position)))
 }
 
 /// Refuses an object of the other kind.

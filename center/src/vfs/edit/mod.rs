@@ -36,12 +36,22 @@ pub struct Verified {
 pub struct Edit<'a> {
     tree: Tree<'a>,
     now: Timestamp,
+    leaves_work: bool,
+}
+
+/// What an edit came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished {
+    /// Position of its last change in the feed.
+    pub position: FeedPosition,
+    /// Whether there is a reference to release or a folder to clear up.
+    pub leaves_work: bool,
 }
 
 impl<'a> Edit<'a> {
     /// Begins an operation of `customer` at `now`, inside a transaction.
     pub fn begin(db: &'a Connection, customer: CustomerId, now: Timestamp) -> Result<Self, Failure> {
-        Ok(Self { tree: Tree::open(db, customer)?, now })
+        Ok(Self { tree: Tree::open(db, customer)?, now, leaves_work: false })
     }
 
     /// Applies a changing operation. `verified` stands for the operation's upload.
@@ -67,8 +77,8 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Writes the customer's row; the position of the last change.
-    pub fn finish(self) -> Result<FeedPosition, Failure> {
+    /// Writes the customer's row.
+    pub fn finish(self) -> Result<Finished, Failure> {
         let account = self.tree.account;
         self.tree
             .db
@@ -81,7 +91,7 @@ impl<'a> Edit<'a> {
                 account.usage.bytes_used,
                 account.usage.files_used
             ])?;
-        Ok(account.position)
+        Ok(Finished { position: account.position, leaves_work: self.leaves_work })
     }
 
     /// The next `changed` time of a row: the present, but always above the old one.
@@ -155,6 +165,7 @@ impl<'a> Edit<'a> {
         usage.bytes_used = usage.bytes_used.saturating_sub(entry.size());
         match (entry.content(), entry.token) {
             (Some(content), Some(token)) => {
+                self.leaves_work = true;
                 outbox::add(self.tree.db, self.tree.customer, content.fingerprint, token, self.now)
             }
             _ => Ok(()),

@@ -99,7 +99,7 @@ async fn a_check_older_than_the_release_does_not_count() {
     let verified =
         crate::vfs::edit::Verified { content: stored.content, token: Some(stored.token), asked: checked_at };
     let request = Request { key: None, operation: with_upload(vfs.touch(vfs.root, "g").await, stored) };
-    let reply = vfs.store.change(vfs.customer, request, Some(verified), vfs.now()).await;
+    let reply = vfs.commit(request, Some(verified)).await;
     assert_eq!(reply.unwrap_err().code, VfsErrorCode::NoSuchObject);
 }
 

@@ -4,7 +4,7 @@ use protocol::srl::{
     AccessMethod, ObjectName, SignedSrl, SrlError, SrlKind, SrlOperation, SrlRequest, SrlVersion,
     control_ticket,
 };
-use protocol::vfs::{Reply, xml};
+use protocol::vfs::xml;
 
 use super::*;
 use crate::vfs::DocumentError;
@@ -49,6 +49,45 @@ async fn operations_are_answered_in_order_and_by_themselves() {
         };
         assert_eq!(entries.len(), 1);
     }
+}
+
+/// VFS-3: changes in a row are committed together, and still each has its own key, its own answer and its own failure.
+#[tokio::test]
+async fn changes_in_a_row_stand_each_for_itself() {
+    let vfs = Fixture::new().await;
+    let stored = vfs.store(upload(1, 10));
+    let create = |text: &str, upload| Operation::CreateFile {
+        parent: vfs.root,
+        name: name(text),
+        metadata: Vec::new(),
+        upload,
+        existing: Existing::Refuse,
+    };
+    let remove = |text: &str| Operation::Delete {
+        target: Target::Name(vfs.root, name(text)),
+        kind: Kind::File,
+        recursive: false,
+    };
+    let key = |number| Some(Token([number; 16]));
+    let requests = [
+        Request { key: key(1), operation: create("a", None) },
+        Request { key: key(2), operation: create("a", None) },
+        Request { key: key(1), operation: create("a", None) },
+        Request { key: key(3), operation: create("unstored", Some(upload(2, 20))) },
+        Request { key: key(4), operation: create("stored", Some(stored)) },
+        Request { key: key(5), operation: remove("a") },
+        Request { key: key(6), operation: remove("a") },
+    ];
+    let document = xml::encode_requests(&requests);
+    let srl = control(&vfs, &secret(), &document, SrlVersion::HmacSha256);
+    let replies = handle(&vfs, &srl, &document).await.unwrap();
+    let codes: Vec<_> = replies.iter().map(|reply| reply.as_ref().err().map(|error| error.code)).collect();
+    let (exists, missing) = (Some(VfsErrorCode::Exists), Some(VfsErrorCode::NotFound));
+    assert_eq!(codes, [None, exists, None, Some(VfsErrorCode::NoSuchObject), None, None, missing]);
+    assert_eq!(replies[0], replies[2], "the same key");
+    let names: Vec<_> = vfs.list(vfs.root, 10).await.into_iter().map(|row| row.name).collect();
+    assert_eq!(names, [Some(name("stored"))]);
+    assert_eq!(handle(&vfs, &srl, &document).await.unwrap(), replies, "repeated as a whole");
 }
 
 /// VFS-9: what does not authenticate does nothing.

@@ -26,6 +26,20 @@ async fn a_release_is_repeated_until_acknowledged() {
     assert_eq!(vfs.store.releases_pending().await.unwrap(), 0);
 }
 
+/// The housekeeping is woken for a reference that was given up, and not for a file that held none.
+#[tokio::test]
+async fn only_what_leaves_work_wakes_the_housekeeping() {
+    let vfs = Fixture::new().await;
+    let is_woken = || futures::FutureExt::now_or_never(vfs.store.work_left()).is_some();
+    let empty = vfs.touch(vfs.root, "empty").await;
+    vfs.delete(empty, Kind::File, false).await.unwrap();
+    assert!(!is_woken());
+    let file = vfs.create(vfs.root, "f", Some(vfs.store(upload(1, 10)))).await.unwrap().row.unwrap().id;
+    assert!(!is_woken());
+    vfs.delete(file, Kind::File, false).await.unwrap();
+    assert!(is_woken());
+}
+
 /// VFS-15: a large folder vanishes at once though its rows go in steps; nothing can be put into it meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_folder_vanishes_at_once_and_is_cleared_in_steps() {

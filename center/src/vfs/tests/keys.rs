@@ -1,7 +1,6 @@
 //! Idempotency keys: a repeated request gets the first answer (SRL-18, FO-12).
 
 use super::*;
-use crate::vfs::edit::Verified;
 
 const KEY: Option<Token> = Some(Token([7; 16]));
 
@@ -96,7 +95,7 @@ async fn a_key_used_for_other_contents_is_refused() {
     };
     let request = |upload| Request { key: KEY, operation: create(upload, Existing::Refuse) };
     let third = upload(3, 30);
-    let late = vfs.store.change(vfs.customer, request(third), verified(third), vfs.now()).await;
+    let late = vfs.commit(request(third), verified(third)).await;
     assert_eq!(late.unwrap_err().code, VfsErrorCode::Invalid);
 
     // To open what is there uses no contents: the same answer again, though the file has others.

@@ -22,10 +22,12 @@ use protocol::id::{CustomerId, ObjectId, Timestamp, Token};
 use protocol::name::Name;
 use protocol::srl::Secret;
 use protocol::vfs::{
-    Answer, Changed, Existing, Kind, Operation, Request, Row, Target, Upload, VfsError, VfsErrorCode,
+    Answer, Changed, Existing, Kind, Operation, Reply, Request, Row, Target, Upload, VfsError, VfsErrorCode,
 };
 use tempfile::TempDir;
 
+use super::edit::Verified;
+use super::store::Change;
 use super::{Cluster, ClusterError, DirectoryManager, MetaStore, NewCustomer, Quota, housekeeping};
 
 const SECRET: &[u8] = b"0123456789abcdef";
@@ -124,6 +126,12 @@ impl Fixture {
     async fn perform(&self, key: Option<Token>, operation: Operation) -> Result<Answer, VfsError> {
         let request = Request { key, operation };
         self.manager.perform(self.customer, request, self.now()).await.map(|answered| answered.answer)
+    }
+
+    /// Hands a change to the writer as if the cluster had been asked.
+    async fn commit(&self, request: Request, verified: Option<Verified>) -> Reply {
+        let changes = vec![Ok(Change { request, verified })];
+        self.store.change(self.customer, changes, self.now()).await.pop().unwrap()
     }
 
     /// Performs an operation and expects a change or a refusal.

@@ -11,7 +11,6 @@ use protocol::vfs::{Answered, Body, ENTRIES_MAX};
 use rusqlite::Connection;
 
 use super::*;
-use crate::vfs::edit::Verified;
 use crate::vfs::outbox;
 use crate::vfs::query::{self, Query};
 use crate::vfs::{customer, schema, store};
@@ -284,7 +283,9 @@ impl Both {
             asked: self.now,
         });
         let request = Request { key: None, operation };
-        match store::change(&self.db, self.customer, &request, verified, self.now).unwrap() {
+        let change = Ok(Change { request, verified });
+        let store::Outcome { reply, .. } = store::perform(&self.db, self.customer, change, self.now);
+        match reply {
             Ok(Answered { answer: Answer::Changed(changed), .. }) => Ok(changed),
             Ok(other) => panic!("not a change: {other:?}"),
             Err(error) => Err(error.code),
