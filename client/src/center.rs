@@ -14,6 +14,7 @@ use protocol::vfs::xml::{REPLIES_BYTES_MAX, decode_replies, encode_requests};
 use protocol::vfs::{Answered, OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Reply, Request, VfsErrorCode};
 use tokio::time::{Instant, sleep};
 
+use crate::batch::Gathering;
 use crate::error::ClientError;
 use crate::random;
 use crate::retry::Retries;
@@ -37,6 +38,7 @@ struct Shared {
     transport: Transport,
     ddm: Pool,
     dosm: Pool,
+    gathering: Gathering,
 }
 
 /// Endpoints that are as good as each other.
@@ -68,6 +70,7 @@ impl Center {
             dosm: Pool::parse("dosm", &settings.dosm)?,
             transport: Transport::new(&settings)?,
             secret: RwLock::new(Arc::new(settings.secret.clone())),
+            gathering: Gathering::default(),
             settings,
         };
         Ok(Self { shared: Arc::new(shared), deadline })
@@ -96,15 +99,48 @@ impl Center {
     /// Any but [`ClientError::Vfs`], which stands in the replies. After [`ClientError::Unavailable`] it is not known
     /// what was done: ask again with the same keys.
     pub async fn vfs(&self, mut requests: Vec<Request>) -> Result<Vec<Reply>, ClientError> {
+        requests.iter_mut().for_each(give_key);
+        self.converse_until(&requests, |replies| {
+            replies.iter().find_map(|reply| match reply {
+                Err(error) if error.code == VfsErrorCode::Unavailable => Some(error.message.clone()),
+                _ => None,
+            })
+        })
+        .await
+    }
+
+    /// Does one operation; a change perhaps in one document with other changes of clones of this value.
+    ///
+    /// # Errors
+    /// Any [`ClientError`]; the VFS's refusal is [`ClientError::Vfs`].
+    pub async fn operate(&self, mut request: Request) -> Result<Answered, ClientError> {
+        let until = Instant::now() + self.deadline;
+        give_key(&mut request);
+        let request = match self.change_with_others(request, until).await {
+            Ok(reply) => return reply?.map_err(ClientError::Vfs),
+            Err(request) => request,
+        };
+        let alone = self.with_deadline(until.saturating_duration_since(Instant::now()));
+        // `vfs` gives as many replies as it took requests.
+        let reply = alone.vfs(vec![request]).await?.pop();
+        reply.ok_or_else(|| ClientError::Invalid("no operation".to_owned()))?.map_err(ClientError::Vfs)
+    }
+
+    /// One document and its replies, those included that say "not now".
+    pub(crate) async fn converse(&self, requests: &[Request]) -> Result<Vec<Reply>, ClientError> {
+        self.converse_until(requests, |_| None).await
+    }
+
+    /// One document and its replies; sent again while `not_now` finds a reason in them.
+    async fn converse_until(
+        &self,
+        requests: &[Request],
+        not_now: impl Fn(&[Reply]) -> Option<String>,
+    ) -> Result<Vec<Reply>, ClientError> {
         if requests.is_empty() || requests.len() > OPERATIONS_MAX {
             return Err(ClientError::Invalid(format!("a request has 1 to {OPERATIONS_MAX} operations")));
         }
-        for request in &mut requests {
-            if request.key.is_none() && changes_something(&request.operation) {
-                request.key = Some(random::token());
-            }
-        }
-        let document = Bytes::from(encode_requests(&requests));
+        let document = Bytes::from(encode_requests(requests));
         if document.len() > REQUEST_BYTES_MAX {
             return Err(ClientError::Invalid(format!("a request has at most {REQUEST_BYTES_MAX} bytes")));
         }
@@ -125,27 +161,22 @@ impl Center {
             if replies.len() != requests.len() {
                 return Err(wrong(format!("{} replies to {} requests", replies.len(), requests.len())));
             }
-            let not_now =
-                |reply: &Reply| matches!(reply, Err(error) if error.code == VfsErrorCode::Unavailable);
-            match replies.iter().find(|reply| not_now(reply)) {
-                Some(Err(error)) => Err(ClientError::Unavailable {
-                    endpoint: endpoint.to_string(),
-                    why: error.message.clone(),
-                }),
-                _ => Ok(replies),
+            match not_now(&replies) {
+                Some(why) => Err(ClientError::Unavailable { endpoint: endpoint.to_string(), why }),
+                None => Ok(replies),
             }
         })
         .await
     }
 
-    /// Does one operation.
-    ///
-    /// # Errors
-    /// Any [`ClientError`]; the VFS's refusal is [`ClientError::Vfs`].
-    pub async fn operate(&self, request: Request) -> Result<Answered, ClientError> {
-        // `vfs` gives as many replies as it took requests.
-        let reply = self.vfs(vec![request]).await?.pop();
-        reply.ok_or_else(|| ClientError::Invalid("no operation".to_owned()))?.map_err(ClientError::Vfs)
+    pub(crate) fn gathering(&self) -> &Gathering {
+        &self.shared.gathering
+    }
+
+    /// What a call gets that heard nothing until its deadline.
+    pub(crate) fn late(&self) -> ClientError {
+        let why = format!("no answer within {:.1} s", self.deadline.as_secs_f64());
+        ClientError::Unavailable { endpoint: self.shared.ddm.first().to_string(), why }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -207,18 +238,10 @@ impl Center {
     }
 }
 
-fn changes_something(operation: &Operation) -> bool {
-    match operation {
-        Operation::OpenRoot
-        | Operation::OpenFolder { .. }
-        | Operation::Open { .. }
-        | Operation::Usage
-        | Operation::Changes { .. } => false,
-        Operation::CreateFolder { .. }
-        | Operation::CreateFile { .. }
-        | Operation::Move { .. }
-        | Operation::Delete { .. }
-        | Operation::Update { .. } => true,
+/// A change without a key gets one.
+fn give_key(request: &mut Request) {
+    if request.key.is_none() && request.operation.is_change() {
+        request.key = Some(random::token());
     }
 }
 

@@ -4,8 +4,11 @@
 //! keys and tokens make each operation idempotent) until its deadline, and tells "the center cannot be reached" from
 //! "the center refuses" ([`ClientError::is_unavailable`]). No byte of an object leaves [`Center::fetch`] unverified.
 //!
-//! It caches nothing and keeps no state but its connections.
+//! Changes of one [`Center`] that come at the same time travel in one document.
+//!
+//! It caches nothing and keeps no state but its connections and what is on its way.
 
+mod batch;
 mod center;
 mod error;
 mod object;

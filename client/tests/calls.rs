@@ -20,7 +20,9 @@ use protocol::id::{CustomerId, FeedPosition, ObjectId, Token};
 use protocol::name::Name;
 use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlOperation, SrlVersion};
 use protocol::vfs::xml::{Stored, encode_error, encode_stored};
-use protocol::vfs::{Answer, Answered, Operation, Request, Usage, VfsError, VfsErrorCode};
+use protocol::vfs::{
+    Answer, Answered, Changed, Kind, Operation, Request, Target, Usage, VfsError, VfsErrorCode,
+};
 
 use fake::{Answer as HttpAnswer, Asked, Fake, NOW, not_now, replies, secret, status};
 
@@ -368,4 +370,143 @@ async fn a_download_url_is_an_end_users_srl() {
     let request = srl.authenticate(&[secret()], NOW).unwrap();
     assert_eq!((request.access, request.version), (AccessMethod::EndUser, SrlVersion::Md5));
     assert_eq!(request.operation, SrlOperation::Fetch { object: ObjectName::Content(content.fingerprint) });
+}
+
+/// Holds the answers of a fake center back until it is told to give them.
+#[derive(Default)]
+struct Gate(std::sync::Mutex<bool>, std::sync::Condvar);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let closed = self.0.lock().unwrap();
+        drop(self.1.wait_while(closed, |is_open| !*is_open).unwrap());
+    }
+}
+
+fn remove(number: u64) -> Request {
+    let target = Target::Id(ObjectId(number));
+    let operation = Operation::Delete { target, kind: Kind::File, recursive: false };
+    Request { key: Some(Token([number as u8; 16])), operation }
+}
+
+fn removed(request: &Request) -> Answered {
+    let Operation::Delete { target: Target::Id(id), .. } = &request.operation else { panic!("{request:?}") };
+    let changed =
+        Changed { row: None, before: None, created: false, removed: Some(*id), folders: Vec::new() };
+    Answered { position: FeedPosition(1), answer: Answer::Changed(changed) }
+}
+
+fn removals(asked: &Asked) -> Vec<protocol::vfs::Reply> {
+    asked.requests.iter().map(|request| Ok(removed(request))).collect()
+}
+
+/// A center whose first document waits at the gate, and the call that is in it.
+async fn held_up(
+    answer: impl Fn(&Asked) -> Option<HttpAnswer> + Send + Sync + 'static,
+) -> (Fake, Center, Arc<Gate>, tokio::task::JoinHandle<Result<Answered, ClientError>>) {
+    let gate = Arc::new(Gate::default());
+    let passed = gate.clone();
+    let fake = Fake::start(move |asked| {
+        if asked.number == 0 {
+            passed.pass();
+        }
+        answer(asked)
+    })
+    .await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    let first = tokio::spawn({
+        let center = center.clone();
+        async move { center.operate(remove(1)).await }
+    });
+    while fake.log().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    (fake, center, gate, first)
+}
+
+/// Changes made while a document is on its way travel together in the next one, and each gets its own answer; one
+/// that nobody waits for any more does not travel, and a question waits for none of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_that_come_meanwhile_travel_together() {
+    let (fake, center, gate, first) = held_up(|asked| match asked.requests[0].operation {
+        Operation::Usage => replies(&[Ok(used(5))]),
+        _ => {
+            let mut answers = removals(asked);
+            if let Some(third) = answers.get_mut(2) {
+                *third = Err(VfsError { code: VfsErrorCode::NotFound, message: "gone".to_owned() });
+            }
+            replies(&answers)
+        }
+    })
+    .await;
+    let mut calls: Vec<_> = (2..=5).map(|number| Box::pin(center.operate(remove(number)))).collect();
+    for call in &mut calls {
+        assert!(futures::poll!(call).is_pending());
+    }
+    drop(calls.remove(1));
+    assert_eq!(center.operate(usage()).await.unwrap(), used(5), "while the first document is held up");
+    gate.open();
+    assert_eq!(first.await.unwrap().unwrap(), removed(&remove(1)));
+    let answers = futures::future::join_all(calls).await;
+    assert_eq!(answers[0].as_ref().unwrap(), &removed(&remove(2)));
+    assert_eq!(answers[1].as_ref().unwrap(), &removed(&remove(4)));
+    assert_eq!(answers[2].as_ref().unwrap_err().vfs_code(), Some(VfsErrorCode::NotFound));
+    let sent: Vec<_> = fake.log().iter().map(|asked| asked.requests.clone()).collect();
+    assert_eq!(sent, [vec![remove(1)], vec![usage()], vec![remove(2), remove(4), remove(5)]]);
+}
+
+/// The caller who made a document leave may go: the others of it still get their answers, and later ones leave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_gives_up_takes_no_answer_from_others() {
+    let (fake, center, gate, first) = held_up(|asked| replies(&removals(asked))).await;
+    first.abort();
+    let mut next = Box::pin(center.operate(remove(2)));
+    assert!(futures::poll!(&mut next).is_pending());
+    gate.open();
+    assert_eq!(next.await.unwrap(), removed(&remove(2)));
+    assert_eq!(fake.log().len(), 2);
+}
+
+/// "Not now" to one change of a document costs no other change its answer; it is sent again alone, with its key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_bad_change_fails_no_other() {
+    let (fake, center, gate, _first) = held_up(|asked| {
+        let is_bad = |request: &Request| request == &remove(3);
+        let mut answers = removals(asked);
+        match asked.requests.iter().position(is_bad) {
+            Some(_) if asked.requests.len() == 1 => status(400, encode_error("malformed", "bad")),
+            Some(bad) => {
+                answers[bad] = Err(VfsError { code: VfsErrorCode::Unavailable, message: "no".to_owned() });
+                replies(&answers)
+            }
+            None => replies(&answers),
+        }
+    })
+    .await;
+    let mut calls: Vec<_> = [2, 3].map(|number| Box::pin(center.operate(remove(number)))).into();
+    for call in &mut calls {
+        assert!(futures::poll!(call).is_pending());
+    }
+    gate.open();
+    let answers = futures::future::join_all(calls).await;
+    assert_eq!(answers[0].as_ref().unwrap(), &removed(&remove(2)));
+    assert!(matches!(answers[1], Err(ClientError::Refused { .. })), "{:?}", answers[1]);
+    let sent: Vec<_> = fake.log().iter().skip(1).map(|asked| asked.requests.clone()).collect();
+    assert_eq!(sent, [vec![remove(2), remove(3)], vec![remove(3)]]);
+}
+
+/// A change waits behind others no longer than its own deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_change_that_waits_has_its_own_deadline() {
+    let (_fake, center, gate, _first) = held_up(|asked| replies(&removals(asked))).await;
+    let started = Instant::now();
+    let late = center.with_deadline(Duration::from_millis(200)).operate(remove(2)).await;
+    assert!(late.unwrap_err().is_unavailable());
+    assert!(started.elapsed() < Duration::from_secs(2));
+    gate.open();
 }
