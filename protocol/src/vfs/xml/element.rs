@@ -1,5 +1,7 @@
-//! Reads a document into a tree of elements, and takes the tree apart without leaving anything over.
+//! Reads a document into a tree of elements, and takes the tree apart without leaving anything over. Names and values
+//! stay where they stand in the document, unless something is escaped in them.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -14,38 +16,56 @@ const DEPTH_MAX: usize = 5;
 /// No element of ours has more. Also keeps the search for repeated attributes short.
 const ATTRIBUTES_MAX: usize = 16;
 
+/// What a document consists of, in order.
+pub(super) struct Document<'a>(Vec<Event<'a>>);
+
 /// An element of which attributes and children are taken one by one; [`Element::finish`] complains of the rest.
 #[derive(Debug)]
-pub(super) struct Element {
-    pub(super) name: String,
-    attributes: Vec<(String, String)>,
-    children: std::vec::IntoIter<Element>,
+pub(super) struct Element<'a> {
+    pub(super) name: &'a str,
+    attributes: Vec<Attribute<'a>>,
+    children: std::vec::IntoIter<Element<'a>>,
     text: String,
 }
 
-impl Element {
-    /// The root element of a whole document, which must be the given one.
-    pub(super) fn document(bytes: &[u8], bytes_max: usize, root: &'static str) -> Result<Self, XmlError> {
+/// Name and value.
+type Attribute<'a> = (&'a str, Cow<'a, str>);
+
+impl<'a> Document<'a> {
+    /// Takes the document to pieces.
+    pub(super) fn read(bytes: &'a [u8], bytes_max: usize) -> Result<Self, XmlError> {
         if bytes.len() > bytes_max {
             return Err(XmlError::TooLong { bytes_max });
         }
         let text = str::from_utf8(bytes).map_err(|_| malformed("the document is not UTF-8"))?;
         let mut reader = Reader::from_str(text);
-        reader.config_mut().expand_empty_elements = true;
-        let mut outside = children(&mut reader, 0)?;
+        let mut events = Vec::new();
+        loop {
+            match reader.read_event().map_err(malformed)? {
+                Event::Eof => return Ok(Self(events)),
+                event => events.push(event),
+            }
+        }
+    }
+
+    /// The root element, which must be the given one.
+    pub(super) fn root(&self, root: &'static str) -> Result<Element<'_>, XmlError> {
+        let mut outside = children(&mut self.0.iter(), 0)?;
         let element = outside.elements.pop().ok_or_else(|| malformed("the document is empty"))?;
         if !outside.elements.is_empty() || !outside.text.is_empty() {
             return Err(malformed("the document has more than one root"));
         }
         if element.name != root {
-            return Err(unknown_element(&element.name, "the document"));
+            return Err(unknown_element(element.name, "the document"));
         }
         Ok(element)
     }
+}
 
+impl<'a> Element<'a> {
     /// An attribute's value as it stands, or `None` if it is not there.
-    pub(super) fn optional_text(&mut self, attribute: &'static str) -> Option<String> {
-        let index = self.attributes.iter().position(|(name, _)| name == attribute)?;
+    pub(super) fn optional_text(&mut self, attribute: &'static str) -> Option<Cow<'a, str>> {
+        let index = self.attributes.iter().position(|(name, _)| *name == attribute)?;
         Some(self.attributes.swap_remove(index).1)
     }
 
@@ -69,17 +89,17 @@ impl Element {
     }
 
     /// The next child.
-    pub(super) fn child(&mut self) -> Option<Element> {
+    pub(super) fn child(&mut self) -> Option<Self> {
         self.children.next()
     }
 
     /// The next child, if it is a wanted one.
-    pub(super) fn child_if(&mut self, wanted: impl FnOnce(&Element) -> bool) -> Option<Element> {
+    pub(super) fn child_if(&mut self, wanted: impl FnOnce(&Self) -> bool) -> Option<Self> {
         if wanted(self.children.as_slice().first()?) { self.children.next() } else { None }
     }
 
     /// The next child, if it is of that name.
-    pub(super) fn child_named(&mut self, name: &str) -> Option<Element> {
+    pub(super) fn child_named(&mut self, name: &str) -> Option<Self> {
         self.child_if(|child| child.name == name)
     }
 
@@ -92,27 +112,27 @@ impl Element {
     pub(super) fn finish(mut self) -> Result<(), XmlError> {
         if let Some((attribute, _)) = self.attributes.first() {
             let attribute = shown(attribute);
-            return Err(XmlError::UnknownAttribute { attribute, element: shown(&self.name) });
+            return Err(XmlError::UnknownAttribute { attribute, element: shown(self.name) });
         }
         if let Some(child) = self.children.next() {
-            return Err(unknown_element(&child.name, &self.name));
+            return Err(unknown_element(child.name, self.name));
         }
         if !self.text.is_empty() {
-            return Err(malformed(format!("text in `{}`", shown(&self.name))));
+            return Err(malformed(format!("text in `{}`", shown(self.name))));
         }
         Ok(())
     }
 
     pub(super) fn unknown_in(&self, parent: &str) -> XmlError {
-        unknown_element(&self.name, parent)
+        unknown_element(self.name, parent)
     }
 
     pub(super) fn missing(&self, missing: &'static str) -> XmlError {
-        XmlError::Missing { element: shown(&self.name), missing }
+        XmlError::Missing { element: shown(self.name), missing }
     }
 
     pub(super) fn bad_value(&self, attribute: &'static str) -> XmlError {
-        XmlError::BadValue { attribute, element: shown(&self.name) }
+        XmlError::BadValue { attribute, element: shown(self.name) }
     }
 }
 
@@ -145,36 +165,38 @@ fn shown(text: &str) -> String {
 }
 
 #[derive(Default)]
-struct Inside {
-    elements: Vec<Element>,
+struct Inside<'a> {
+    elements: Vec<Element<'a>>,
     /// Empty if there is nothing but white space.
     text: String,
 }
 
 /// Everything up to the end of the element, or of the document at depth 0.
-fn children(reader: &mut Reader<&[u8]>, depth: usize) -> Result<Inside, XmlError> {
+fn children<'a>(events: &mut std::slice::Iter<'a, Event<'a>>, depth: usize) -> Result<Inside<'a>, XmlError> {
     let mut inside = Inside::default();
     loop {
-        match reader.read_event().map_err(malformed)? {
-            Event::Start(_) if depth == DEPTH_MAX => {
+        match events.next() {
+            Some(Event::Start(_) | Event::Empty(_)) if depth == DEPTH_MAX => {
                 return Err(malformed(format!("the document is deeper than {DEPTH_MAX} elements")));
             }
-            Event::Start(start) => {
-                let (name, attributes) = tag(&start)?;
-                let Inside { elements, text } = children(reader, depth + 1)?;
-                inside.elements.push(Element { name, attributes, children: elements.into_iter(), text });
+            Some(Event::Start(start)) => {
+                let within = children(events, depth + 1)?;
+                inside.elements.push(element(start, within)?);
             }
+            Some(Event::Empty(start)) => inside.elements.push(element(start, Inside::default())?),
             // The reader has compared the names.
-            Event::End(_) => break,
-            Event::Eof if depth == 0 => break,
-            Event::Eof => return Err(malformed("the document ends too early")),
-            Event::Text(text) => inside.text.push_str(&text.decode().map_err(malformed)?),
-            Event::GeneralRef(reference) => resolve(&reference, &mut inside.text)?,
-            Event::Decl(_) if depth == 0 && inside.elements.is_empty() => {}
-            Event::Comment(_) => {}
-            Event::Decl(_) | Event::PI(_) => return Err(malformed("processing instructions are refused")),
-            Event::DocType(_) => return Err(malformed("a DTD is refused")),
-            Event::CData(_) | Event::Empty(_) => return Err(malformed("CDATA is refused")),
+            Some(Event::End(_)) => break,
+            None if depth == 0 => break,
+            None | Some(Event::Eof) => return Err(malformed("the document ends too early")),
+            Some(Event::Text(text)) => inside.text.push_str(&text.decode().map_err(malformed)?),
+            Some(Event::GeneralRef(reference)) => resolve(reference, &mut inside.text)?,
+            Some(Event::Decl(_)) if depth == 0 && inside.elements.is_empty() => {}
+            Some(Event::Comment(_)) => {}
+            Some(Event::Decl(_) | Event::PI(_)) => {
+                return Err(malformed("processing instructions are refused"));
+            }
+            Some(Event::DocType(_)) => return Err(malformed("a DTD is refused")),
+            Some(Event::CData(_)) => return Err(malformed("CDATA is refused")),
         }
     }
     if inside.text.trim_ascii().is_empty() {
@@ -183,19 +205,22 @@ fn children(reader: &mut Reader<&[u8]>, depth: usize) -> Result<Inside, XmlError
     Ok(inside)
 }
 
-/// The name and the attributes of a start tag.
-fn tag(start: &BytesStart) -> Result<(String, Vec<(String, String)>), XmlError> {
-    let name = text(start.name().as_ref())?.to_owned();
+fn element<'a>(start: &'a BytesStart<'a>, within: Inside<'a>) -> Result<Element<'a>, XmlError> {
+    let name = text(start.name().into_inner())?;
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
         let attribute = attribute.map_err(malformed)?;
         if attributes.len() == ATTRIBUTES_MAX {
             return Err(malformed(format!("`{name}` has more than {ATTRIBUTES_MAX} attributes")));
         }
-        let value = unescape(text(&attribute.value)?).map_err(malformed)?.into_owned();
-        attributes.push((text(attribute.key.as_ref())?.to_owned(), value));
+        let value = match attribute.value {
+            Cow::Borrowed(value) => unescape(text(value)?).map_err(malformed)?,
+            Cow::Owned(value) => unescape(text(&value)?).map_err(malformed)?.into_owned().into(),
+        };
+        attributes.push((text(attribute.key.into_inner())?, value));
     }
-    Ok((name, attributes))
+    let Inside { elements, text } = within;
+    Ok(Element { name, attributes, children: elements.into_iter(), text })
 }
 
 fn text(bytes: &[u8]) -> Result<&str, XmlError> {

@@ -1,7 +1,7 @@
 //! Answers of the HTTP interface that are not about the VFS: what was stored, and why a request failed as a whole.
 
 use super::XmlError;
-use super::element::Element;
+use super::element::Document;
 use super::rows::{id, read_content, write_content};
 use super::writer::Writer;
 use crate::digest::Content;
@@ -42,7 +42,8 @@ pub fn encode_stored(stored: &Stored) -> Vec<u8> {
 
 /// Reads what [`encode_stored`] wrote.
 pub fn decode_stored(document: &[u8]) -> Result<Stored, XmlError> {
-    let mut element = Element::document(document, BYTES_MAX, "stored")?;
+    let document = Document::read(document, BYTES_MAX)?;
+    let mut element = document.root("stored")?;
     let content = read_content(&mut element)?;
     let token = element.required("token", Token::parse)?;
     let stored = Stored { content, token, file: element.optional("file", id)? };
@@ -59,8 +60,9 @@ pub fn encode_error(code: &str, message: &str) -> Vec<u8> {
 
 /// Reads what [`encode_error`] wrote.
 pub fn decode_error(document: &[u8]) -> Result<ErrorDocument, XmlError> {
-    let mut element = Element::document(document, BYTES_MAX, "error")?;
-    let code = element.optional_text("code").ok_or_else(|| element.missing("code"))?;
+    let document = Document::read(document, BYTES_MAX)?;
+    let mut element = document.root("error")?;
+    let code = element.optional_text("code").ok_or_else(|| element.missing("code"))?.into_owned();
     let error = ErrorDocument { code, message: element.take_text() };
     element.finish()?;
     Ok(error)

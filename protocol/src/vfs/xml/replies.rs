@@ -1,6 +1,6 @@
 //! `<replies>`: one element per request, in order.
 
-use super::element::{Element, boolean, number};
+use super::element::{Document, Element, boolean, number};
 use super::rows::{id, is_row, read_row, timestamp, write_row};
 use super::writer::Writer;
 use super::{REPLIES_BYTES_MAX, XmlError};
@@ -37,7 +37,8 @@ pub fn encode_replies(replies: &[Reply]) -> Vec<u8> {
 /// # Errors
 /// [`XmlError`]: whoever answered is no VFS of this version.
 pub fn decode_replies(document: &[u8]) -> Result<Vec<Reply>, XmlError> {
-    let mut root = Element::document(document, REPLIES_BYTES_MAX, "replies")?;
+    let document = Document::read(document, REPLIES_BYTES_MAX)?;
+    let mut root = document.root("replies")?;
     let mut replies = Vec::new();
     while let Some(mut element) = root.child() {
         let reply = if element.name == "error" {
@@ -83,8 +84,8 @@ fn write_answer(writer: &mut Writer, answered: &Answered) {
     writer.end();
 }
 
-fn read_answer(element: &mut Element) -> Result<Answer, XmlError> {
-    Ok(match element.name.as_str() {
+fn read_answer(element: &mut Element<'_>) -> Result<Answer, XmlError> {
+    Ok(match element.name {
         "row" => Answer::Row(required_row(element)?),
         "listing" => {
             let more = element.required("more", boolean)?;
@@ -146,7 +147,7 @@ fn write_changed(writer: &mut Writer, changed: &Changed) {
     }
 }
 
-fn read_changed(element: &mut Element) -> Result<Changed, XmlError> {
+fn read_changed(element: &mut Element<'_>) -> Result<Changed, XmlError> {
     let created = element.required("created", boolean)?;
     let removed = element.optional("removed", id)?;
     let row = element.child_if(is_row).map(read_row).transpose()?;
@@ -166,7 +167,7 @@ fn write_before(writer: &mut Writer, before: &Before) {
     writer.attribute("modified", modified.0).attribute("changed", changed.0).end();
 }
 
-fn read_before(mut element: Element) -> Result<Before, XmlError> {
+fn read_before(mut element: Element<'_>) -> Result<Before, XmlError> {
     let before = Before {
         version: element.required("version", number)?,
         size: element.required("size", number)?,
@@ -177,11 +178,11 @@ fn read_before(mut element: Element) -> Result<Before, XmlError> {
     Ok(before)
 }
 
-fn required_row(element: &mut Element) -> Result<Row, XmlError> {
+fn required_row(element: &mut Element<'_>) -> Result<Row, XmlError> {
     let row = element.child().ok_or_else(|| element.missing("folder or file"))?;
     read_row(row)
 }
 
-fn position(element: &mut Element, attribute: &'static str) -> Result<FeedPosition, XmlError> {
+fn position(element: &mut Element<'_>, attribute: &'static str) -> Result<FeedPosition, XmlError> {
     element.required(attribute, number).map(FeedPosition)
 }

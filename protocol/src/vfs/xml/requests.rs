@@ -1,7 +1,7 @@
 //! `<requests>`: one element per operation.
 
 use super::XmlError;
-use super::element::{Element, boolean, number};
+use super::element::{Document, Element, boolean, number};
 use super::names::{Encoded, base64, bytes, name};
 use super::rows::{id, read_content, timestamp, write_content};
 use super::writer::Writer;
@@ -25,7 +25,8 @@ pub fn encode_requests(requests: &[Request]) -> Vec<u8> {
 /// # Errors
 /// [`XmlError`]: the document as a whole is refused, none of its operations may be done.
 pub fn decode_requests(document: &[u8]) -> Result<Vec<Request>, XmlError> {
-    let mut root = Element::document(document, REQUEST_BYTES_MAX, "requests")?;
+    let document = Document::read(document, REQUEST_BYTES_MAX)?;
+    let mut root = document.root("requests")?;
     let mut requests = Vec::new();
     while let Some(mut element) = root.child() {
         if requests.len() == OPERATIONS_MAX {
@@ -104,8 +105,8 @@ fn element_name(operation: &Operation) -> &'static str {
     }
 }
 
-fn read_operation(element: &mut Element) -> Result<Operation, XmlError> {
-    Ok(match element.name.as_str() {
+fn read_operation(element: &mut Element<'_>) -> Result<Operation, XmlError> {
+    Ok(match element.name {
         "open-root" => Operation::OpenRoot,
         "open-folder" => Operation::OpenFolder {
             folder: element.required("folder", id)?,
@@ -151,7 +152,7 @@ fn read_operation(element: &mut Element) -> Result<Operation, XmlError> {
     })
 }
 
-fn read_move(element: &mut Element, kind: Option<Kind>) -> Result<Operation, XmlError> {
+fn read_move(element: &mut Element<'_>, kind: Option<Kind>) -> Result<Operation, XmlError> {
     Ok(Operation::Move {
         target: read_target(element)?,
         kind,
@@ -161,7 +162,7 @@ fn read_move(element: &mut Element, kind: Option<Kind>) -> Result<Operation, Xml
     })
 }
 
-fn read_delete(element: &mut Element, kind: Kind) -> Result<Operation, XmlError> {
+fn read_delete(element: &mut Element<'_>, kind: Kind) -> Result<Operation, XmlError> {
     let target = read_target(element)?;
     Ok(Operation::Delete { target, kind, recursive: element.required("recursive", boolean)? })
 }
@@ -174,7 +175,7 @@ fn write_target(writer: &mut Writer, target: &Target) {
     };
 }
 
-fn read_target(element: &mut Element) -> Result<Target, XmlError> {
+fn read_target(element: &mut Element<'_>) -> Result<Target, XmlError> {
     match element.optional("id", id)? {
         Some(id) => Ok(Target::Id(id)),
         None => Ok(Target::Name(element.required("parent", id)?, element.required("name", name)?)),
@@ -193,7 +194,7 @@ fn write_upload(writer: &mut Writer, upload: Option<&Upload>) {
     }
 }
 
-fn read_upload(element: &mut Element) -> Result<Option<Upload>, XmlError> {
+fn read_upload(element: &mut Element<'_>) -> Result<Option<Upload>, XmlError> {
     let Some(mut child) = element.child_named("upload") else { return Ok(None) };
     let upload = Upload { content: read_content(&mut child)?, token: child.required("token", Token::parse)? };
     child.finish()?;

@@ -1,5 +1,7 @@
 //! Rows and contents: what requests and replies have in common.
 
+use std::borrow::Cow;
+
 use super::XmlError;
 use super::element::{Element, number};
 use super::names::{Encoded, base64, bytes, name};
@@ -21,7 +23,7 @@ pub(super) fn write_content(writer: &mut Writer, content: &Content) {
     writer.attribute("fingerprint", fingerprint).attribute("size", size).attribute("digest", digest);
 }
 
-pub(super) fn read_content(element: &mut Element) -> Result<Content, XmlError> {
+pub(super) fn read_content(element: &mut Element<'_>) -> Result<Content, XmlError> {
     Ok(Content {
         fingerprint: element.required("fingerprint", Fingerprint::parse)?,
         size: element.required("size", number)?,
@@ -57,12 +59,12 @@ pub(super) fn write_row(writer: &mut Writer, row: &Row) {
 }
 
 /// Whether [`read_row`] would take it.
-pub(super) fn is_row(element: &Element) -> bool {
+pub(super) fn is_row(element: &Element<'_>) -> bool {
     element.name == "folder" || element.name == "file"
 }
 
-pub(super) fn read_row(mut element: Element) -> Result<Row, XmlError> {
-    let body = match element.name.as_str() {
+pub(super) fn read_row(mut element: Element<'_>) -> Result<Row, XmlError> {
+    let body = match element.name {
         "folder" => Body::Folder { subfolders: element.required("subfolders", number)? },
         "file" => Body::File { content: read_content(&mut element)? },
         _ => return Err(element.unknown_in("a row's place")),
@@ -77,7 +79,7 @@ pub(super) fn read_row(mut element: Element) -> Result<Row, XmlError> {
         changed: element.required("changed", timestamp)?,
         metadata: element.optional("metadata", bytes)?.unwrap_or_default(),
         body,
-        srl: element.optional_text("srl"),
+        srl: element.optional_text("srl").map(Cow::into_owned),
     };
     element.finish()?;
     Ok(row)
