@@ -59,7 +59,7 @@ impl Router {
     /// A request document to the VFS. Nothing of it is read before its SRL is found authentic.
     async fn converse(&self, srl: &SignedSrl, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         self.authenticator.authenticate(srl, host::now_seconds()).await?;
-        let _memory = self.memory_for(&request).await?;
+        let mut memory = self.memory_for(&request).await?;
         let collected = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
         let collected = tokio::time::timeout(DOCUMENT_TIMEOUT, collected).await.map_err(|_| Refusal::Body)?;
         let document = collected.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
@@ -67,6 +67,8 @@ impl Router {
             None => Refusal::Body,
         })?;
         let document = document.to_bytes();
+        // A document of unknown length came with the most it might have been. It may wait for changes for long.
+        drop(memory.split(memory.num_permits().saturating_sub(document.len().div_ceil(1024))));
         let replies = tokio::select! {
             biased;
             replies = self.directories.handle(srl, &document, host::now()) => replies?,
