@@ -26,8 +26,13 @@ pub fn append(
 ) -> Result<(), Failure> {
     db.prepare_cached("INSERT INTO change (customer, position, id, version) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![customer.0, position.0, id.0, version])?;
-    if let Some(outdated) = position.0.checked_sub(CHANGES_KEPT) {
-        db.prepare_cached("DELETE FROM change WHERE customer = ?1 AND position = ?2")?
+    Ok(())
+}
+
+/// Pushes out what is [`CHANGES_KEPT`] changes before the last one.
+pub fn trim(db: &Connection, customer: CustomerId, last: FeedPosition) -> Result<(), Failure> {
+    if let Some(outdated) = last.0.checked_sub(CHANGES_KEPT) {
+        db.prepare_cached("DELETE FROM change WHERE customer = ?1 AND position <= ?2")?
             .execute(params![customer.0, outdated])?;
     }
     Ok(())

@@ -31,7 +31,16 @@ pub fn recall(
     }
 }
 
-/// Remembers an answer and forgets up to two outdated ones, so that the memory shrinks again after a busy time.
+/// Forgets up to `limit` of the oldest answers, if they are outdated.
+pub fn forget(db: &Connection, now: Timestamp, limit: usize) -> Result<(), Failure> {
+    db.prepare_cached(
+        "DELETE FROM reply WHERE id IN (SELECT id FROM reply ORDER BY id LIMIT ?2) AND at <= ?1",
+    )?
+    .execute(params![before(now, REMEMBERED).0, limit])?;
+    Ok(())
+}
+
+/// Remembers an answer.
 pub fn remember(
     db: &Connection,
     customer: CustomerId,
@@ -39,10 +48,6 @@ pub fn remember(
     now: Timestamp,
     reply: &Reply,
 ) -> Result<(), Failure> {
-    db.prepare_cached(
-        "DELETE FROM reply WHERE id IN (SELECT id FROM reply ORDER BY id LIMIT 2) AND at <= ?1",
-    )?
-    .execute([before(now, REMEMBERED).0])?;
     db.prepare_cached("INSERT OR REPLACE INTO reply (customer, key, at, document) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![customer.0, key.0, now.0, xml::encode_replies(std::slice::from_ref(reply))])?;
     Ok(())

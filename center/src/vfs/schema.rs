@@ -44,7 +44,9 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     // 16 MiB between checkpoints: a batch of a busy center dirties some hundred pages.
     connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_update(None, "cache_size", -(64 << 10))?;
+    // In KiB. Not more, for the COMMIT that follows the split of a page walks over the places of all cached pages; what
+    // is not here is in the system's cache.
+    connection.pragma_update(None, "cache_size", -(16 << 10))?;
     // Pages as they were before a savepoint: else they spill into a temporary file with every larger batch.
     connection.pragma_update(None, "temp_store", "memory")?;
     migrate(&mut connection)?;

@@ -113,6 +113,7 @@ impl MetaStore {
         };
         let count = changes.len();
         let apply_all = move |db: &Connection| -> Result<Vec<Outcome>, Failure> {
+            replies::forget(db, now, 2 * count)?;
             Ok(changes.into_iter().map(|prepared| perform(db, customer, prepared, now)).collect())
         };
         match self.writer.write_each(count, apply_all, committed).await {
@@ -225,16 +226,13 @@ impl From<Reply> for Outcome {
 /// Does one change of a transaction, or nothing of it when it fails.
 pub(super) fn perform(db: &Connection, customer: CustomerId, prepared: Prepared, now: Timestamp) -> Outcome {
     let done = prepared.map(|change| {
-        let done = in_savepoint(db, |db| self::change(db, customer, &change, now));
+        let done = self::change(db, customer, &change, now);
         done.unwrap_or_else(|failure| Err(failure.into_vfs_error()).into())
     });
     done.unwrap_or_else(Outcome::from)
 }
 
-/// A changing operation inside the writer's savepoint.
-///
-/// A refusal is a result here and not an error, because it is remembered too: then nothing was written before it but
-/// in the inner savepoint, which is rolled back.
+/// A refusal is a result here and not an error, because it is remembered too.
 fn change(
     db: &Connection,
     customer: CustomerId,
@@ -247,17 +245,23 @@ fn change(
     {
         return Ok(replies::repeated(first, &request.operation).into());
     }
-    let outcome = match apply(db, customer, &request.operation, *verified, now) {
-        Ok(outcome) => outcome,
-        Err(Failure::Refused(error)) => Err(error).into(),
-        Err(failure) => return Err(failure),
+    let remember = |reply: &Reply| match request.key {
+        Some(key) if replies::is_memorable(reply) => replies::remember(db, customer, key, now, reply),
+        _ => Ok(()),
     };
-    if let Some(key) = request.key
-        && replies::is_memorable(&outcome.reply)
-    {
-        replies::remember(db, customer, key, now, &outcome.reply)?;
+    let done = in_savepoint(db, |db| {
+        let outcome = apply(db, customer, &request.operation, *verified, now)?;
+        remember(&outcome.reply)?;
+        Ok(outcome)
+    });
+    match done {
+        Err(Failure::Refused(error)) => {
+            let reply = Err(error);
+            remember(&reply)?;
+            Ok(reply.into())
+        }
+        done => done,
     }
-    Ok(outcome)
 }
 
 fn apply(
@@ -267,10 +271,8 @@ fn apply(
     verified: Option<Verified>,
     now: Timestamp,
 ) -> Result<Outcome, Failure> {
-    in_savepoint(db, |db| {
-        let mut edit = Edit::begin(db, customer, now)?;
-        let changed = edit.apply(operation, verified)?;
-        let Finished { position, leaves_work } = edit.finish()?;
-        Ok(Outcome { reply: Ok(Answered { position, answer: Answer::Changed(changed) }), leaves_work })
-    })
+    let mut edit = Edit::begin(db, customer, now)?;
+    let changed = edit.apply(operation, verified)?;
+    let Finished { position, leaves_work } = edit.finish()?;
+    Ok(Outcome { reply: Ok(Answered { position, answer: Answer::Changed(changed) }), leaves_work })
 }

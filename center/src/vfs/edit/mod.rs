@@ -80,6 +80,7 @@ impl<'a> Edit<'a> {
     /// Writes the customer's row.
     pub fn finish(self) -> Result<Finished, Failure> {
         let account = self.tree.account;
+        feed::trim(self.tree.db, self.tree.customer, account.position)?;
         self.tree
             .db
             .prepare_cached(
