@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::courier::{self, Message};
-use super::manager::{How, Manager, Request, ShareRequest};
+use super::manager::{How, Request, ShareRequest, ShareWay};
 use super::service::Locks;
 use super::table::{Kind, Piece};
 use super::wire::{self, CancelArgs, Lock, LockArgs, ShareArgs, Status, TestArgs, UnlockArgs};
@@ -121,11 +121,8 @@ impl<F: Filesystem> Context<'_, F> {
     async fn test(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
         let TestArgs { cookie, kind, lock } = TestArgs::decode(args)?;
         let client = self.client(lock.name);
-        let result = match self.request(&client, &lock, kind) {
-            Ok(request) => match self.check(&request.file, kind).await {
-                Ok(()) => self.locks.manager().test(&request),
-                Err(status) => Ok(status),
-            },
+        let result = match self.permitted(&client, &lock, kind, false).await {
+            Ok(request) => self.locks.manager().test(&request),
             Err(status) => Ok(status),
         };
         wire::encode_test_result(out, cookie, &result);
@@ -137,14 +134,8 @@ impl<F: Filesystem> Context<'_, F> {
         let LockArgs { cookie, block, kind, lock, reclaim, state } = LockArgs::decode(args)?;
         let client = self.client(lock.name);
         let how = How { block, reclaim, monitored, by_message, state, local: self.local };
-        let status = match self.request(&client, &lock, kind) {
-            Ok(request) => match self.check(&request.file, kind).await {
-                Ok(()) => {
-                    let ask = |manager: &mut Manager, now| manager.lock(&request, &how, now);
-                    self.locks.take(&client, self.local, ask).await
-                }
-                Err(status) => status,
-            },
+        let status = match self.permitted(&client, &lock, kind, reclaim).await {
+            Ok(request) => self.locks.lock(&request, &how).await,
             Err(status) => status,
         };
         wire::encode_result(out, cookie, status);
@@ -155,7 +146,7 @@ impl<F: Filesystem> Context<'_, F> {
         let CancelArgs { cookie, kind, lock } = CancelArgs::decode(args)?;
         let client = self.client(lock.name);
         let cancel = |request| self.locks.change(|manager, now| manager.cancel(&request, now));
-        let status = self.request(&client, &lock, kind).map_or_else(|status| status, cancel);
+        let status = request(&client, &lock, kind).map_or_else(|status| status, cancel);
         wire::encode_result(out, cookie, status);
         Ok(())
     }
@@ -165,7 +156,7 @@ impl<F: Filesystem> Context<'_, F> {
         let UnlockArgs { cookie, lock } = UnlockArgs::decode(args)?;
         let client = self.client(lock.name);
         let unlock = |request| self.locks.change(|manager, now| manager.unlock(&request, now));
-        let status = self.request(&client, &lock, Kind::Shared).map_or_else(|status| status, unlock);
+        let status = request(&client, &lock, Kind::Shared).map_or_else(|status| status, unlock);
         wire::encode_result(out, cookie, status);
         Ok(())
     }
@@ -173,21 +164,11 @@ impl<F: Filesystem> Context<'_, F> {
     async fn share(&self, args: &mut Decoder<'_>, out: &mut Encoder) -> XdrResult<()> {
         let args = ShareArgs::decode(args)?;
         let client = self.client(args.name);
-        let how = How {
-            block: false,
-            reclaim: args.reclaim,
-            monitored: false,
-            by_message: false,
-            state: 0,
-            local: self.local,
-        };
+        let way = ShareWay { reclaim: args.reclaim, local: self.local };
         let kind = if args.access & 2 == 0 { Kind::Shared } else { Kind::Exclusive };
         let status = match share_request(&client, &args) {
-            Ok(request) => match self.check(&request.file, kind).await {
-                Ok(()) => {
-                    let ask = |manager: &mut Manager, now| manager.share(&request, &how, now);
-                    self.locks.take(&client, self.local, ask).await
-                }
+            Ok(request) => match self.check(&request.file, kind, args.reclaim).await {
+                Ok(()) => self.locks.change(|manager, now| manager.share(&request, way, now)),
                 Err(status) => status,
             },
             Err(status) => status,
@@ -209,14 +190,21 @@ impl<F: Filesystem> Context<'_, F> {
         Client { address: self.caller.address, name: name.into() }
     }
 
-    fn request<'a>(&self, client: &'a Client, lock: &Lock<'a>, kind: Kind) -> Result<Request<'a>, Status> {
-        let (file, range) = (lock.handle()?, lock.range()?);
-        Ok(Request { client, svid: lock.svid, oh: lock.oh, file, piece: Piece { range, kind } })
+    /// What a client asks for, if the caller may ask that.
+    async fn permitted<'a>(
+        &self,
+        client: &'a Client,
+        lock: &Lock<'a>,
+        kind: Kind,
+        reclaim: bool,
+    ) -> Result<Request<'a>, Status> {
+        let request = request(client, lock, kind)?;
+        self.check(&request.file, kind, reclaim).await.map(|()| request)
     }
 
     /// Whether the caller may lock a file: who may read or change it may, as with other servers. On a read-only export
     /// nobody locks exclusively, because nobody has anything to write.
-    async fn check(&self, file: &Handle, kind: Kind) -> Result<(), Status> {
+    async fn check(&self, file: &Handle, kind: Kind, reclaim: bool) -> Result<(), Status> {
         const WRITE: u32 = Access::MODIFY | Access::EXTEND;
         let asked = self.filesystem.access(self.caller, file, Access(Access::READ | WRITE)).await;
         match asked {
@@ -229,12 +217,19 @@ impl<F: Filesystem> Context<'_, F> {
                 self.locks.change(|manager, now| manager.forget(file, now));
                 Err(Status::StaleHandle)
             }
+            // It had the lock, and would lose it for good.
+            Err(FsError::TryLater) if reclaim => Ok(()),
             // The protocol knows no other way to say "ask again later".
             Err(FsError::TryLater) => Err(Status::DeniedGracePeriod),
             Err(FsError::ReadOnly) => Err(Status::ReadOnly),
             Err(_) => Err(Status::Failed),
         }
     }
+}
+
+fn request<'a>(client: &'a Client, lock: &Lock<'a>, kind: Kind) -> Result<Request<'a>, Status> {
+    let (file, range) = (lock.handle()?, lock.range()?);
+    Ok(Request { client, svid: lock.svid, oh: lock.oh, file, piece: Piece { range, kind } })
 }
 
 fn share_request<'a>(client: &'a Client, args: &ShareArgs<'a>) -> Result<ShareRequest<'a>, Status> {

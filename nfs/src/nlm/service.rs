@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::Settings;
 use super::courier::{Message, Outbox};
-use super::manager::{Manager, Unrecorded};
+use super::manager::{How, Manager, Request};
 use super::wire::Status;
 use crate::nsm::ledger::{Client, Ledger, Record, Remembered};
 use crate::nsm::notifier::{self, News};
@@ -108,19 +108,14 @@ impl Locks {
         self.xid.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Asks the core for a lock or share, and has the client recorded first where that is wanted.
-    pub(crate) async fn take(
-        &self,
-        client: &Client,
-        local: IpAddr,
-        ask: impl Fn(&mut Manager, Instant) -> Result<Status, Unrecorded>,
-    ) -> Status {
+    /// Asks the core for a lock, and has the client recorded first where that is wanted.
+    pub(super) async fn lock(&self, request: &Request<'_>, how: &How) -> Status {
         // Once it is recorded, only minutes without any lock make it forgotten again.
         for _ in 0..2 {
-            if let Ok(status) = self.change(&ask) {
+            if let Ok(status) = self.change(|manager, now| manager.lock(request, how, now)) {
                 return status;
             }
-            if !self.record(client, local).await {
+            if !self.record(request.client, how.local).await {
                 break;
             }
         }

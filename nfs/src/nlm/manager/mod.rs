@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::shares::Share;
-pub use self::shares::ShareRequest;
+pub use self::shares::{ShareRequest, ShareWay};
 use self::waiting::Waiter;
 pub use self::waiting::{Grant, Outcome};
 use super::Limits;
@@ -121,8 +121,15 @@ impl Manager {
             self.settle(request, &owner);
             return Ok(Status::Granted);
         }
-        if let Some(refusal) = self.refusal(owner.client, how) {
-            return refusal;
+        if let Some(refusal) = self.refusal(owner.client, how.reclaim) {
+            return Ok(refusal);
+        }
+        let has_conflict = self.has_conflict(&request.file, &owner, request.piece);
+        if has_conflict && !how.block {
+            return Ok(Status::Denied);
+        }
+        if how.monitored && !self.clients.get(owner.client).is_some_and(|known| known.is_recorded) {
+            return Err(Unrecorded);
         }
         let Some(client) = self.clients.admit(request.client, how.local, &self.limits, now) else {
             return Ok(Status::DeniedNoLocks);
@@ -131,8 +138,8 @@ impl Manager {
             known.state = how.state;
         }
         let owner = Arc::new(Owner { client, svid: owner.svid, oh: owner.oh.clone() });
-        if self.has_conflict(&request.file, &owner, request.piece) {
-            return Ok(if how.block { self.wait(request, owner, how, now) } else { Status::Denied });
+        if has_conflict {
+            return Ok(self.wait(request, owner, how, now));
         }
         if !self.change(request.file, &owner, request.piece.range, Some(request.piece.kind), now) {
             return Ok(Status::DeniedNoLocks);

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{ClientId, Clients, Handle, How, Limits, Manager, Range, Status, Unrecorded};
+use super::{ClientId, Clients, Handle, Limits, Manager, Range, Status};
 use crate::nlm::clients::same_name;
 use crate::nsm::ledger::{Client, Remembered};
 
@@ -33,17 +33,14 @@ impl Manager {
         }
     }
 
-    /// Why a lock or share is not given, whatever others hold.
-    pub(super) fn refusal(&self, client: ClientId, how: &How) -> Option<Result<Status, Unrecorded>> {
-        if self.grace.is_some() != how.reclaim {
-            return Some(Ok(Status::DeniedGracePeriod));
+    /// Why a lock or share is not given at this time, whatever others hold.
+    pub(super) fn refusal(&self, client: ClientId, reclaim: bool) -> Option<Status> {
+        if self.grace.is_some() != reclaim {
+            return Some(Status::DeniedGracePeriod);
         }
-        let known = self.clients.get(client);
-        if how.reclaim && !known.is_some_and(|known| known.may_reclaim) {
-            // It held nothing when the server ended, or lost it unheard and others may have had it since.
-            return Some(Ok(Status::DeniedNoLocks));
-        }
-        (how.monitored && !known.is_some_and(|known| known.is_recorded)).then_some(Err(Unrecorded))
+        // It held nothing when the server ended, or lost it unheard and others may have had it since.
+        let may_reclaim = self.clients.get(client).is_some_and(|known| known.may_reclaim);
+        (reclaim && !may_reclaim).then_some(Status::DeniedNoLocks)
     }
 
     /// When the time of old locks ends, if this is it. It ends early only when all who had locks have lost them by

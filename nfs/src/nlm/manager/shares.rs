@@ -1,11 +1,11 @@
 //! Share reservations, as DOS knows them: who has a file open how, and what nobody else may do meanwhile. They know
 //! nothing of byte ranges and byte ranges nothing of them.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{Handle, Manager, Unrecorded};
+use super::{Handle, Manager};
 use crate::nlm::clients::Owner;
-use crate::nlm::manager::How;
 use crate::nlm::wire::Status;
 use crate::nsm::ledger::Client;
 
@@ -32,39 +32,41 @@ pub struct ShareRequest<'a> {
     pub access: u32,
 }
 
+/// How a share is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ShareWay {
+    /// Whether the client says that it had this before the server started anew.
+    pub reclaim: bool,
+    /// By which address it reached this server.
+    pub local: IpAddr,
+}
+
 impl Manager {
-    /// Opens a file, or opens it otherwise than before.
-    ///
-    /// # Errors
-    /// The client must be recorded first.
-    pub fn share(
-        &mut self,
-        request: &ShareRequest<'_>,
-        how: &How,
-        now: Instant,
-    ) -> Result<Status, Unrecorded> {
+    /// Opens a file, or opens it otherwise than before. A restart does not find clients that have nothing but shares:
+    /// those who use them (DOS) have no status monitor.
+    pub fn share(&mut self, request: &ShareRequest<'_>, way: ShareWay, now: Instant) -> Status {
         let owner = self.share_owner(request);
-        if let Some(status) = self.refusal(owner.client, how) {
-            return status;
+        if let Some(refusal) = self.refusal(owner.client, way.reclaim) {
+            return refusal;
         }
-        let Some(client) = self.clients.admit(request.client, how.local, &self.limits, now) else {
-            return Ok(Status::DeniedNoLocks);
+        let Some(client) = self.clients.admit(request.client, way.local, &self.limits, now) else {
+            return Status::DeniedNoLocks;
         };
         let owner = Owner { client, ..owner };
         let shares = self.files.get(&request.file).map_or(&[][..], |file| &file.shares);
         let excludes = |other: &Share| other.deny & request.access != 0 || other.access & request.deny != 0;
         if shares.iter().any(|other| other.owner != owner && excludes(other)) {
-            return Ok(Status::Denied);
+            return Status::Denied;
         }
         let is_new = shares.iter().all(|other| other.owner != owner);
         if is_new && !self.has_room(client, 1) {
-            return Ok(Status::DeniedNoLocks);
+            return Status::DeniedNoLocks;
         }
         let shares = &mut self.files.entry(request.file).or_default().shares;
         shares.retain(|other| other.owner != owner);
         shares.push(Share { owner, deny: request.deny, access: request.access });
         self.count(client, isize::from(is_new), now);
-        Ok(Status::Granted)
+        Status::Granted
     }
 
     /// Closes a file, open or not.

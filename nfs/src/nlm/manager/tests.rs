@@ -446,8 +446,12 @@ fn no_client_gets_a_lock_before_the_ledger_has_it() {
     assert!(world.manager.remember(&client(1), address(99), world.now));
     world.manager.not_remembered(&client(1));
     assert_eq!(ask(&mut world, how()), Err(Unrecorded), "it could not be stored");
+    world.lock(B, (0, 1), EXCLUSIVE, how());
+    assert_eq!(ask(&mut world, how()), Ok(Status::Denied), "for that it need not be stored");
+    assert_eq!(ask(&mut world, blocking()), Err(Unrecorded));
+    world.unlock(B, (0, 1));
     assert_eq!(ask(&mut world, How { monitored: false, ..how() }), Ok(Status::Granted), "NM_LOCK");
-    assert_eq!(world.manager.remembered(), []);
+    assert!(world.manager.remembered().iter().all(|one| one.client != client(1)));
 }
 
 #[test]
@@ -491,8 +495,8 @@ fn shares_exclude_what_they_deny() {
     let mut share = |who: u8, access, deny| {
         let client = client(who);
         let request = ShareRequest { client: &client, oh: b"oh", file: file(1), deny, access };
-        let how = How { monitored: false, ..how() };
-        let status = world.manager.share(&request, &how, world.now).unwrap();
+        let way = ShareWay { reclaim: false, local: address(99) };
+        let status = world.manager.share(&request, way, world.now);
         world.assert_sound();
         status
     };
