@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Lsn;
 use super::record::{Encoded, HEADER_BYTES};
@@ -61,6 +62,8 @@ pub struct Log {
     next: Lsn,
     /// Bytes appended since the last [`Self::sync_point`].
     unsynced: u64,
+    /// Bytes on disk, for those who must not wait for the log.
+    gauge: Arc<AtomicU64>,
 }
 
 impl Log {
@@ -74,7 +77,20 @@ impl Log {
         };
         let records_max = bounds.segment_bytes / HEADER_BYTES as u64;
         let skipped = if replayed.report.torn_bytes > 0 { records_max } else { 0 };
-        Ok(Self { dir, bounds, older, active, last, next: Lsn(last.0 + 1 + skipped), unsynced: 0 })
+        let next = Lsn(last.0 + 1 + skipped);
+        let log = Self { dir, bounds, older, active, last, next, unsynced: 0, gauge: Arc::default() };
+        log.show_bytes();
+        Ok(log)
+    }
+
+    /// Follows the bytes on disk: full segments, and what is written of the active one.
+    pub fn gauge(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.gauge)
+    }
+
+    fn show_bytes(&self) {
+        let bytes = self.older.len() as u64 * self.bounds.segment_bytes + self.active.end;
+        self.gauge.store(bytes, Ordering::Relaxed);
     }
 
     /// Number of the last record.
@@ -109,12 +125,7 @@ impl Log {
         self.unsynced
     }
 
-    /// Bytes on disk: full segments, and what is written of the active one.
-    pub fn bytes(&self) -> u64 {
-        self.older.len() as u64 * self.bounds.segment_bytes + self.active.end
-    }
-
-    /// Bound of [`Self::bytes`] for records that take space.
+    /// Bound of what [`Self::gauge`] shows, for records that take space.
     pub fn bytes_max(&self) -> u64 {
         (self.bounds.segments_max as u64 - 1) * self.bounds.segment_bytes
     }
@@ -155,6 +166,7 @@ impl Log {
         self.last = Lsn(next.0 - 1);
         (self.next, self.active.end) = (next, position);
         self.unsynced += bytes;
+        self.show_bytes();
         Ok(appended)
     }
 
@@ -170,17 +182,21 @@ impl Log {
         let next = Segment::create(&self.dir, self.active.number + 1, self.bounds.segment_bytes, self.last)
             .map_err(AppendError::Write)?;
         self.older.push_back(std::mem::replace(&mut self.active, next));
+        self.show_bytes();
         Ok(())
     }
 
     /// Takes the oldest segment out of the log, if it is a full one below `number`; the caller discards it.
     pub fn take_below(&mut self, number: u64) -> Option<Segment> {
         self.older.front().filter(|segment| segment.number < number)?;
-        self.older.pop_front()
+        let taken = self.older.pop_front();
+        self.show_bytes();
+        taken
     }
 
     /// Puts back what [`Self::take_below`] gave last and could not be discarded.
     pub fn put_back(&mut self, segment: Segment) {
         self.older.push_front(segment);
+        self.show_bytes();
     }
 }

@@ -19,8 +19,9 @@
 //! | `replay` | from files to state |
 //! | `durability` | group commit |
 //!
-//! Locks: `log` (held while a record is written) before `state` (never held over I/O). So a READ or GETATTR waits
-//! for nobody's disk.
+//! Locks: `log` (held while a record is written, and while a full segment is made durable) before `state` (never held
+//! over I/O). So a READ or GETATTR waits for nobody's disk; and no thread that serves clients ever waits for `log`:
+//! where it is not free, the work moves to a thread that may block.
 
 mod durability;
 mod error;
@@ -54,6 +55,7 @@ mod tests;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -137,6 +139,10 @@ struct Inner {
     log: Arc<Mutex<Log>>,
     state: Mutex<State>,
     syncer: Syncer,
+    /// Bytes on disk; known without the log's lock.
+    bytes_used: Arc<AtomicU64>,
+    /// Their bound.
+    bytes_max: u64,
     /// Held while segments are discarded, so that they go in order; whether that failed last time.
     reclaiming: Mutex<bool>,
     /// Keeps other processes out for as long as it is open.
@@ -161,11 +167,13 @@ impl Journal {
         let segments_max = (settings.bytes_max / settings.segment_bytes.max(1)) as usize;
         let bounds = Bounds { segment_bytes: settings.segment_bytes, segments_max };
         let log = Log::new(dir.clone(), bounds, &mut replayed).map_err(io)?;
+        let (bytes_used, bytes_max) = (log.gauge(), log.bytes_max());
         let log = Arc::new(Mutex::new(log));
         let point = Arc::clone(&log);
         let syncer = Syncer::start(replayed.last, move || locked(&point).sync_point()).map_err(io)?;
         let state = Mutex::new(replayed.state);
-        let inner = Inner { settings, log, state, syncer, reclaiming: Mutex::default(), _lock: lock };
+        let reclaiming = Mutex::default();
+        let inner = Inner { settings, log, state, syncer, bytes_used, bytes_max, reclaiming, _lock: lock };
         Ok((Self { inner: Arc::new(inner) }, replayed.report))
     }
 
@@ -234,7 +242,8 @@ impl Journal {
     /// # Errors
     /// `Failed`.
     pub async fn sync_all(&self) -> Result<(), JournalError> {
-        let last = locked(&self.inner.log).last();
+        let inner = Arc::clone(&self.inner);
+        let last = off_the_runtime(move || Ok(locked(&inner.log).last())).await?;
         self.sync(last).await
     }
 
@@ -313,10 +322,7 @@ impl Journal {
 
     /// How full it is.
     pub fn usage(&self) -> Usage {
-        let (bytes_used, bytes_max) = {
-            let log = locked(&self.inner.log);
-            (log.bytes(), log.bytes_max())
-        };
+        let (bytes_used, bytes_max) = (self.inner.bytes_used.load(Ordering::Relaxed), self.inner.bytes_max);
         let state = locked(&self.inner.state);
         Usage { bytes_used, bytes_max, extents: state.extents(), files: state.files() }
     }
@@ -345,16 +351,17 @@ impl Journal {
     /// not see the newest records: so these are made durable first. A segment that cannot be discarded keeps the newer
     /// ones in place, and the next call tries again.
     async fn reclaim(&self) -> Result<(), JournalError> {
-        let (needed, last) = {
-            let log = locked(&self.inner.log);
-            let needed = locked(&self.inner.state).first_segment().unwrap_or(log.active_segment());
-            if log.oldest_segment() >= needed {
-                return Ok(());
-            }
-            (needed, log.last())
-        };
-        self.sync(last).await?;
         let inner = Arc::clone(&self.inner);
+        let at_once = inner.log.try_lock().ok().map(|log| inner.needless(&log));
+        let needless = match at_once {
+            Some(needless) => needless,
+            None => {
+                let inner = Arc::clone(&inner);
+                off_the_runtime(move || Ok(inner.needless(&locked(&inner.log)))).await?
+            }
+        };
+        let Some(Needless { below: needed, last }) = needless else { return Ok(()) };
+        self.sync(last).await?;
         off_the_runtime(move || {
             inner.discard_below(needed);
             Ok(())
@@ -363,7 +370,20 @@ impl Journal {
     }
 }
 
+/// Segments that memory does not need.
+struct Needless {
+    /// Those with a lower number.
+    below: u64,
+    /// When this record is durable, no replay needs them either.
+    last: Lsn,
+}
+
 impl Inner {
+    fn needless(&self, log: &Log) -> Option<Needless> {
+        let below = locked(&self.state).first_segment().unwrap_or(log.active_segment());
+        (log.oldest_segment() < below).then(|| Needless { below, last: log.last() })
+    }
+
     /// Discards the segments below `number`, the oldest first. An error is told once, until it goes again.
     fn discard_below(&self, number: u64) {
         let dir = &self.settings.dir;

@@ -659,3 +659,39 @@ fn concurrent_writes_and_uploads_lose_nothing() {
     assert_eq!((recovery.files, recovery.damage), (0, Vec::new()));
     assert_eq!(journal.usage().extents, 0);
 }
+
+/// While a full segment is made durable its lock is held for as long as the disk takes: a thread that serves clients
+/// must go on meanwhile.
+#[test]
+fn nothing_blocks_the_runtime_while_the_log_waits_for_its_disk() {
+    let patience = Duration::from_secs(10);
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let base = Center::default().store(Vec::new(), 1);
+    let write = || journal.write(key(100), base, 0, Bytes::from_static(b"bytes"), Timestamp(1));
+    runtime.block_on(write()).unwrap();
+    let (held, is_held) = std::sync::mpsc::channel();
+    let (release, is_released) = std::sync::mpsc::channel::<()>();
+    let inner = Arc::clone(&journal.inner);
+    let disk = std::thread::spawn(move || {
+        let _log = locked(&inner.log);
+        held.send(()).unwrap();
+        is_released.recv_timeout(patience)
+    });
+    is_held.recv().unwrap();
+    runtime.block_on(async {
+        assert_eq!(journal.usage().files, 1);
+        assert_eq!(journal.view(key(100)).map(|view| view.size), Some(5));
+        let waiting = async { tokio::join!(write(), journal.reclaim(), journal.sync_all()) };
+        let mut waiting = std::pin::pin!(waiting);
+        // The timer of this one thread fires: so nothing blocks it.
+        tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.unwrap_err();
+        release.send(()).expect("the disk still waits: nothing waited for it");
+        let (written, reclaimed, synced) = waiting.await;
+        written.unwrap();
+        reclaimed.unwrap();
+        synced.unwrap();
+    });
+    disk.join().unwrap().unwrap();
+}
