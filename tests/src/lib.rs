@@ -9,6 +9,7 @@
 //! - [`netns`] is a network namespace of its own.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
+//! - [`soak`] puts mixed load on a site for a long time, and watches for growth.
 //! - [`tools`] runs programs from outside (libnfs, curl).
 
 #![allow(
@@ -26,4 +27,5 @@ pub mod poll;
 pub mod qemu;
 pub mod rpc;
 pub mod site;
+pub mod soak;
 pub mod tools;
