@@ -65,6 +65,34 @@ fn a_call_that_panics_ends_its_own_connection_alone() {
     client_as(&server, 0).nfs(1, getattr()).ok();
 }
 
+/// All on one reactor, and with calls in flight on both connections.
+#[test]
+fn a_reset_of_one_client_touches_no_other() {
+    let probe = Probe(Strange { permits: Some(Semaphore::new(0)) });
+    let server = serve_on(probe, nfs::settings::Settings { threads: 1, ..settings(Bounds::default()) });
+    let mut waiting = client_as(&server, WAIT);
+    let xids: Vec<_> = (0..10).map(|_| waiting.send(NFS, 1, getattr())).collect();
+    waiting.call(NFS, 0, Args::new()).results();
+    for _ in 0..50 {
+        let mut other = client_as(&server, WAIT);
+        (0..10).for_each(|_| _ = other.send(NFS, 1, getattr()));
+        other.call(NFS, 0, Args::new()).results();
+        socket2::SockRef::from(&other.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    // The calls of the clients that are gone take permits no more.
+    until("the server has let go of them", || {
+        server.filesystem.0.permits.as_ref().unwrap().add_permits(1);
+        waiting.stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        waiting.stream.peek(&mut [0]).is_ok()
+    });
+    waiting.stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    server.filesystem.0.permits.as_ref().unwrap().add_permits(1000);
+    let mut answered: Vec<_> = xids.iter().map(|_| waiting.receive()).collect();
+    answered.iter().for_each(|reply| assert_eq!(reply.status().0, 0));
+    answered.sort_by_key(support::Reply::xid);
+    assert_eq!(answered.iter().map(support::Reply::xid).collect::<Vec<_>>(), xids);
+}
+
 #[derive(Default)]
 struct Runtimes {
     calls_elsewhere: AtomicUsize,

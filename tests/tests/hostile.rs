@@ -2,20 +2,22 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use e2e::daemon::Daemon;
-use e2e::data;
+use e2e::daemon::{Daemon, cpu_seconds};
 use e2e::mount::at;
 use e2e::rpc::{Connection, Credential};
 use e2e::site::{Port, Site};
 use e2e::tools::curl;
+use e2e::{data, poll};
 use nfs3_types::nfs3::*;
 use nfs3_types::xdr_codec::{Opaque, Pack};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngCore};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 /// What hostile input may cost in memory, above the idle process.
 const BYTES_ABOVE_IDLE: u64 = 100 << 20;
@@ -213,18 +215,167 @@ fn replies_that_nobody_reads_are_bounded() {
     assert_calm("12,000 READs whose replies nobody reads", &mut port.daemon, idle);
 }
 
-/// PORT-1: connects that are reset at once, by the thousand.
+/// Throws bytes and waits until the server has made of them what it can, and closed the connection.
+fn throw_and_end(server: SocketAddr, bytes: &[u8]) {
+    let mut stream = connect(server);
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+/// Malformed records: `count` valid ones with one word replaced, or the end cut off.
+fn throw_malformed(server: SocketAddr, records: &[Vec<u8>], seed: u64, count: usize) {
+    let mut rng = data::rng(seed);
+    for _ in 0..count {
+        let mut bad = records.choose(&mut rng).unwrap().clone();
+        if rng.random() {
+            bad.truncate(rng.random_range(1..bad.len()));
+        } else {
+            let word = 4 * rng.random_range(0..bad.len() / 4);
+            let values: [u32; 6] = [0, 1, 0x7fff_ffff, 0xffff_ffff, 0x0010_0001, rng.random()];
+            bad[word..word + 4].copy_from_slice(&values.choose(&mut rng).unwrap().to_be_bytes());
+        }
+        throw_and_end(server, &bad);
+    }
+}
+
+/// Connections with 250 READs of 1 MiB each, whose replies are never read.
+fn greedy(server: SocketAddr, files: &[(nfs_fh3, u32)]) -> Vec<Connection> {
+    let open = |(file, mib): &(nfs_fh3, u32)| {
+        let mut connection = Connection::open(server, &Credential::root(), TIMEOUT).unwrap();
+        for xid in 0..250 {
+            let args = READ3args { file: file.clone(), offset: u64::from(xid % mib) << 20, count: 1 << 20 };
+            connection.send(xid, NFS_PROGRAM::NFSPROC3_READ, &args).unwrap();
+        }
+        connection
+    };
+    files.iter().cycle().take(12).map(open).collect()
+}
+
+/// PORT-1, all at once: 900 idle connections, half of them in the middle of a call; 3,000 READs of 1 MiB, of cached
+/// and of uncached data, whose replies nobody reads; 10,000 malformed records. The process stays below 150 MiB, and
+/// 99 of 100 calls of another client are answered within 50 ms.
+#[test]
+fn a_siege_leaves_memory_bounded_and_others_served() {
+    const RESIDENT_BYTES_MAX: u64 = 150 << 20;
+    const P99_MAX: Duration = Duration::from_millis(50);
+    raise_file_limit();
+    let site = Site::start();
+    let (mut port, writer) = (site.port("port"), site.port("writer"));
+    let mut mount = port.mount("/export");
+    let root = mount.root();
+    let cached = mount.put(&root, b"cached", &data::bytes(1, 8 << 20)).unwrap();
+    port.wait_uploaded(&site, &data::md5_hex(&data::bytes(1, 8 << 20)));
+    mount.read(&cached).unwrap();
+    writer.mount("/export").put(&root_of(&writer), b"uncached", &data::bytes(2, 64 << 20)).unwrap();
+    writer.wait_uploaded(&site, &data::md5_hex(&data::bytes(2, 64 << 20)));
+    let uncached = poll::until("the port knows the other's file", TIMEOUT, || {
+        let file = mount.walk("uncached").ok()?;
+        (mount.getattr(&file).ok()?.size == 64 << 20).then_some(file)
+    });
+    let records = valid_records(&port, &root);
+    let server = port.nfs();
+
+    let idle: Vec<_> = (0..900)
+        .map(|number| {
+            let mut stream = connect(server);
+            if number % 2 == 0 {
+                stream.write_all(&0x8000_4000_u32.to_be_bytes()).unwrap();
+            }
+            stream
+        })
+        .collect();
+    let greedy = greedy(server, &[(cached.clone(), 8), (uncached, 64)]);
+    let (mut times, mut resident) = (Vec::new(), 0);
+    std::thread::scope(|scope| {
+        let records = &records;
+        let throwers: Vec<_> =
+            (0..4).map(|seed| scope.spawn(move || throw_malformed(server, records, seed, 2_500))).collect();
+        while throwers.iter().any(|thrower| !thrower.is_finished()) {
+            let start = Instant::now();
+            match times.len() % 3 {
+                0 => assert_eq!(mount.getattr(&cached).unwrap().size, 8 << 20),
+                1 => assert_eq!(mount.lookup(&root, b"cached").unwrap(), cached),
+                _ => assert_eq!(mount.read_at(&cached, 4_096, 4_096).unwrap().0.len(), 4_096),
+            }
+            times.push(start.elapsed());
+            if times.len() % 50 == 0 {
+                resident = resident.max(port.daemon.resident_bytes());
+            }
+        }
+    });
+    resident = resident.max(port.daemon.resident_bytes());
+    times.sort();
+    let p99 = times[times.len() * 99 / 100];
+    println!(
+        "under siege: {} MiB resident at most; {} calls of another client, 99 of 100 within {p99:?}",
+        resident >> 20,
+        times.len()
+    );
+    assert!(port.daemon.is_running());
+    assert!(resident < RESIDENT_BYTES_MAX, "{} MiB resident", resident >> 20);
+    assert!(p99 < P99_MAX, "99 of 100 calls within {p99:?}");
+    drop((idle, greedy));
+    assert_eq!(port.mount("/export").read(&cached).unwrap(), data::bytes(1, 8 << 20));
+}
+
+fn root_of(port: &Port) -> nfs_fh3 {
+    port.mount("/export").root()
+}
+
+/// The test itself holds a thousand connections.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+/// PORT-1: without file descriptors the port serves the clients it has, does not spin, and takes new ones later.
+#[test]
+fn running_out_of_file_descriptors_is_survived() {
+    let site = Site::start();
+    let mut port = site.port("port");
+    let mut mount = port.mount("/export");
+    let root = mount.root();
+    // From here on the port knows it: without descriptors it cannot ask the center either.
+    mount.getattr(&root).unwrap();
+    let pid = port.daemon.pid();
+    let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap().count() as u64;
+    let few = Rlimit { current: Some(open + 20), ..getrlimit(Resource::Nofile) };
+    let limit = prlimit(Some(pid), Resource::Nofile, few).unwrap();
+    let waiting: Vec<_> = (0..200).map(|_| connect(port.nfs())).collect();
+    let used = cpu_seconds(pid.as_raw_nonzero().get() as u32);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        mount.getattr(&root).unwrap();
+        poll::pause(Duration::from_millis(20));
+    }
+    let used = cpu_seconds(pid.as_raw_nonzero().get() as u32) - used;
+    assert!(used < 0.5, "{used} seconds of processor time in 2 seconds: it spins");
+    drop(waiting);
+    assert_eq!(port.mount("/export").root(), root, "a new client, with the limit as it was");
+    prlimit(Some(pid), Resource::Nofile, limit).unwrap();
+    assert!(port.daemon.is_running());
+}
+
+/// PORT-1: 5,000 connects in less than a minute, each reset at once; the clients that were there are served.
 #[test]
 fn a_storm_of_resets_is_survived() {
     let site = Site::start();
     let mut port = site.port("port");
-    let mount = port.mount("/export");
+    let mut mount = port.mount("/export");
+    let root = mount.root();
     let idle = port.daemon.anonymous_bytes();
-    for _ in 0..3_000 {
+    let start = Instant::now();
+    for number in 0..5_000 {
         let stream = connect(port.nfs());
         // No linger: closing sends a reset.
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        if number % 50 == 0 {
+            mount.getattr(&root).unwrap();
+        }
     }
-    assert_calm("3,000 resets", &mut port.daemon, idle);
-    assert_eq!(port.mount("/export").root(), mount.root());
+    assert!(start.elapsed() < Duration::from_secs(60), "no storm: {:?}", start.elapsed());
+    assert_calm("5,000 resets", &mut port.daemon, idle);
+    assert_eq!(port.mount("/export").root(), root);
 }
