@@ -239,6 +239,26 @@ fn a_client_is_in_the_ledger_before_it_has_its_first_lock() {
     assert_eq!(two.lock(exclusive(3, 1)), GRANTED);
 }
 
+/// The second lock of a client does not overtake the first, which waits for the disk.
+#[test]
+fn no_lock_is_answered_while_the_ledger_is_being_stored() {
+    let Site { server, ledger, mut one, file, .. } = site();
+    let mut other = Process::new(server.addresses.nfs[0], 2, 21, &file);
+    let disk = ledger.disk.lock().unwrap();
+    for (process, at) in [(&mut one, 0), (&mut other, 5)] {
+        let args = process.lock_args(exclusive(at, 1));
+        process.client.send(NLM, 2, args);
+        process.client.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        assert!(process.client.try_receive().is_none(), "no answer yet");
+    }
+    drop(disk);
+    for process in [&mut one, &mut other] {
+        process.client.stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+        assert_eq!(status(&process.client.receive()), GRANTED);
+    }
+    assert_eq!(ledger.record().clients.len(), 1);
+}
+
 /// PORT-1, after a restart: who had locks may take them again, and nobody else gets one meanwhile.
 #[test]
 fn after_a_restart_clients_take_their_locks_again_before_others_get_any() {

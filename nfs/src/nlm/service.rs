@@ -125,21 +125,24 @@ impl Locks {
     /// Makes the ledger have a client. `false` if it cannot.
     async fn record(&self, client: &Client, local: IpAddr) -> bool {
         let _storing = self.storing.lock().await;
-        if !self.manager().remember(client, local, Instant::now()) {
+        let admitted = self.manager().admit(client, local, Instant::now());
+        let Some(clients) = admitted else {
             tracing::debug!(address = %client.address, "no lock: too many clients");
             return false;
+        };
+        match self.store(clients).await {
+            Ok(()) => self.manager().recorded(client),
+            Err(error) => {
+                tracing::error!(%error, "no new client gets a lock: the list of clients with locks cannot be stored");
+                return false;
+            }
         }
-        let stored = self.store().await;
-        if let Err(error) = &stored {
-            tracing::error!(%error, "no new client gets a lock: the list of clients with locks cannot be stored");
-            self.manager().not_remembered(client);
-        }
-        stored.is_ok()
+        true
     }
 
-    /// Stores whom the core remembers; [`Self::storing`] is held.
-    async fn store(&self) -> io::Result<()> {
-        let record = Record { state: self.news.state, clients: self.manager().remembered() };
+    /// Stores whom a restart must find; [`Self::storing`] is held.
+    async fn store(&self, clients: Vec<Remembered>) -> io::Result<()> {
+        let record = Record { state: self.news.state, clients };
         let ledger = Arc::clone(&self.ledger);
         tokio::task::spawn_blocking(move || ledger.store(&record)).await?
     }
@@ -160,8 +163,8 @@ impl Locks {
                 continue;
             }
             let _storing = self.storing.lock().await;
-            self.manager().close_grace();
-            if let Err(error) = self.store().await {
+            let clients = self.manager().close_grace();
+            if let Err(error) = self.store(clients).await {
                 tracing::error!(%error, "the list of clients with locks cannot be stored");
             }
             self.manager().end_grace();
@@ -173,8 +176,10 @@ impl Locks {
         loop {
             sleep(RETIRE_EVERY).await;
             let _storing = self.storing.lock().await;
-            let is_stale = self.manager().retire(Instant::now());
-            if is_stale && let Err(error) = self.store().await {
+            let retired = self.manager().retire(Instant::now());
+            if let Some(clients) = retired
+                && let Err(error) = self.store(clients).await
+            {
                 tracing::error!(%error, "the list of clients with locks cannot be stored");
             }
         }

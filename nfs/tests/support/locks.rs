@@ -28,7 +28,11 @@ pub const FAILED: u32 = 9;
 
 /// Outlives servers, like a disk.
 #[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<Kept>);
+pub struct MemoryLedger {
+    kept: Mutex<Kept>,
+    /// Held by a test while nothing shall be stored.
+    pub disk: Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -39,16 +43,16 @@ struct Kept {
 
 impl MemoryLedger {
     pub fn record(&self) -> Record {
-        self.0.lock().unwrap().record.clone()
+        self.kept.lock().unwrap().record.clone()
     }
 
     pub fn stores(&self) -> usize {
-        self.0.lock().unwrap().stores
+        self.kept.lock().unwrap().stores
     }
 
     /// From now on nothing can be stored, or can again.
     pub fn set_full(&self, is_full: bool) {
-        self.0.lock().unwrap().is_full = is_full;
+        self.kept.lock().unwrap().is_full = is_full;
     }
 }
 
@@ -58,7 +62,8 @@ impl Ledger for MemoryLedger {
     }
 
     fn store(&self, record: &Record) -> io::Result<()> {
-        let mut kept = self.0.lock().unwrap();
+        let _disk = self.disk.lock().unwrap();
+        let mut kept = self.kept.lock().unwrap();
         if kept.is_full {
             return Err(io::ErrorKind::StorageFull.into());
         }

@@ -59,8 +59,8 @@ pub struct How {
     pub local: IpAddr,
 }
 
-/// The ledger must have the client before it can be given a lock: tell [`Manager::remember`], store
-/// [`Manager::remembered`], and ask again.
+/// The ledger must have the client before it can be given a lock: store what [`Manager::admit`] gives, tell
+/// [`Manager::recorded`], and ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unrecorded;
 
@@ -157,13 +157,10 @@ impl Manager {
         if self.files.get(&file).is_none_or(|file| file.locks.count(&owner) == 0) {
             return Status::Granted;
         }
-        if !self.change(file, &owner, range, None, now) {
-            return Status::DeniedNoLocks;
-        }
-        // A lock this owner was given and has not confirmed yet: it may have, or somebody else of it may still wait.
-        self.grant_anew(file, &owner, range);
+        self.before_unlock(file, &owner, range, now);
+        let is_done = self.change(file, &owner, range, None, now);
         self.wake(file, range, now);
-        Status::Granted
+        if is_done { Status::Granted } else { Status::DeniedNoLocks }
     }
 
     /// Forgets all locks of a file that is gone.

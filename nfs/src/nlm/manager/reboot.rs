@@ -49,13 +49,14 @@ impl Manager {
         self.grace
     }
 
-    /// Whoever has not taken its locks by now may not do so any more. Store [`Manager::remembered`], so that the next
-    /// restart knows that too; then call [`Manager::end_grace`]. Between the two no new locks are given.
-    pub fn close_grace(&mut self) {
+    /// Whoever has not taken its locks by now may not do so any more. Store those who have, so that the next restart
+    /// knows that too; then call [`Manager::end_grace`]. Between the two no new locks are given.
+    pub fn close_grace(&mut self) -> Vec<Remembered> {
         for known in self.clients.iter_mut() {
             known.may_reclaim = false;
             known.is_recorded &= !known.is_idle();
         }
+        self.remembered()
     }
 
     /// From now on locks are given.
@@ -63,29 +64,33 @@ impl Manager {
         self.grace = None;
     }
 
-    /// Notes a client that the ledger is about to have. `false` if there are too many.
-    pub fn remember(&mut self, client: &Client, local: IpAddr, now: Instant) -> bool {
-        let id = self.clients.admit(client, local, &self.limits, now);
-        id.and_then(|id| self.clients.get_mut(id)).map(|known| known.is_recorded = true).is_some()
+    /// Notes a client that the ledger is about to have: whom it must have then. `None` if there are too many.
+    pub fn admit(&mut self, client: &Client, local: IpAddr, now: Instant) -> Option<Vec<Remembered>> {
+        self.clients.admit(client, local, &self.limits, now)?;
+        let mut remembered = self.remembered();
+        if remembered.iter().all(|other| other.client != *client) {
+            remembered.push(Remembered { client: client.clone(), local });
+        }
+        Some(remembered)
     }
 
-    /// Takes [`Manager::remember`] back: the ledger does not have the client.
-    pub fn not_remembered(&mut self, client: &Client) {
+    /// The ledger has a client from now on: it may be given locks.
+    pub fn recorded(&mut self, client: &Client) {
         let id = self.client_id(client);
         if let Some(known) = self.clients.get_mut(id) {
-            known.is_recorded = false;
+            known.is_recorded = true;
         }
     }
 
     /// Whom the ledger must have.
-    pub fn remembered(&self) -> Vec<Remembered> {
+    fn remembered(&self) -> Vec<Remembered> {
         let recorded = self.clients.iter().filter(|(_, known)| known.is_recorded);
         recorded.map(|(_, known)| Remembered { client: known.client.clone(), local: known.local }).collect()
     }
 
-    /// Forgets clients that have had nothing for some minutes. `true` if the ledger has one of them.
-    pub fn retire(&mut self, now: Instant) -> bool {
-        self.clients.retire(now)
+    /// Forgets clients that have had nothing for some minutes. Whom the ledger must have now, if that are fewer.
+    pub fn retire(&mut self, now: Instant) -> Option<Vec<Remembered>> {
+        self.clients.retire(now).then(|| self.remembered())
     }
 
     /// The status monitor of a client says that the client has restarted: its locks go. The same said again, with a

@@ -86,9 +86,10 @@ impl World {
             {
                 Ok(status) => return status,
                 Err(Unrecorded) => {
-                    if !self.manager.remember(&client(who.0), how.local, self.now) {
+                    if self.manager.admit(&client(who.0), how.local, self.now).is_none() {
                         return Status::DeniedNoLocks;
                     }
+                    self.manager.recorded(&client(who.0));
                 }
             }
         }
@@ -325,22 +326,35 @@ fn a_cancel_takes_a_grant_back_that_is_not_confirmed() {
     assert_eq!(world.cancel(B, (0, 10), SHARED), Status::Denied);
 }
 
-/// An UNLOCK crosses the call that says that another thread of the same process has its lock now.
+/// The client has its lock, gives it back, and only then its answer to the call arrives.
 #[test]
-fn an_unlock_that_crosses_a_grant_leads_to_another_call() {
+fn an_unlock_that_overtakes_the_answer_to_a_call_holds() {
     let mut world = World::new();
     world.lock(A, (0, 10), EXCLUSIVE, how());
     world.lock(B, (0, 10), EXCLUSIVE, blocking());
     world.unlock(A, (0, 10));
-    let (_, first) = world.calls()[0];
+    let (_, id) = world.calls()[0];
     world.unlock(B, (0, 10));
+    assert_eq!(world.test(A, (0, 10), SHARED), None);
+    world.answer(id, Outcome::Accepted);
+    assert_eq!(world.test(A, (0, 10), SHARED), None);
+    assert_eq!(world.calls(), []);
+    world.assert_sound();
+}
+
+/// Another thread of the process unlocks before its client could hear that the first has its lock.
+#[test]
+fn an_unlock_before_the_call_leaves_the_lock_to_who_waits_for_it() {
+    let mut world = World::new();
+    world.lock(A, (0, 10), EXCLUSIVE, how());
+    world.lock(B, (0, 10), EXCLUSIVE, blocking());
+    world.unlock(A, (0, 10));
+    world.unlock(B, (0, 5));
+    assert_eq!(world.test(A, (0, 10), SHARED), Some((20, (0, 10))));
     let calls = world.calls();
     assert_eq!(calls.len(), 1);
-    assert_ne!(calls[0].1, first);
-    world.answer(first, Outcome::Accepted);
-    assert_eq!(world.test(A, (0, 10), SHARED), Some((20, (0, 10))));
     world.answer(calls[0].1, Outcome::Refused);
-    assert_eq!(world.test(A, (0, 10), SHARED), None);
+    assert_eq!(world.test(A, (0, 10), EXCLUSIVE), None, "nothing stays behind");
     world.assert_sound();
 }
 
@@ -405,8 +419,7 @@ fn after_a_restart_only_old_locks_are_taken_until_it_is_known_who_has_which() {
     assert_eq!(world.unlock(B, (0, 10)), Status::Granted);
     assert_eq!(world.manager.grace_end(), Some(world.now + SECOND * 45));
 
-    world.manager.close_grace();
-    let remembered: Vec<_> = world.manager.remembered().into_iter().map(|one| one.client).collect();
+    let remembered: Vec<_> = world.manager.close_grace().into_iter().map(|one| one.client).collect();
     assert_eq!(remembered, [client(1)], "who took nothing may not do so after the next restart");
     assert_eq!(world.lock(B, (50, 1), SHARED, reclaiming()), Status::DeniedNoLocks);
     world.manager.end_grace();
@@ -443,15 +456,16 @@ fn no_client_gets_a_lock_before_the_ledger_has_it() {
     };
     assert_eq!(ask(&mut world, how()), Err(Unrecorded));
     assert_eq!(ask(&mut world, blocking()), Err(Unrecorded));
-    assert!(world.manager.remember(&client(1), address(99), world.now));
-    world.manager.not_remembered(&client(1));
-    assert_eq!(ask(&mut world, how()), Err(Unrecorded), "it could not be stored");
+    let to_store = world.manager.admit(&client(1), address(99), world.now).unwrap();
+    assert_eq!(to_store, [Remembered { client: client(1), local: address(99) }]);
+    assert_eq!(ask(&mut world, how()), Err(Unrecorded), "it is not stored yet");
     world.lock(B, (0, 1), EXCLUSIVE, how());
     assert_eq!(ask(&mut world, how()), Ok(Status::Denied), "for that it need not be stored");
     assert_eq!(ask(&mut world, blocking()), Err(Unrecorded));
     world.unlock(B, (0, 1));
     assert_eq!(ask(&mut world, How { monitored: false, ..how() }), Ok(Status::Granted), "NM_LOCK");
-    assert!(world.manager.remembered().iter().all(|one| one.client != client(1)));
+    let remembered = world.manager.close_grace();
+    assert!(remembered.iter().all(|one| one.client != client(1)), "nobody would tell it of a restart");
 }
 
 #[test]

@@ -216,23 +216,27 @@ impl Manager {
         }
     }
 
-    /// After an UNLOCK: whoever of this owner was given a part of `range` and has not confirmed it waits again, under
-    /// another number, so that an answer on its way cannot be taken for one to the next call.
-    pub(super) fn grant_anew(&mut self, file: Handle, owner: &Owner, range: Range) {
-        let unconfirmed: Vec<u64> = self
-            .waiters
-            .iter()
-            .filter(|(_, waiter)| waiter.turn.is_some() && waiter.file == file && *waiter.owner == *owner)
-            .filter(|(_, waiter)| waiter.piece.range.overlaps(range))
-            .map(|(&id, _)| id)
-            .collect();
-        for id in unconfirmed {
-            if let Some(waiter) = self.waiters.remove(&id) {
-                if let Some(file) = self.files.get_mut(&file) {
-                    file.waiting.remove(&id);
-                }
-                self.enqueue(Waiter { turn: None, ..waiter });
+    /// Before an UNLOCK of bytes of which the owner was given some and has not confirmed it. If its client was called, it
+    /// has heard of its lock and gives it back before its answer is here. If not, somebody else of the same owner
+    /// unlocks, and it waits as before.
+    pub(super) fn before_unlock(&mut self, file: Handle, owner: &Arc<Owner>, range: Range, now: Instant) {
+        let mut heard = Vec::new();
+        let mut unheard = Vec::new();
+        for (&id, waiter) in &mut self.waiters {
+            if waiter.file != file || waiter.owner != *owner || !waiter.piece.range.overlaps(range) {
+                continue;
             }
+            match waiter.turn.take_if(|turn| turn.attempts == 0) {
+                Some(turn) => unheard.push((waiter.piece.range, turn)),
+                None if waiter.turn.is_some() => heard.push(id),
+                None => {}
+            }
+        }
+        for id in heard {
+            self.remove_waiter(id);
+        }
+        for (range, turn) in unheard {
+            self.undo(file, owner, range, turn, now);
         }
     }
 
@@ -241,11 +245,16 @@ impl Manager {
         let Some(waiter) = self.remove_waiter(id) else { return };
         if let Some(turn) = waiter.turn {
             let Waiter { owner, file, piece: Piece { range, .. }, .. } = waiter;
-            self.change_back(file, &owner, range, None, now);
-            for Piece { range, kind } in turn.before {
-                self.change_back(file, &owner, range, Some(kind), now);
-            }
+            self.undo(file, &owner, range, turn, now);
             self.wake(file, range, now);
+        }
+    }
+
+    /// Puts back what an owner held before its turn.
+    fn undo(&mut self, file: Handle, owner: &Arc<Owner>, range: Range, turn: Turn, now: Instant) {
+        self.change_back(file, owner, range, None, now);
+        for Piece { range, kind } in turn.before {
+            self.change_back(file, owner, range, Some(kind), now);
         }
     }
 
