@@ -232,17 +232,16 @@ impl Core {
         let (rows, trust) = (&mut self.rows, self.trust);
         let mut held = |id: &ObjectId| {
             let held = rows.get(id).filter(|held| held.is_trusted(trust, now))?;
-            Some(Arc::clone(&held.entry))
+            // One that has moved away is of another listing, whoever moved it.
+            (held.entry.row.parent == Some(folder)).then(|| Arc::clone(&held.entry))
         };
-        if trust.is_ageless() {
-            let behind = listing.behind(after)?;
-            let end = behind.end();
-            if let Some((entries, skipped)) = behind.entries(&mut held) {
-                return Some(Page::new(entries, skipped, limit, end));
-            }
+        let mut behind = listing.behind(after)?;
+        if trust.is_ageless()
+            && let Some((entries, skipped)) = behind.entries(&mut held)
+        {
+            return Some(Page::new(entries, skipped, limit, behind.end()));
         }
         // Others of the page may not be held, or be too old.
-        let behind = listing.behind(after)?;
         let wanted = &behind.ids()[..behind.ids().len().min(limit)];
         let entries: Option<Vec<_>> = wanted.iter().map(held).collect();
         let end = behind.end() && wanted.len() == behind.ids().len();

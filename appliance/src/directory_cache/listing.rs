@@ -3,8 +3,10 @@
 //! Pure. A page covers a half-open range of ids; ids outside all pages are not known, ids inside a page but not in its
 //! list do not exist. Everything here was true at one version of the folder.
 //!
-//! A page also keeps the entries of its ids, as they were found last, for as long as none of the folder's rows comes or
-//! goes: so a listing of many entries that were listed before looks none of them up.
+//! Pages never overlap: what is added or removed is so in the one page that knows its id.
+//!
+//! A page that is listed twice while none of the folder's rows comes or goes keeps the entries of its ids: so a listing
+//! of many entries that were listed before looks none of them up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub(super) struct Listing {
     pages: BTreeMap<u64, Page>,
     /// How often rows of the folder came or went.
     row_changes: u64,
+    /// Whether a page keeps entries.
+    has_found: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -32,60 +36,68 @@ struct Page {
     /// The last id the page knows about, `u64::MAX` for the folder's end.
     until: u64,
     ids: Vec<ObjectId>,
-    found: Option<Found>,
+    /// Their entries, one for each.
+    found: Option<Arc<[Arc<Entry>]>>,
+    /// `Listing::row_changes` when entries were wanted last and not kept.
+    missed: Option<u64>,
 }
 
-/// The entries of a page's ids, one for each.
-#[derive(Clone, Debug)]
-struct Found {
-    /// `Listing::row_changes` of the time.
-    row_changes: u64,
-    entries: Arc<[Arc<Entry>]>,
+impl Page {
+    fn new(until: u64, ids: Vec<ObjectId>) -> Self {
+        Self { until, ids, found: None, missed: None }
+    }
+
+    /// Cuts off what it knows behind the id `until`.
+    fn split_off(&mut self, until: u64) -> Self {
+        let ids = self.ids.split_off(self.ids.partition_point(|id| id.0 <= until));
+        (self.found, self.missed) = (None, None);
+        Self::new(std::mem::replace(&mut self.until, until), ids)
+    }
 }
 
 /// The ids of a folder behind some id, as far as one page knows them.
 #[derive(Debug)]
 pub(super) struct Behind<'a> {
-    /// All of the page.
-    ids: &'a [ObjectId],
-    found: &'a mut Option<Found>,
+    page: &'a mut Page,
     row_changes: u64,
+    has_found: &'a mut bool,
     /// How many of the page come before.
     skipped: usize,
-    /// Whether no id comes behind them.
-    end: bool,
 }
 
 impl Behind<'_> {
     /// The ids themselves.
     pub(super) fn ids(&self) -> &[ObjectId] {
-        &self.ids[self.skipped..]
+        &self.page.ids[self.skipped..]
     }
 
     /// Whether no id comes behind them.
     pub(super) fn end(&self) -> bool {
-        self.end
+        self.page.until == u64::MAX
     }
 
-    /// The entries of the whole page, and how many of them come before. Those found last where they are still right;
-    /// else they are found anew. `None` if one of them is not to be had.
+    /// The entries of the whole page, and how many of them come before. `None` if they are not kept, or one of them is
+    /// not to be had. They are found all together when they are wanted a second time with no row changed between: where
+    /// rows change all the time, nobody looks up a whole page for the few that he wants.
     pub(super) fn entries(
-        self,
-        mut find: impl FnMut(&ObjectId) -> Option<Arc<Entry>>,
+        &mut self,
+        find: impl FnMut(&ObjectId) -> Option<Arc<Entry>>,
     ) -> Option<(Arc<[Arc<Entry>]>, usize)> {
-        if let Some(found) = self.found.as_ref().filter(|found| found.row_changes == self.row_changes) {
-            return Some((Arc::clone(&found.entries), self.skipped));
+        let Page { ids, found, missed, .. } = &mut *self.page;
+        if found.is_none() {
+            if missed.replace(self.row_changes) != Some(self.row_changes) {
+                return None;
+            }
+            *found = Some(ids.iter().map(find).collect::<Option<Vec<_>>>()?.into());
+            *self.has_found = true;
         }
-        *self.found = None;
-        let entries: Arc<[_]> = self.ids.iter().map(&mut find).collect::<Option<Vec<_>>>()?.into();
-        *self.found = Some(Found { row_changes: self.row_changes, entries: Arc::clone(&entries) });
-        Some((entries, self.skipped))
+        Some((Arc::clone(found.as_ref()?), self.skipped))
     }
 }
 
 impl Listing {
     pub(super) fn new(version: u64) -> Self {
-        Self { version, pages: BTreeMap::new(), row_changes: 0 }
+        Self { version, pages: BTreeMap::new(), row_changes: 0, has_found: false }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -97,28 +109,44 @@ impl Listing {
         self.pages.values().map(|page| page.ids.len()).sum()
     }
 
-    /// Takes what the VFS answered for the entries behind `after`.
+    /// Takes what the VFS answered for the entries behind `after`, in place of what pages knew of the same range.
     pub(super) fn insert(&mut self, after: u64, ids: Vec<ObjectId>, end: bool) {
         let until = match ids.last() {
             _ if end => u64::MAX,
-            Some(last) => last.0,
-            None => return,
+            Some(last) if last.0 > after => last.0,
+            _ => return,
         };
-        self.pages.insert(after, Page { until, ids, found: None });
+        self.cut_at(after);
+        self.cut_at(until);
+        while let Some((&first, _)) = self.pages.range(after..until).next() {
+            self.pages.remove(&first);
+        }
+        self.pages.insert(after, Page::new(until, ids));
     }
 
-    /// A row of this folder came, went or was replaced: what was found of it before is not believed any more.
+    /// Makes two of the page that knows ids on both sides of `at`.
+    fn cut_at(&mut self, at: u64) {
+        if let Some((_, page)) = self.pages.range_mut(..at).next_back()
+            && page.until > at
+        {
+            let rest = page.split_off(at);
+            self.pages.insert(at, rest);
+        }
+    }
+
+    /// A row of this folder came, went or was replaced: what was found before is not believed any more.
     pub(super) fn row_changed(&mut self) {
         self.row_changes += 1;
+        if std::mem::take(&mut self.has_found) {
+            self.pages.values_mut().for_each(|page| page.found = None);
+        }
     }
 
     /// Ids behind `after`: at least one unless the folder ends there; `None` if they are not known.
     pub(super) fn behind(&mut self, after: u64) -> Option<Behind<'_>> {
         let (first, skipped) = self.place_behind(after)?;
-        let row_changes = self.row_changes;
         let page = self.pages.get_mut(&first)?;
-        let end = page.until == u64::MAX;
-        Some(Behind { ids: &page.ids, found: &mut page.found, row_changes, skipped, end })
+        Some(Behind { page, row_changes: self.row_changes, has_found: &mut self.has_found, skipped })
     }
 
     /// The page that knows the first id behind `after`, and how many of its ids come before that one.
@@ -162,10 +190,8 @@ impl Listing {
         {
             page.ids.insert(at, id);
             if page.ids.len() > PAGE_IDS_MAX {
-                let ids = page.ids.split_off(PAGE_IDS_MAX / 2);
-                let middle = page.ids.last().map_or(0, |id| id.0);
-                let until = std::mem::replace(&mut page.until, middle);
-                self.pages.insert(middle, Page { until, ids, found: None });
+                let middle = page.ids[PAGE_IDS_MAX / 2].0;
+                self.cut_at(middle);
             }
         }
         true
@@ -185,6 +211,7 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::rows::file;
 
     fn ids(numbers: impl IntoIterator<Item = u64>) -> Vec<ObjectId> {
         numbers.into_iter().map(ObjectId).collect()
@@ -225,6 +252,47 @@ mod tests {
         listing.insert(0, ids([10]), false);
         assert_eq!(behind(&mut listing, 10, 9), None);
         assert_eq!(behind(&mut listing, 11, 9), None);
+    }
+
+    #[test]
+    fn a_page_takes_the_place_of_what_others_knew_of_its_range() {
+        let mut listing = listing();
+        listing.insert(15, ids([20, 30, 40]), false);
+        let pages: Vec<_> = listing.pages().map(|(after, ids, end)| (after, ids.to_vec(), end)).collect();
+        assert_eq!(
+            pages,
+            [(0, ids([10]), false), (15, ids([20, 30, 40]), false), (40, ids([50]), true)],
+            "cut where it begins and where it ends"
+        );
+        assert!(listing.follow(7, 8, Some(ObjectId(25)), Some(ObjectId(30))));
+        for (after, behind_it) in [(0, ids([10])), (10, ids([20, 25, 40])), (20, ids([25, 40]))] {
+            assert_eq!(behind(&mut listing, after, 9), Some((behind_it, false)), "behind {after}");
+        }
+        listing.insert(0, ids([10, 20, 25, 40, 50]), true);
+        assert_eq!((listing.pages.len(), listing.len()), (1, 5));
+    }
+
+    /// Each step of a listing under change looks up what it wants and no more; what is kept goes with the first change.
+    #[test]
+    fn entries_are_kept_from_the_second_time_on_that_no_row_changed() {
+        let mut listing = listing();
+        let lookups = |listing: &mut Listing| {
+            let mut lookups = 0;
+            let entries = listing.behind(0).unwrap().entries(|id| {
+                lookups += 1;
+                Some(Arc::new(Entry::new(file(id.0, 1, 1))))
+            });
+            (entries.is_some(), lookups)
+        };
+        for _ in 0..3 {
+            listing.row_changed();
+            assert_eq!(lookups(&mut listing), (false, 0));
+        }
+        assert_eq!(lookups(&mut listing), (true, 3));
+        assert_eq!(lookups(&mut listing), (true, 0));
+        listing.row_changed();
+        assert!(listing.pages.values().all(|page| page.found.is_none()), "nothing old is held on to");
+        assert_eq!(lookups(&mut listing), (false, 0));
     }
 
     #[test]

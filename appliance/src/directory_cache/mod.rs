@@ -7,6 +7,8 @@
 mod core;
 mod feed;
 mod listing;
+#[cfg(test)]
+mod model;
 mod snapshot;
 
 #[doc(hidden)]
