@@ -32,7 +32,7 @@ impl Ledger for LockLedger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Record::default()),
             Err(error) => return Err(self.told(&error)),
         };
-        let damaged = "damaged; remove it, and clients that hold locks must mount again";
+        let damaged = "damaged; clients that had locks must mount again";
         Record::from_bytes(&bytes)
             .ok_or_else(|| self.told(&io::Error::new(io::ErrorKind::InvalidData, damaged)))
     }
@@ -68,6 +68,6 @@ mod tests {
         let path = dir.path().join("lock_clients");
         fs::write(&path, b"half").unwrap();
         let error = LockLedger::new(path.clone()).load().unwrap_err().to_string();
-        assert!(error.contains(path.to_str().unwrap()) && error.contains("remove it"), "{error}");
+        assert!(error.contains(path.to_str().unwrap()) && error.contains("mount again"), "{error}");
     }
 }

@@ -259,6 +259,42 @@ fn no_lock_is_answered_while_the_ledger_is_being_stored() {
     assert_eq!(ledger.record().clients.len(), 1);
 }
 
+/// The store goes on when nobody waits for it any more, and the next one begins after it.
+#[test]
+fn a_store_whose_client_hung_up_is_not_overtaken_by_the_next() {
+    let Site { server: _server, ledger, one, mut two, .. } = site();
+    let disk = ledger.disk.lock().unwrap();
+    let mut one = one;
+    let args = one.lock_args(exclusive(0, 1));
+    one.client.send(NLM, 2, args);
+    until("the first store has begun", || ledger.stores_at_once() == 1);
+    drop(one);
+    let args = two.lock_args(exclusive(5, 1));
+    two.client.send(NLM, 2, args);
+    two.client.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    assert!(two.client.try_receive().is_none(), "it waits for the disk");
+    drop(disk);
+    two.client.stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    assert_eq!(status(&two.client.receive()), GRANTED);
+    assert_eq!(ledger.most_stores_at_once(), 1);
+    assert!(ledger.record().clients.iter().any(|known| known.client.address == address(3)));
+}
+
+#[test]
+fn a_damaged_ledger_does_not_keep_the_server_from_starting() {
+    let ledger = Arc::new(MemoryLedger::default());
+    ledger.damage();
+    let grace = Duration::from_millis(1500);
+    let server = serve_locks(nfs::nlm::Settings { grace, ..lock_settings(&ledger) });
+    let (mut client, root) = server.mounted();
+    let file = client.create(&root, b"file");
+    let mut one = Process::new(server.addresses.nfs[0], 2, 20, &file);
+    assert_eq!(one.lock(exclusive(0, 1)), GRACE);
+    until("new locks are given", || one.lock(exclusive(0, 1)) == GRANTED);
+    assert_eq!(ledger.record().clients.len(), 1, "it is whole again");
+    assert!(ledger.record().state > 1_000_000, "no earlier start had this number");
+}
+
 /// PORT-1, after a restart: who had locks may take them again, and nobody else gets one meanwhile.
 #[test]
 fn after_a_restart_clients_take_their_locks_again_before_others_get_any() {

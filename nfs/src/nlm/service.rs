@@ -4,9 +4,9 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::sleep;
 
 use super::Settings;
@@ -24,8 +24,9 @@ const RETIRE_EVERY: Duration = Duration::from_secs(60);
 pub struct Locks {
     manager: Mutex<Manager>,
     ledger: Arc<dyn Ledger>,
-    /// Held while a record is stored, so that an older one never replaces a newer.
-    storing: tokio::sync::Mutex<()>,
+    /// Held while a record is stored, so that an older one never replaces a newer: by the store itself, because who
+    /// asked for it may be gone before the disk is done.
+    storing: Arc<tokio::sync::Mutex<()>>,
     outbox: Mutex<Outbox>,
     /// Told when a client may have to be called.
     wanted: Notify,
@@ -38,15 +39,28 @@ pub struct Locks {
 impl Locks {
     /// Begins a new state: what the ledger remembers may be taken again for a while. Blocks on the ledger's disk.
     ///
+    /// A damaged ledger does not keep the server from starting: nobody can be told, but whoever knows by itself may
+    /// take its locks again, and nobody gets a new one meanwhile.
+    ///
     /// # Errors
-    /// The ledger's.
+    /// The ledger's, but for damage.
     pub fn open(settings: &Settings) -> io::Result<Self> {
         let ledger = Arc::clone(&settings.ledger);
-        let before = ledger.load()?;
+        let before = match ledger.load() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let seconds = settings.grace.as_secs();
+                tracing::error!(%error, seconds, "the list of clients with locks is lost: none is told of the restart");
+                None
+            }
+            loaded => Some(loaded?),
+        };
+        let is_lost = before.is_none();
+        let before = before.unwrap_or_else(|| Record { state: later_than_ever(), clients: Vec::new() });
         let record = Record { state: before.next_state(), clients: before.clients };
         ledger.store(&record)?;
         let now = Instant::now();
-        let manager = Manager::new(settings.limits, &record.clients, now + settings.grace, now);
+        let remembered = (!is_lost).then_some(&record.clients[..]);
+        let manager = Manager::new(settings.limits, remembered, now + settings.grace, now);
         if !record.clients.is_empty() {
             let (clients, seconds) = (record.clients.len(), settings.grace.as_secs());
             tracing::info!(clients, seconds, "locks of the last run may be taken again");
@@ -55,7 +69,7 @@ impl Locks {
         Ok(Self {
             manager: Mutex::new(manager),
             ledger,
-            storing: tokio::sync::Mutex::new(()),
+            storing: Arc::default(),
             outbox: Mutex::default(),
             wanted: Notify::new(),
             // Other numbers than those of the last run.
@@ -124,14 +138,14 @@ impl Locks {
 
     /// Makes the ledger have a client. `false` if it cannot.
     async fn record(&self, client: &Client, local: IpAddr) -> bool {
-        let _storing = self.storing.lock().await;
+        let storing = self.storing().await;
         let admitted = self.manager().admit(client, local, Instant::now());
         let Some(clients) = admitted else {
             tracing::debug!(address = %client.address, "no lock: too many clients");
             return false;
         };
-        match self.store(clients).await {
-            Ok(()) => self.manager().recorded(client),
+        match self.store(storing, clients).await {
+            Ok(_storing) => self.manager().recorded(client),
             Err(error) => {
                 tracing::error!(%error, "no new client gets a lock: the list of clients with locks cannot be stored");
                 return false;
@@ -140,11 +154,20 @@ impl Locks {
         true
     }
 
-    /// Stores whom a restart must find; [`Self::storing`] is held.
-    async fn store(&self, clients: Vec<Remembered>) -> io::Result<()> {
+    async fn storing(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.storing).lock_owned().await
+    }
+
+    /// Stores whom a restart must find, and gives back the guard under which they were looked up: what follows from the
+    /// store is done before it is dropped.
+    async fn store(
+        &self,
+        storing: OwnedMutexGuard<()>,
+        clients: Vec<Remembered>,
+    ) -> io::Result<OwnedMutexGuard<()>> {
         let record = Record { state: self.news.state, clients };
         let ledger = Arc::clone(&self.ledger);
-        tokio::task::spawn_blocking(move || ledger.store(&record)).await?
+        tokio::task::spawn_blocking(move || ledger.store(&record).map(|()| storing)).await?
     }
 
     /// Does what happens without a call, for ever.
@@ -162,12 +185,14 @@ impl Locks {
                 sleep(left.min(Duration::from_secs(1))).await;
                 continue;
             }
-            let _storing = self.storing.lock().await;
+            let storing = self.storing().await;
             let clients = self.manager().close_grace();
-            if let Err(error) = self.store(clients).await {
+            let stored = self.store(storing, clients).await;
+            if let Err(error) = &stored {
                 tracing::error!(%error, "the list of clients with locks cannot be stored");
             }
             self.manager().end_grace();
+            drop(stored);
             tracing::info!("new locks are given from now on");
         }
     }
@@ -175,13 +200,19 @@ impl Locks {
     async fn retire(&self) {
         loop {
             sleep(RETIRE_EVERY).await;
-            let _storing = self.storing.lock().await;
+            let storing = self.storing().await;
             let retired = self.manager().retire(Instant::now());
             if let Some(clients) = retired
-                && let Err(error) = self.store(clients).await
+                && let Err(error) = self.store(storing, clients).await
             {
                 tracing::error!(%error, "the list of clients with locks cannot be stored");
             }
         }
     }
+}
+
+/// A state number that no start can have had: seconds go faster than starts.
+fn later_than_ever() -> u32 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_secs() as u32
 }

@@ -45,10 +45,11 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// What was stored last; the default if nothing was ever stored.
     ///
     /// # Errors
-    /// Of the disk, or what is there is no record. The server must not start: clients would lose their locks unheard.
+    /// Of the disk: the server must not start, clients would lose their locks unheard. `InvalidData` if what is there is
+    /// no record, and never will be.
     fn load(&self) -> io::Result<Record>;
 
-    /// Stores a record in place of the last, whole or not at all; durable when it returns.
+    /// Stores a record in place of the last, whole or not at all; durable when it returns. Never called twice at once.
     ///
     /// # Errors
     /// Of the disk; the last record is still there then.

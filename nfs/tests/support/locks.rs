@@ -32,12 +32,15 @@ pub struct MemoryLedger {
     kept: Mutex<Kept>,
     /// Held by a test while nothing shall be stored.
     pub disk: Mutex<()>,
+    /// Stores begun and not ended, now and at most.
+    at_once: Mutex<(usize, usize)>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     record: Record,
     is_full: bool,
+    is_damaged: bool,
     stores: usize,
 }
 
@@ -50,6 +53,19 @@ impl MemoryLedger {
         self.kept.lock().unwrap().stores
     }
 
+    pub fn stores_at_once(&self) -> usize {
+        self.at_once.lock().unwrap().0
+    }
+
+    pub fn most_stores_at_once(&self) -> usize {
+        self.at_once.lock().unwrap().1
+    }
+
+    /// What is kept is no record any more, until one is stored.
+    pub fn damage(&self) {
+        self.kept.lock().unwrap().is_damaged = true;
+    }
+
     /// From now on nothing can be stored, or can again.
     pub fn set_full(&self, is_full: bool) {
         self.kept.lock().unwrap().is_full = is_full;
@@ -58,15 +74,25 @@ impl MemoryLedger {
 
 impl Ledger for MemoryLedger {
     fn load(&self) -> io::Result<Record> {
+        if self.kept.lock().unwrap().is_damaged {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         Ok(self.record())
     }
 
     fn store(&self, record: &Record) -> io::Result<()> {
+        {
+            let (now, most) = &mut *self.at_once.lock().unwrap();
+            *now += 1;
+            *most = (*most).max(*now);
+        }
         let _disk = self.disk.lock().unwrap();
+        self.at_once.lock().unwrap().0 -= 1;
         let mut kept = self.kept.lock().unwrap();
         if kept.is_full {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        kept.is_damaged = false;
         kept.record = record.clone();
         kept.stores += 1;
         Ok(())

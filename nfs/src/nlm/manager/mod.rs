@@ -77,6 +77,8 @@ pub struct Manager {
     locks: usize,
     /// Until when only old locks are taken again.
     grace: Option<Instant>,
+    /// Whether it is not known who had locks.
+    anybody_may_reclaim: bool,
 }
 
 /// A file with locks, shares or waiters.
@@ -115,6 +117,7 @@ impl Manager {
     /// # Errors
     /// The client must be recorded first.
     pub fn lock(&mut self, request: &Request<'_>, how: &How, now: Instant) -> Result<Status, Unrecorded> {
+        self.heard_of_state(request.client, how.state, now);
         let owner = self.owner(request);
         if self.files.get(&request.file).is_some_and(|file| file.locks.holds(&owner, request.piece)) {
             // Said again, or asked after a grant that did not reach the client: now it knows.
@@ -134,9 +137,7 @@ impl Manager {
         let Some(client) = self.clients.admit(request.client, how.local, &self.limits, now) else {
             return Ok(Status::DeniedNoLocks);
         };
-        if let Some(known) = self.clients.get_mut(client).filter(|_| how.state != 0) {
-            known.state = how.state;
-        }
+        self.heard_of_state(request.client, how.state, now);
         let owner = Arc::new(Owner { client, svid: owner.svid, oh: owner.oh.clone() });
         if has_conflict {
             return Ok(self.wait(request, owner, how, now));

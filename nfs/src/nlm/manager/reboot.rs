@@ -10,18 +10,20 @@ use crate::nsm::ledger::{Client, Remembered};
 
 impl Manager {
     /// Begins after a (re)start. The clients in `remembered` may take their locks again until `grace_end`; without any,
-    /// locks are given at once.
-    pub fn new(limits: Limits, remembered: &[Remembered], grace_end: Instant, now: Instant) -> Self {
+    /// locks are given at once. `None` if it is not known who had locks: then anybody may say so.
+    pub fn new(limits: Limits, remembered: Option<&[Remembered]>, grace_end: Instant, now: Instant) -> Self {
         // Nobody is left out: what an earlier start has promised is not subject to the bounds of this one.
         let bounds = Limits { clients: usize::MAX, clients_per_address: usize::MAX, ..limits };
         let mut clients = Clients::default();
-        for Remembered { client, local } in remembered {
+        for Remembered { client, local } in remembered.unwrap_or_default() {
             let id = clients.admit(client, *local, &bounds, now);
             if let Some(known) = id.and_then(|id| clients.get_mut(id)) {
                 (known.is_recorded, known.may_reclaim) = (true, true);
             }
         }
-        let grace = (!remembered.is_empty()).then_some(grace_end);
+        let anybody_may_reclaim = remembered.is_none();
+        let has_old_locks = remembered.is_none_or(|remembered| !remembered.is_empty());
+        let grace = has_old_locks.then_some(grace_end);
         Self {
             limits,
             clients,
@@ -30,6 +32,7 @@ impl Manager {
             next_waiter: 0,
             locks: 0,
             grace,
+            anybody_may_reclaim,
         }
     }
 
@@ -39,7 +42,8 @@ impl Manager {
             return Some(Status::DeniedGracePeriod);
         }
         // It held nothing when the server ended, or lost it unheard and others may have had it since.
-        let may_reclaim = self.clients.get(client).is_some_and(|known| known.may_reclaim);
+        let is_remembered = self.clients.get(client).is_some_and(|known| known.may_reclaim);
+        let may_reclaim = is_remembered || self.anybody_may_reclaim;
         (reclaim && !may_reclaim).then_some(Status::DeniedNoLocks)
     }
 
@@ -52,6 +56,7 @@ impl Manager {
     /// Whoever has not taken its locks by now may not do so any more. Store those who have, so that the next restart
     /// knows that too; then call [`Manager::end_grace`]. Between the two no new locks are given.
     pub fn close_grace(&mut self) -> Vec<Remembered> {
+        self.anybody_may_reclaim = false;
         for known in self.clients.iter_mut() {
             known.may_reclaim = false;
             known.is_recorded &= !known.is_idle();
@@ -106,6 +111,23 @@ impl Manager {
         }
     }
 
+    /// A client locks, with the state number of its status monitor: another one than before means that it has restarted
+    /// since, and the news of that has not come yet.
+    pub(super) fn heard_of_state(&mut self, client: &Client, state: u32, now: Instant) {
+        let id = self.client_id(client);
+        // 0: it has no status monitor, or does not ask it.
+        if let Some(known) = self.clients.get(id)
+            && state != 0
+            && known.state != 0
+            && known.state != state
+        {
+            self.free(id, now);
+        }
+        if let Some(known) = self.clients.get_mut(id).filter(|_| state != 0) {
+            known.state = state;
+        }
+    }
+
     /// A client says that it has no locks (any more).
     pub fn free_all(&mut self, address: IpAddr, name: &[u8], now: Instant) {
         for id in self.clients_named(address, name) {
@@ -132,7 +154,9 @@ impl Manager {
         let Some(known) = self.clients.get_mut(client) else { return };
         known.may_reclaim = false;
         let has_nothing = known.is_idle();
-        if self.grace.is_some() && !self.clients.iter().any(|(_, known)| known.may_reclaim) {
+        let is_anybody_left =
+            self.anybody_may_reclaim || self.clients.iter().any(|(_, known)| known.may_reclaim);
+        if self.grace.is_some() && !is_anybody_left {
             self.grace = Some(now);
         }
         if has_nothing {

@@ -49,7 +49,7 @@ impl World {
 
     fn with(limits: Limits) -> Self {
         let now = Instant::now();
-        Self { manager: Manager::new(limits, &[], now, now), now }
+        Self { manager: Manager::new(limits, Some(&[]), now, now), now }
     }
 
     /// After a restart with clients that had locks.
@@ -57,7 +57,7 @@ impl World {
         let now = Instant::now();
         let remembered: Vec<_> =
             hosts.iter().map(|&host| Remembered { client: client(host), local: address(99) }).collect();
-        Self { manager: Manager::new(Limits::default(), &remembered, now + SECOND * 45, now), now }
+        Self { manager: Manager::new(Limits::default(), Some(&remembered), now + SECOND * 45, now), now }
     }
 
     fn request<T>(
@@ -407,6 +407,36 @@ fn a_rebooted_client_loses_everything_once() {
 }
 
 #[test]
+fn a_client_that_locks_after_its_reboot_and_before_the_news_of_it_has_lost_its_old_locks() {
+    let mut world = World::new();
+    let how = |state| How { state, ..how() };
+    world.lock(A, (0, 10), EXCLUSIVE, how(5));
+    world.lock(B, (0, 10), EXCLUSIVE, blocking());
+    assert_eq!(world.lock(A, (20, 1), EXCLUSIVE, how(0)), Status::Granted, "no number says nothing");
+    assert_eq!(world.calls(), []);
+    assert_eq!(world.lock(A, (30, 1), EXCLUSIVE, how(7)), Status::Granted);
+    assert_eq!(world.calls()[0].0, 20, "whoever waited has it");
+    world.manager.rebooted(address(1), b"host1", 7, world.now);
+    assert_eq!(
+        world.test(C, (20, 20), SHARED),
+        Some((10, (30, 1))),
+        "the new lock stays, the old ones are gone"
+    );
+    assert_eq!(world.test(C, (20, 5), SHARED), None);
+    world.assert_sound();
+}
+
+/// Clients without a status monitor always say 0.
+#[test]
+fn a_client_without_state_number_keeps_its_locks() {
+    let mut world = World::new();
+    for at in [0, 10] {
+        world.lock(A, (at, 1), EXCLUSIVE, How { state: 0, ..how() });
+    }
+    assert_eq!(world.test(B, (0, 5), SHARED), Some((10, (0, 1))));
+}
+
+#[test]
 fn after_a_restart_only_old_locks_are_taken_until_it_is_known_who_has_which() {
     let mut world = World::restarted(&[1, 2]);
     assert_eq!(world.lock(A, (0, 1), EXCLUSIVE, how()), Status::DeniedGracePeriod);
@@ -428,6 +458,20 @@ fn after_a_restart_only_old_locks_are_taken_until_it_is_known_who_has_which() {
     assert_eq!(world.lock(C, (0, 10), EXCLUSIVE, how()), Status::Denied);
     assert_eq!(world.lock(C, (50, 1), EXCLUSIVE, how()), Status::Granted);
     world.assert_sound();
+}
+
+#[test]
+fn while_nobody_knows_who_had_locks_anybody_may_take_them_again() {
+    let now = Instant::now();
+    let mut world = World { manager: Manager::new(Limits::default(), None, now + SECOND * 45, now), now };
+    assert_eq!(world.lock(A, (0, 1), EXCLUSIVE, how()), Status::DeniedGracePeriod);
+    assert_eq!(world.lock(A, (0, 1), EXCLUSIVE, reclaiming()), Status::Granted);
+    world.manager.free_all(address(1), b"host1", now);
+    assert_eq!(world.manager.grace_end(), Some(now + SECOND * 45), "others may have had some");
+    world.lock(B, (0, 1), EXCLUSIVE, reclaiming());
+    let remembered: Vec<_> = world.manager.close_grace().into_iter().map(|one| one.client).collect();
+    assert_eq!(remembered, [client(2)]);
+    assert_eq!(world.lock(A, (5, 1), EXCLUSIVE, reclaiming()), Status::DeniedNoLocks);
 }
 
 #[test]
