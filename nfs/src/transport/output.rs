@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::claim::Permit;
 use super::turn;
 use crate::filesystem::Segment;
 use crate::reply::Reply;
@@ -26,8 +27,8 @@ const JOINED_BYTES_EACH_MAX: usize = 32 << 10;
 /// A part of the stream.
 #[derive(Debug)]
 enum Piece {
-    /// Encoded replies, joined; sent from `at` on.
-    Joined { bytes: Vec<u8>, at: usize },
+    /// Encoded replies, joined; sent from `at` on. The large ones among them had memory set aside.
+    Joined { bytes: Vec<u8>, at: usize, permit: Permit },
     /// Data in memory.
     Shared { bytes: Bytes, _permit: Option<Arc<OwnedSemaphorePermit>> },
     /// Data in a file.
@@ -64,16 +65,17 @@ impl Output {
         self.spare = Vec::new();
     }
 
-    /// Appends a reply. The permit for its memory is held until its data is written. Gives back the memory in which
-    /// the reply was encoded, unless that is sent itself.
-    pub fn push(&mut self, reply: Reply, permit: Option<OwnedSemaphorePermit>) -> Vec<u8> {
+    /// Appends a reply. The permit for its memory is held until it is written. Gives back the memory in which the reply
+    /// was encoded, unless that is sent itself.
+    pub fn push(&mut self, reply: Reply, permit: Permit) -> Vec<u8> {
         let (mut head, data, padding) = reply.into_parts();
+        let (head_permit, permit) = if data.is_empty() { (permit, None) } else { (None, permit) };
         if head.len() < JOINED_BYTES_EACH_MAX {
-            self.join(&head);
+            self.join(&head, head_permit);
         } else {
             self.memory_bytes += head.len();
             let bytes = std::mem::take(&mut head);
-            self.pieces.push_back(Piece::Joined { bytes, at: 0 });
+            self.pieces.push_back(Piece::Joined { bytes, at: 0, permit: head_permit });
         }
         if data.is_empty() {
             return head;
@@ -92,20 +94,24 @@ impl Output {
                 }
             }
         }
-        self.join(&PADDING[..padding]);
+        self.join(&PADDING[..padding], None);
         head
     }
 
-    fn join(&mut self, part: &[u8]) {
+    fn join(&mut self, part: &[u8], part_permit: Permit) {
         self.memory_bytes += part.len();
-        if let Some(Piece::Joined { bytes, .. }) = self.pieces.back_mut()
+        if let Some(Piece::Joined { bytes, permit, .. }) = self.pieces.back_mut()
             && bytes.len() + part.len() <= JOINED_BYTES_MAX
         {
             bytes.extend_from_slice(part);
+            match (permit, part_permit) {
+                (Some(permit), Some(part_permit)) => permit.merge(part_permit),
+                (permit, part_permit) => *permit = permit.take().or(part_permit),
+            }
         } else if !part.is_empty() {
             let mut bytes = std::mem::take(&mut self.spare);
             bytes.extend_from_slice(part);
-            self.pieces.push_back(Piece::Joined { bytes, at: 0 });
+            self.pieces.push_back(Piece::Joined { bytes, at: 0, permit: part_permit });
         }
     }
 
@@ -140,7 +146,7 @@ impl Output {
         let mut file_follows = false;
         for piece in self.pieces.iter().take(PIECES_MAX) {
             match piece {
-                Piece::Joined { bytes, at } => slices[count] = IoSlice::new(&bytes[*at..]),
+                Piece::Joined { bytes, at, .. } => slices[count] = IoSlice::new(&bytes[*at..]),
                 Piece::Shared { bytes, .. } => slices[count] = IoSlice::new(bytes),
                 Piece::File { .. } => {
                     file_follows = true;
@@ -164,7 +170,7 @@ impl Output {
         self.memory_bytes -= written;
         while let Some(piece) = self.pieces.front_mut() {
             let left = match piece {
-                Piece::Joined { bytes, at } => {
+                Piece::Joined { bytes, at, .. } => {
                     let step = written.min(bytes.len() - *at);
                     *at += step;
                     written -= step;
@@ -239,6 +245,26 @@ mod tests {
         let mut received = Vec::new();
         client.read_to_end(&mut received).await.unwrap();
         assert_eq!(received, b"\x80\0\0\x08abcdef\0\0\x80\0\0\0");
+    }
+
+    /// A client that does not take its listings holds no more memory than was set aside for them.
+    #[tokio::test]
+    async fn memory_set_aside_for_a_reply_comes_back_when_it_is_written() {
+        let (server, _client) = connected().await;
+        let memory = Arc::new(tokio::sync::Semaphore::new(300));
+        for (first, second) in [(10, 10), (JOINED_BYTES_EACH_MAX, 10), (10, JOINED_BYTES_EACH_MAX)] {
+            let mut output = Output::default();
+            for (bytes, permits) in [(first, 100), (second, 200)] {
+                let mut encoder = Reply::encoder(Vec::new());
+                encoder.opaque(&vec![7; bytes]);
+                let permit = Arc::clone(&memory).try_acquire_many_owned(permits).unwrap();
+                output.push(Reply::new(encoder, Vec::new()), Some(permit));
+            }
+            assert_eq!(memory.available_permits(), 0);
+            output.write(&server).unwrap();
+            assert!(output.is_empty());
+            assert_eq!(memory.available_permits(), 300);
+        }
     }
 
     /// What was announced cannot be sent, and anything else in its place would be taken for data.
