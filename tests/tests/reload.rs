@@ -139,7 +139,16 @@ fn exports_come_and_go_without_a_restart() {
     port.edit_config("folder = \"/dir\"", "folder = \"/\"");
     assert_eq!(port.reload(), "changed: [[export]] /extra folder\n");
     assert!(port.mount("/extra").walk("outside").is_ok());
-    assert_eq!(extra.read(&file).unwrap(), b"contents", "a handle names the object, not the folder above");
+    assert_eq!(extra.read(&file).err(), STALE, "of the export as it was");
+    let mut extra = port.mount("/extra");
+    let outside = extra.walk("outside").unwrap();
+    let whole = extra.root();
+    port.edit_config("folder = \"/\"", "folder = \"/dir\"");
+    assert_eq!(port.reload(), "changed: [[export]] /extra folder\n");
+    assert_eq!(extra.read(&outside).err(), STALE, "what is outside the folder now");
+    assert_eq!(extra.readdir(&whole).err(), STALE);
+    assert_eq!(extra.write_at(&outside, 0, b"x", stable_how::FILE_SYNC).err(), STALE);
+    assert_eq!(extra.read(&file).unwrap(), b"contents", "back to its folder, back to its handles");
 
     port.edit_config("path = \"/extra\"", "path = \"/other\"");
     assert_eq!(port.reload(), "changed: [[export]] /extra removed\nchanged: [[export]] /other added\n");

@@ -183,17 +183,14 @@ impl Config {
     pub fn exports(&self) -> Result<Exports, SameExport> {
         let default_host = self.center.dosm.first().map_or("", String::as_str);
         Exports::new(self.export.iter().map(|entry| {
+            let names = entry.folder.split('/').filter(|name| !name.is_empty());
+            let folder: Vec<_> = names.map(|name| name.as_bytes().to_vec()).collect();
             Export {
-                id: ExportId::of_path(&entry.path),
+                id: ExportId::of(&entry.path, &folder),
                 path: entry.path.clone(),
                 tree: entry.tree.into(),
                 customer: CustomerId(entry.customer),
-                folder: entry
-                    .folder
-                    .split('/')
-                    .filter(|name| !name.is_empty())
-                    .map(|name| name.as_bytes().to_vec())
-                    .collect(),
+                folder,
                 allowed: entry.allowed.clone(),
                 read_only: entry.read_only,
                 squash: entry.squash.into(),

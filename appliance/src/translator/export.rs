@@ -42,7 +42,7 @@ pub struct SrlOptions {
 /// One export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Its id in handles: [`ExportId::of_path`] of its path.
+    /// Its id in handles: [`ExportId::of`] its path and folder.
     pub id: ExportId,
     /// The path clients mount; absolute, without a `/` at its end.
     pub path: String,
@@ -116,14 +116,15 @@ impl Exports {
     /// Takes the exports.
     ///
     /// # Errors
-    /// Two of one path, or (once in four billion) of paths with the same id.
+    /// Two of one path, or (once in four billion) of the same id.
     pub fn new(exports: impl IntoIterator<Item = Export>) -> Result<Self, SameExport> {
-        let mut by_id = HashMap::new();
+        let mut by_id: HashMap<_, Arc<Export>> = HashMap::new();
         for export in exports {
-            let path = export.path.clone();
-            if let Some(same) = by_id.insert(export.id, Arc::new(export)) {
-                return Err(SameExport(same.path.clone(), path));
+            let is_same = |other: &&Arc<Export>| other.id == export.id || other.path == export.path;
+            if let Some(same) = by_id.values().find(is_same) {
+                return Err(SameExport(same.path.clone(), export.path));
             }
+            by_id.insert(export.id, Arc::new(export));
         }
         Ok(Self { by_id })
     }
@@ -168,7 +169,7 @@ pub(crate) mod tests {
 
     pub(crate) fn export(path: &str, tree: Tree) -> Export {
         Export {
-            id: ExportId::of_path(path),
+            id: ExportId::of(path, &[]),
             path: path.into(),
             tree,
             customer: CustomerId(1),
@@ -194,6 +195,16 @@ pub(crate) mod tests {
             groups: groups.into_iter().collect(),
             request: RequestKey([0; 16]),
         }
+    }
+
+    /// Whatever folders they show.
+    #[test]
+    fn two_exports_of_one_path_are_refused() {
+        let whole = export("/e", Tree::Files);
+        let folder = vec![b"public".to_vec()];
+        let part = Export { id: ExportId::of("/e", &folder), folder, ..whole.clone() };
+        let refused = Exports::new([whole, part]).unwrap_err();
+        assert_eq!(refused, SameExport("/e".into(), "/e".into()));
     }
 
     #[test]
@@ -229,11 +240,11 @@ pub(crate) mod tests {
     fn only_allowed_networks_use_an_export() {
         let allowed = vec!["10.1.0.0/16".parse().unwrap()];
         let exports = Exports::new([Export { allowed, ..export("/e", Tree::Files) }]).unwrap();
-        let id = ExportId::of_path("/e");
+        let id = ExportId::of("/e", &[]);
         assert!(exports.of_handle(id, [10, 1, 2, 3].into()).is_ok());
         assert!(exports.of_handle(id, "::ffff:10.1.2.3".parse().unwrap()).is_ok(), "mapped");
         assert_eq!(exports.of_handle(id, [10, 2, 0, 1].into()).err(), Some(FsError::AccessDenied));
-        let gone = exports.of_handle(ExportId::of_path("/gone"), [10, 1, 2, 3].into());
+        let gone = exports.of_handle(ExportId::of("/gone", &[]), [10, 1, 2, 3].into());
         assert_eq!(gone.err(), Some(FsError::Stale));
     }
 

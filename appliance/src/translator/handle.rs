@@ -38,15 +38,22 @@ pub enum Tree {
     Srl,
 }
 
-/// Names an export in handles: derived from its path, so both ports of a pair agree without talking.
+/// Names an export in handles: derived from its path and folder, so both ports of a pair agree without talking. With
+/// the folder in it, an export that comes to show another folder leaves no handle good of what is outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ExportId(pub u32);
 
 impl ExportId {
-    /// First four bytes of BLAKE3 of the export's path.
-    pub fn of_path(path: &str) -> Self {
-        let hash = blake3::hash(path.as_bytes());
-        let [a, b, c, d, ..] = *hash.as_bytes();
+    /// First four bytes of BLAKE3 of the export's path and of its folder, name by name from the root.
+    pub fn of(path: &str, folder: &[Vec<u8>]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(path.as_bytes());
+        for name in folder {
+            // Ends what comes before: in no path and no name there is such a byte.
+            hasher.update(&[0]);
+            hasher.update(name);
+        }
+        let [a, b, c, d, ..] = *hasher.finalize().as_bytes();
         Self(u32::from_be_bytes([a, b, c, d]))
     }
 }
@@ -160,6 +167,26 @@ fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// PORT-5: of the whole tree it is the path's alone.
+    #[test]
+    fn an_export_that_shows_another_folder_is_another() {
+        let id = |path: &str, folder: &[&str]| {
+            let folder: Vec<_> = folder.iter().map(|name| name.as_bytes().to_vec()).collect();
+            ExportId::of(path, &folder)
+        };
+        let ids = [
+            id("/e", &[]),
+            id("/e", &["a"]),
+            id("/e", &["a", "b"]),
+            id("/e", &["ab"]),
+            id("/e/a", &[]),
+            id("/e/a", &["b"]),
+        ];
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
+        let hash = blake3::hash(b"/e");
+        assert_eq!(id("/e", &[]).0.to_be_bytes(), hash.as_bytes()[..4]);
+    }
 
     const PLACE: Place = Place {
         tree: Tree::Srl,
