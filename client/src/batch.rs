@@ -1,20 +1,22 @@
 //! Changes that come while others are on their way travel together, in the next document (natural batching).
 //!
 //! [`Batch`] is pure: what waits, how many documents are away, and what may leave now. The shell below it makes the
-//! documents go. Nothing ever waits for a timer: the first change of an idle time leaves at once, and those that come
-//! meanwhile leave when an answer returns. What a change gets is its own answer; when a document's fate says nothing
-//! about one of its changes, that one is sent again alone.
+//! documents go. The first change of an idle time leaves at once, and those that come meanwhile leave when an answer
+//! returns; they wait for no timer but one: a document that is overdue, perhaps in a connection that died in silence,
+//! holds up the others no longer. What a change gets is its own answer; when a document's fate says nothing about one
+//! of its changes, that one is sent again alone, and few of them at one time: the center may be in trouble.
 //!
 //! Questions, long polls and changes with contents, for which the center asks its disks, are not gathered: they wait
 //! for nothing and hold nothing up.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use protocol::vfs::{OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Reply, Request, VfsErrorCode};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::center::Center;
@@ -28,6 +30,12 @@ const AWAY_MAX: usize = 8;
 /// One more document may be away for each of these in the center's turnaround, so that over a long line changes wait
 /// for milliseconds and not for a round trip.
 const TURNAROUND_STEP: Duration = Duration::from_millis(4);
+/// A document is overdue that is away for so many usual turnarounds, and for [`OVERDUE_MIN`].
+const OVERDUE_TURNAROUNDS: u32 = 8;
+/// More than a disk's slow moment.
+const OVERDUE_MIN: Duration = Duration::from_millis(100);
+/// Changes on their way alone at one time, of those that could have gone with others.
+const ALONE_MAX: usize = 8;
 /// Changes that wait. One more is sent alone.
 const WAITING_MAX: usize = 4_096;
 /// What an operation has besides metadata: two names of which each byte may be written as six, ids, key, words.
@@ -39,14 +47,28 @@ const DOCUMENT_BYTES: usize = 1_024;
 struct Batch<T> {
     /// Each with the most bytes it takes in a document.
     waiting: VecDeque<(usize, T)>,
-    away: usize,
+    /// At most [`AWAY_MAX`].
+    away: Vec<Departure>,
     /// Of late, smoothed.
     turnaround: Duration,
 }
 
+/// When a document left, and how long it may be away before others leave in spite of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Departure {
+    at: Instant,
+    patience: Duration,
+}
+
+impl Departure {
+    fn overdue(&self) -> Instant {
+        self.at + self.patience
+    }
+}
+
 impl<T> Default for Batch<T> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), away: 0, turnaround: Duration::ZERO }
+        Self { waiting: VecDeque::new(), away: Vec::new(), turnaround: Duration::ZERO }
     }
 }
 
@@ -62,8 +84,9 @@ impl<T> Batch<T> {
 
     /// The changes of the document that may leave now, in the order they came; it is away until
     /// [`returned`](Self::returned).
-    fn depart(&mut self) -> Option<Vec<T>> {
-        if self.waiting.is_empty() || self.away >= self.away_max() {
+    fn depart(&mut self, now: Instant) -> Option<(Departure, Vec<T>)> {
+        let on_time = self.away.iter().filter(|departure| now < departure.overdue()).count();
+        if self.waiting.is_empty() || on_time >= self.away_max() || self.away.len() >= AWAY_MAX {
             return None;
         }
         let mut room = REQUEST_BYTES_MAX - DOCUMENT_BYTES;
@@ -75,18 +98,25 @@ impl<T> Batch<T> {
             room -= bytes;
             changes.push(change);
         }
-        self.away += 1;
-        Some(changes)
+        let departure =
+            Departure { at: now, patience: OVERDUE_MIN.max(OVERDUE_TURNAROUNDS * self.turnaround) };
+        self.away.push(departure);
+        Some((departure, changes))
     }
 
-    /// A document is back; `turnaround` if it was answered.
-    fn returned(&mut self, turnaround: Option<Duration>) {
-        self.away -= 1;
-        if let Some(turnaround) = turnaround {
+    /// A document is back, and was answered or not.
+    fn returned(&mut self, departure: Departure, now: Instant, is_answered: bool) {
+        if let Some(place) = self.away.iter().position(|away| *away == departure) {
+            self.away.swap_remove(place);
+        }
+        if is_answered {
+            // One that was lost for seconds says little of what is usual.
+            let turnaround = now.saturating_duration_since(departure.at).min(departure.patience);
             self.turnaround = (3 * self.turnaround + turnaround) / 4;
         }
     }
 
+    /// Most documents that may be away and not overdue.
     fn away_max(&self) -> usize {
         // Full documents gain nothing by waiting.
         if self.waiting.len() >= OPERATIONS_MAX {
@@ -146,8 +176,23 @@ fn gathered_bytes(operation: &Operation) -> Option<usize> {
 }
 
 /// The changes of a [`Center`]'s customer that wait.
-#[derive(Default)]
-pub(crate) struct Gathering(Mutex<Batch<Waiting>>);
+pub(crate) struct Gathering {
+    batch: Mutex<Batch<Waiting>>,
+    alone: Semaphore,
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self { batch: Mutex::default(), alone: Semaphore::new(ALONE_MAX) }
+    }
+}
+
+/// A change or question to be sent alone, with its key, while this is held.
+pub(crate) struct Alone<'a> {
+    pub(crate) request: Request,
+    /// Of a change that could have gone with others.
+    _turn: Option<SemaphorePermit<'a>>,
+}
 
 /// A change that somebody waits for. Once he has gone it is not sent any more.
 struct Waiting {
@@ -158,7 +203,11 @@ struct Waiting {
 
 impl Gathering {
     fn batch(&self) -> MutexGuard<'_, Batch<Waiting>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn depart(&self) -> Option<(Departure, Vec<Waiting>)> {
+        self.batch().depart(Instant::now())
     }
 }
 
@@ -169,32 +218,46 @@ impl Center {
         &self,
         request: Request,
         until: Instant,
-    ) -> Result<Result<Reply, ClientError>, Request> {
-        let Some(bytes) = gathered_bytes(&request.operation) else { return Err(request) };
-        let (tell, told) = oneshot::channel();
-        let document = {
-            let mut batch = self.gathering().batch();
-            batch.add(bytes, Waiting { request, until, tell }).map_err(|waiting| waiting.request)?;
-            batch.depart()
+    ) -> Result<Result<Reply, ClientError>, Alone<'_>> {
+        let Some(bytes) = gathered_bytes(&request.operation) else {
+            return Err(Alone { request, _turn: None });
         };
-        if let Some(document) = document {
-            self.send_off(document);
+        let (tell, told) = oneshot::channel();
+        let added = self.gathering().batch().add(bytes, Waiting { request, until, tell });
+        if let Err(waiting) = added {
+            return self.turn_alone(waiting.request, until).await;
         }
+        self.send_waiting();
         match timeout_at(until, told).await {
             Ok(Ok(Outcome::Answered(reply))) => Ok(Ok(reply)),
             Ok(Ok(Outcome::Failed(error))) => Ok(Err(error)),
-            Ok(Ok(Outcome::Alone(request))) => Err(request),
+            Ok(Ok(Outcome::Alone(request))) => self.turn_alone(request, until).await,
             // Late; or the runtime that carried the document has stopped.
             Ok(Err(_)) | Err(_) => Ok(Err(self.late())),
         }
     }
 
-    /// In a task of its own: whoever asked first may go, the others still want their answers.
-    fn send_off(&self, document: Vec<Waiting>) {
-        let away = Away { center: self.clone(), turnaround: None };
-        // Without a runtime nobody waits any more: all is dropped.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(away.carry(document));
+    /// Waits for a change's turn to be sent alone.
+    async fn turn_alone(
+        &self,
+        request: Request,
+        until: Instant,
+    ) -> Result<Result<Reply, ClientError>, Alone<'_>> {
+        match timeout_at(until, self.gathering().alone.acquire()).await {
+            Ok(Ok(turn)) => Err(Alone { request, _turn: Some(turn) }),
+            Ok(Err(_)) | Err(_) => Ok(Err(self.late())),
+        }
+    }
+
+    /// Sends the documents that may leave now, each in a task of its own: whoever asked first may go, the others still
+    /// want their answers.
+    fn send_waiting(&self) {
+        while let Some((departure, document)) = self.gathering().depart() {
+            let away = Away { center: self.clone(), departure, is_answered: false };
+            // Without a runtime nobody waits any more: all is dropped.
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(away.carry(document));
+            }
         }
     }
 }
@@ -202,7 +265,8 @@ impl Center {
 /// A document that is away. Dropping it, however that comes about, lets the next one leave.
 struct Away {
     center: Center,
-    turnaround: Option<Duration>,
+    departure: Departure,
+    is_answered: bool,
 }
 
 impl Away {
@@ -211,10 +275,8 @@ impl Away {
         let Some(until) = document.iter().map(|waiting| waiting.until).max() else { return };
         let (requests, tell): (Vec<_>, Vec<_>) =
             document.into_iter().map(|waiting| (waiting.request, waiting.tell)).unzip();
-        let began = Instant::now();
-        let fate =
-            self.center.with_deadline(until.saturating_duration_since(began)).converse(&requests).await;
-        self.turnaround = fate.is_ok().then(|| began.elapsed());
+        let fate = self.converse(&requests, until).await;
+        self.is_answered = fate.is_ok();
         // The next document leaves before the answers are told.
         drop(self);
         for (tell, outcome) in tell.into_iter().zip(outcomes(requests, fate)) {
@@ -222,16 +284,25 @@ impl Away {
             let _ = tell.send(outcome);
         }
     }
+
+    /// Has the document answered; once it is overdue, others leave meanwhile.
+    async fn converse(&self, requests: &[Request], until: Instant) -> Result<Vec<Reply>, ClientError> {
+        let center = self.center.with_deadline(until.saturating_duration_since(Instant::now()));
+        let mut conversation = pin!(center.converse(requests));
+        match timeout_at(self.departure.overdue(), &mut conversation).await {
+            Ok(fate) => fate,
+            Err(_) => {
+                self.center.send_waiting();
+                conversation.await
+            }
+        }
+    }
 }
 
 impl Drop for Away {
     fn drop(&mut self) {
-        self.center.gathering().batch().returned(self.turnaround);
-        loop {
-            let document = self.center.gathering().batch().depart();
-            let Some(document) = document else { return };
-            self.center.send_off(document);
-        }
+        self.center.gathering().batch().returned(self.departure, Instant::now(), self.is_answered);
+        self.center.send_waiting();
     }
 }
 
@@ -242,34 +313,66 @@ mod tests {
 
     use super::*;
 
-    fn departures(batch: &mut Batch<usize>) -> Vec<Vec<usize>> {
-        std::iter::from_fn(|| batch.depart()).collect()
+    fn departures(batch: &mut Batch<usize>, now: Instant) -> Vec<Vec<usize>> {
+        std::iter::from_fn(|| batch.depart(now)).map(|(_, changes)| changes).collect()
+    }
+
+    /// The document that left first is back at `now`.
+    fn first_returns(batch: &mut Batch<usize>, now: Instant, is_answered: bool) {
+        let departure = batch.away[0];
+        batch.returned(departure, now, is_answered);
     }
 
     #[test]
     fn the_first_change_leaves_at_once_and_those_behind_it_together() {
-        let mut batch = Batch::default();
+        let (mut batch, now) = (Batch::default(), Instant::now());
         batch.add(10, 0).unwrap();
-        assert_eq!(departures(&mut batch), [[0]]);
+        assert_eq!(departures(&mut batch, now), [[0]]);
         (1..4).for_each(|change| batch.add(10, change).unwrap());
-        assert!(departures(&mut batch).is_empty(), "one is away");
-        batch.returned(Some(Duration::from_millis(1)));
-        assert_eq!(departures(&mut batch), [[1, 2, 3]]);
-        batch.returned(None);
-        assert!(departures(&mut batch).is_empty(), "nothing waits");
+        assert!(departures(&mut batch, now).is_empty(), "one is away");
+        let now = now + Duration::from_millis(1);
+        first_returns(&mut batch, now, true);
+        assert_eq!(departures(&mut batch, now), [[1, 2, 3]]);
+        first_returns(&mut batch, now, false);
+        assert!(departures(&mut batch, now).is_empty(), "nothing waits");
+    }
+
+    /// A document lost in silence holds up others only for as long as answers usually take, and some; no more than
+    /// [`AWAY_MAX`] are ever away.
+    #[test]
+    fn an_overdue_document_holds_up_no_other() {
+        let (mut batch, mut now) = (Batch::default(), Instant::now());
+        for change in 0..=AWAY_MAX {
+            batch.add(10, change).unwrap();
+            let left = departures(&mut batch, now);
+            if change == AWAY_MAX {
+                assert!(left.is_empty(), "enough are lost");
+                break;
+            }
+            assert_eq!(left, [[change]]);
+            batch.add(10, 100).unwrap();
+            now += OVERDUE_MIN - Duration::from_millis(1);
+            assert!(departures(&mut batch, now).is_empty(), "{change} is not overdue yet");
+            batch.waiting.clear();
+            now += Duration::from_millis(1);
+        }
+        first_returns(&mut batch, now, true);
+        assert_eq!(departures(&mut batch, now), [[AWAY_MAX]]);
+        assert_eq!(batch.turnaround, OVERDUE_MIN / 4, "the lost one counts as an overdue one");
+        assert_eq!(batch.away.last().unwrap().patience, 8 * OVERDUE_MIN / 4);
     }
 
     #[test]
     fn a_document_is_bounded_in_operations_and_in_bytes() {
-        let mut batch = Batch::default();
+        let (mut batch, now) = (Batch::default(), Instant::now());
         let large = (REQUEST_BYTES_MAX - DOCUMENT_BYTES) / 2;
         (0..2).for_each(|change| batch.add(large, change).unwrap());
         batch.add(large, 2).unwrap();
-        assert_eq!(departures(&mut batch), [[0, 1]]);
-        batch.returned(None);
-        assert_eq!(departures(&mut batch), [[2]]);
+        assert_eq!(departures(&mut batch, now), [[0, 1]]);
+        first_returns(&mut batch, now, false);
+        assert_eq!(departures(&mut batch, now), [[2]]);
         (0..=OPERATIONS_MAX).for_each(|change| batch.add(1, change).unwrap());
-        let full = departures(&mut batch);
+        let full = departures(&mut batch, now);
         assert_eq!(
             full,
             [(0..OPERATIONS_MAX).collect::<Vec<_>>()],
@@ -288,16 +391,16 @@ mod tests {
     /// Over a long line a change waits for milliseconds, not for a round trip; but never are all connections taken.
     #[test]
     fn a_slow_center_gets_more_documents_at_a_time() {
-        let mut batch = Batch::default();
+        let (mut batch, now) = (Batch::default(), Instant::now());
         let mut away_at = |turnaround: u64| {
             batch.turnaround = Duration::from_millis(turnaround);
             let mut away = Vec::new();
             for change in 0..20 {
                 batch.add(1, change).unwrap();
-                away.extend(departures(&mut batch));
+                away.extend(departures(&mut batch, now));
             }
             batch.waiting.clear();
-            batch.away = 0;
+            batch.away.clear();
             away.len()
         };
         assert_eq!([0, 1, 40, 10_000].map(&mut away_at), [1, 1, AWAY_MAX, AWAY_MAX]);

@@ -116,13 +116,13 @@ impl Center {
     pub async fn operate(&self, mut request: Request) -> Result<Answered, ClientError> {
         let until = Instant::now() + self.deadline;
         give_key(&mut request);
-        let request = match self.change_with_others(request, until).await {
+        let alone = match self.change_with_others(request, until).await {
             Ok(reply) => return reply?.map_err(ClientError::Vfs),
-            Err(request) => request,
+            Err(alone) => alone,
         };
-        let alone = self.with_deadline(until.saturating_duration_since(Instant::now()));
+        let center = self.with_deadline(until.saturating_duration_since(Instant::now()));
         // `vfs` gives as many replies as it took requests.
-        let reply = alone.vfs(vec![request]).await?.pop();
+        let reply = center.vfs(vec![alone.request]).await?.pop();
         reply.ok_or_else(|| ClientError::Invalid("no operation".to_owned()))?.map_err(ClientError::Vfs)
     }
 

@@ -46,6 +46,14 @@ pub struct Fake {
 impl Fake {
     /// Answers by `answer` until the test's runtime ends. `None` breaks the connection without an answer.
     pub async fn start(answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) -> Self {
+        Self::start_slow(move |asked| std::future::ready(answer(&asked))).await
+    }
+
+    /// The same, each answer in its own time.
+    pub async fn start_slow<A>(answer: impl Fn(Arc<Asked>) -> A + Send + Sync + 'static) -> Self
+    where
+        A: Future<Output = Option<Answer>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -77,10 +85,10 @@ impl std::fmt::Display for BreakOff {
 
 impl std::error::Error for BreakOff {}
 
-async fn respond(
+async fn respond<A: Future<Output = Option<Answer>>>(
     request: Request<Incoming>,
     log: Arc<Mutex<Vec<Arc<Asked>>>>,
-    answer: Arc<impl Fn(&Asked) -> Option<Answer>>,
+    answer: Arc<impl Fn(Arc<Asked>) -> A>,
 ) -> Result<Answer, BreakOff> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| BreakOff)?.to_bytes();
@@ -97,7 +105,7 @@ async fn respond(
     let number = log.lock().unwrap().len();
     let asked = Arc::new(Asked { number, method: head.method, srl, requests, headers: head.headers, body });
     log.lock().unwrap().push(asked.clone());
-    answer(&asked).ok_or(BreakOff)
+    answer(asked).await.ok_or(BreakOff)
 }
 
 pub fn status(status: u16, body: impl Into<Bytes>) -> Option<Answer> {
