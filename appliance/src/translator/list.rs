@@ -43,8 +43,15 @@ impl<C: StorageCenter> Translator<C> {
         }
         into.begin(&self.show(&dir, &folder, None), verifier);
         let mut add = |entry: &Entry, name: &[u8], cookie: u64, staged: Option<&StagedView>| {
-            let object = from.objects.then(|| self.found_as(&dir, entry, staged));
-            let object = object.as_ref().map(|(handle, attributes)| (handle, attributes));
+            // Each where it stays: moving these from hand to hand would cost as much as making them.
+            let (handle, attributes);
+            let object = if from.objects {
+                handle = self.handle_of(&dir, entry);
+                attributes = self.show(&dir, entry, staged);
+                Some((&handle, &attributes))
+            } else {
+                None
+            };
             into.add(DirEntry { fileid: entry.row.id.0, name, cookie, object })
         };
         if from.cookie < SELF_COOKIE && !add(&folder, b".", SELF_COOKIE, None) {

@@ -161,8 +161,12 @@ impl<C: StorageCenter> Translator<C> {
         entry: &Entry,
         staged: Option<&StagedView>,
     ) -> (Handle, Attributes) {
-        let handle = self.key.seal(&Place { object: entry.row.id, ..object.place });
-        (handle, self.show(object, entry, staged))
+        (self.handle_of(object, entry), self.show(object, entry, staged))
+    }
+
+    /// The handle of an entry in the tree of `object`.
+    fn handle_of(&self, object: &Object<'_, C>, entry: &Entry) -> Handle {
+        self.key.seal(&Place { object: entry.row.id, ..object.place })
     }
 
     /// The attributes of an object after a call that failed, as far as they are at hand.
