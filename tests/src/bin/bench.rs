@@ -18,11 +18,11 @@ fn main() {
     };
     let rounds: usize = option("--rounds").map_or(3, |text| text.parse().unwrap());
     let only = option("--only").unwrap_or_default();
-    let scratch = tempfile::Builder::new().prefix("bench-").tempdir().unwrap();
+    let scratch = || tempfile::Builder::new().prefix("bench-").tempdir().unwrap();
     match (arguments.get(1).map(String::as_str), option("--sustained")) {
         (Some(bare::ARGUMENT), _) => bare::serve(Path::new(&arguments[2])).unwrap(),
         (Some("nfs"), Some(minutes)) => nfs::sustain(minutes.parse().unwrap(), rounds, &only),
-        (Some("nfs"), None) => nfs::compare(rounds, &only, scratch.path()),
-        _ => compare::run(rounds, option("--rclone").as_deref(), scratch.path()),
+        (Some("nfs"), None) => nfs::compare(rounds, &only, scratch().path()),
+        _ => compare::run(rounds, option("--rclone").as_deref(), scratch().path()),
     }
 }
