@@ -198,7 +198,11 @@ impl Server {
         }
         shutdown.await;
         end.send_replace(true);
-        tasks.join_all().await;
+        while let Some(done) = tasks.join_next().await {
+            if let Err(error) = done {
+                tracing::error!(%error, "a task of the server broke off");
+            }
+        }
         if let Some(reactors) = Arc::into_inner(reactors) {
             reactors.end().await;
         }

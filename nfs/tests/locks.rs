@@ -84,7 +84,7 @@ fn files_and_ranges_that_cannot_be_locked_have_their_status() {
 
 #[test]
 fn whoever_may_neither_read_nor_write_a_file_may_not_lock_it() {
-    let Site { server, file, mut one, .. } = site();
+    let Site { server, root, file, mut one, .. } = site();
     let (mut client, _) = server.mounted();
     let set = Args::new().opaque(&file).set(Some(0o600), None).u32(0);
     client.nfs(2, set).ok();
@@ -92,6 +92,14 @@ fn whoever_may_neither_read_nor_write_a_file_may_not_lock_it() {
     assert_eq!(one.lock(shared(0, 1)), FAILED);
     client.nfs(2, Args::new().opaque(&file).set(Some(0o604), None).u32(0)).ok();
     assert_eq!(one.lock(exclusive(0, 1)), GRANTED);
+    // Its owner may read and write it whatever its mode, so he may lock it.
+    client.nfs(2, Args::new().opaque(&root).set(Some(0o777), None).u32(0)).ok();
+    client.who = support::As::user(1000, 1000);
+    one.file = client.create(&root, b"own");
+    client.nfs(2, Args::new().opaque(&one.file).set(Some(0), None).u32(0)).ok();
+    assert_eq!(one.lock(exclusive(0, 1)), GRANTED);
+    one.client.who = support::As::user(1001, 1000);
+    assert_eq!(one.lock(exclusive(0, 1)), FAILED);
 }
 
 #[test]

@@ -73,6 +73,14 @@ pub struct Limits {
     pub turn: Duration,
 }
 
+impl Limits {
+    /// With some more locks, for the pieces that an UNLOCK leaves of one.
+    pub(crate) fn with_slack(self) -> Self {
+        let more = |most: usize| most + most / 8 + 1;
+        Self { locks: more(self.locks), locks_per_client: more(self.locks_per_client), ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -208,15 +208,16 @@ impl<F: Filesystem> Context<'_, F> {
         const WRITE: u32 = Access::MODIFY | Access::EXTEND;
         let asked = self.filesystem.access(self.caller, file, Access(Access::READ | WRITE)).await;
         match asked {
-            Ok((Access(0), _)) => Err(Status::Failed),
+            // The owner may read and write whatever the mode says, and no more than that is asked here.
+            Ok((Access(0), _)) if self.filesystem.read(self.caller, file, 0, 0).await.is_err() => {
+                Err(Status::Failed)
+            }
             Ok(_) if kind == Kind::Exclusive && self.filesystem.is_read_only(self.caller, file) => {
                 Err(Status::ReadOnly)
             }
             Ok(_) => Ok(()),
-            Err(FsError::Stale | FsError::BadHandle) => {
-                self.locks.change(|manager, now| manager.forget(file, now));
-                Err(Status::StaleHandle)
-            }
+            // Its locks stay until they are given back: an export may be gone for this caller, or for a moment.
+            Err(FsError::Stale | FsError::BadHandle) => Err(Status::StaleHandle),
             // It had the lock, and would lose it for good.
             Err(FsError::TryLater) if reclaim => Ok(()),
             // The protocol knows no other way to say "ask again later".

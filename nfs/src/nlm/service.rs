@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use futures::FutureExt;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::sleep;
 
@@ -18,6 +20,8 @@ use crate::nsm::notifier::{self, News};
 
 /// How often clients without locks are looked for.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
+/// What broke off begins anew after this.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// All locks of a server, and its state number. One for the whole server.
 #[derive(Debug)]
@@ -172,8 +176,12 @@ impl Locks {
 
     /// Does what happens without a call, for ever.
     pub(crate) async fn run(&self) {
-        let tell = notifier::tell(&self.news, self.remembered.clone());
-        tokio::join!(tell, self.call_clients(), self.end_grace(), self.retire());
+        tokio::join!(
+            kept_up("telling clients of the restart", || notifier::tell(&self.news, self.remembered.clone())),
+            kept_up("calling clients", || self.call_clients()),
+            kept_up("ending the time of old locks", || self.end_grace()),
+            kept_up("forgetting clients without locks", || self.retire()),
+        );
     }
 
     async fn end_grace(&self) {
@@ -212,7 +220,31 @@ impl Locks {
 }
 
 /// A state number that no start can have had: seconds go faster than starts.
+#[allow(clippy::disallowed_methods, reason = "the shell: nothing but the clock is left to tell starts apart")]
 fn later_than_ever() -> u32 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.as_secs() as u32
+}
+
+/// Begins something anew if it panics: without it locks would never be given, and nobody would notice.
+async fn kept_up<F: Future<Output = ()>>(what: &str, run: impl Fn() -> F) {
+    while AssertUnwindSafe(run()).catch_unwind().await.is_err() {
+        tracing::error!(what, "this broke off by a fault of the server, and is begun anew");
+        sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test]
+    async fn what_panics_is_begun_anew_until_it_ends() {
+        let begun = AtomicU32::new(0);
+        super::kept_up("a test", async || {
+            assert!(begun.fetch_add(1, Ordering::Relaxed) == 2, "a fault");
+        })
+        .await;
+        assert_eq!(begun.into_inner(), 3);
+    }
 }

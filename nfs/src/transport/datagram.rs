@@ -1,9 +1,12 @@
 //! UDP: one datagram, one call. For rpcbind and MOUNT, whose calls are few and whose replies are small.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::net::UdpSocket;
 use tokio::time::sleep;
@@ -26,11 +29,15 @@ pub(crate) async fn serve<F: Filesystem>(shared: Arc<Shared<F>>, socket: UdpSock
     loop {
         tokio::select! {
             () = ended(&mut ending) => return,
-            Some(()) = calls.next() => {}
+            Some(done) = calls.next() => if thread::Result::<()>::is_err(&done) {
+                tracing::error!("a datagram is not answered, by a fault of the server");
+            },
             received = socket.recv_from(&mut buffer), if calls.len() < shared.bounds.datagrams => match received {
                 Ok((len, peer)) => {
                     let record = Record::Copied(buffer[..len].to_vec());
-                    calls.push(answer(&shared, &socket, programs, peer, record));
+                    let answer = answer(&shared, &socket, programs, peer, record);
+                    // One that panics ends alone.
+                    calls.push(AssertUnwindSafe(answer).catch_unwind());
                 }
                 // An earlier reply could not be delivered, for one; the next datagram has nothing to do with it.
                 Err(error) => {

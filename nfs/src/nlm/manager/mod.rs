@@ -164,22 +164,6 @@ impl Manager {
         if is_done { Status::Granted } else { Status::DeniedNoLocks }
     }
 
-    /// Forgets all locks of a file that is gone.
-    pub fn forget(&mut self, file: &Handle, now: Instant) {
-        let Some(gone) = self.files.remove(file) else { return };
-        for owner in gone.locks.owners() {
-            self.count(owner.client, -(gone.locks.count(owner) as isize), now);
-        }
-        for share in &gone.shares {
-            self.count(share.owner.client, -1, now);
-        }
-        for id in gone.waiting {
-            if let Some(waiter) = self.waiters.remove(&id) {
-                self.clients.count(waiter.owner.client, 0, -1, now);
-            }
-        }
-    }
-
     /// The owner of a request; of a client that has no locks, one that nobody else is.
     fn owner(&self, request: &Request<'_>) -> Arc<Owner> {
         let client = self.client_id(request.client);
@@ -201,7 +185,9 @@ impl Manager {
     ) -> bool {
         let plan = self.files.get(&file).map(|file| file.locks.plan(owner, range, kind));
         let plan = plan.unwrap_or_else(|| FileLocks::default().plan(owner, range, kind));
-        let fits = plan.growth() <= 0 || self.has_room(owner.client, plan.growth().unsigned_abs());
+        // Whoever gives back the middle of a lock, at the bound, must not keep all of it.
+        let limits = if kind.is_none() { self.limits.with_slack() } else { self.limits };
+        let fits = plan.growth() <= 0 || self.has_room(owner.client, plan.growth().unsigned_abs(), &limits);
         if fits {
             self.carry_out(file, owner, plan, now);
         }
@@ -227,9 +213,9 @@ impl Manager {
         self.drop_if_unused(&file);
     }
 
-    fn has_room(&self, client: ClientId, growth: usize) -> bool {
+    fn has_room(&self, client: ClientId, growth: usize, limits: &Limits) -> bool {
         let of_client = self.clients.get(client).map_or(0, |known| known.locks);
-        self.locks + growth <= self.limits.locks && of_client + growth <= self.limits.locks_per_client
+        self.locks + growth <= limits.locks && of_client + growth <= limits.locks_per_client
     }
 
     fn count(&mut self, client: ClientId, locks: isize, now: Instant) {

@@ -59,7 +59,7 @@ impl Manager {
             return Status::Denied;
         }
         let is_new = shares.iter().all(|other| other.owner != owner);
-        if is_new && !self.has_room(client, 1) {
+        if is_new && !self.has_room(client, 1, &self.limits) {
             return Status::DeniedNoLocks;
         }
         let shares = &mut self.files.entry(request.file).or_default().shares;
