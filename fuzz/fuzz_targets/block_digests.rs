@@ -1,4 +1,4 @@
 //! See `oracles::protocol::block_digests`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::protocol::block_digests(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::protocol::block_digests, data));

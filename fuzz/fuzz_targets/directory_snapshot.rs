@@ -1,4 +1,4 @@
 //! See `oracles::appliance::directory_snapshot`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::appliance::directory_snapshot(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::appliance::directory_snapshot, data));

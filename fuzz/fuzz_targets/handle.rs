@@ -1,4 +1,4 @@
 //! See `oracles::appliance::handle`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::appliance::handle(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::appliance::handle, data));

@@ -1,4 +1,4 @@
 //! See `oracles::nfs::lock_ledger`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::nfs::lock_ledger(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::nfs::lock_ledger, data));

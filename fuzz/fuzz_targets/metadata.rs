@@ -1,4 +1,4 @@
 //! See `oracles::protocol::metadata`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::protocol::metadata(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::protocol::metadata, data));

@@ -1,4 +1,4 @@
 //! See `oracles::nfs::mount`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::nfs::mount(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::nfs::mount, data));

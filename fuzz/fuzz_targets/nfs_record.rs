@@ -1,4 +1,4 @@
 //! See `oracles::nfs::record_marking`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::nfs::record_marking(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::nfs::record_marking, data));

@@ -1,4 +1,4 @@
 //! See `oracles::nfs::rpc`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::nfs::rpc(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::nfs::rpc, data));

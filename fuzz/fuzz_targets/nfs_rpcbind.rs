@@ -1,4 +1,4 @@
 //! See `oracles::nfs::rpcbind`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::nfs::rpcbind(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::nfs::rpcbind, data));

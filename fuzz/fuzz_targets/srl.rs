@@ -1,4 +1,4 @@
 //! See `oracles::protocol::srl`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::protocol::srl(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::protocol::srl, data));

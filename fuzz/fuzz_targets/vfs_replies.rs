@@ -1,4 +1,4 @@
 //! See `oracles::protocol::replies`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::protocol::replies(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::protocol::replies, data));

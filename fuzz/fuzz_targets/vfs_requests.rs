@@ -1,4 +1,4 @@
 //! See `oracles::protocol::requests`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::protocol::requests(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::protocol::requests, data));

@@ -13,8 +13,29 @@ pub mod nfs;
 pub mod protocol;
 pub mod seeds;
 
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
 /// An oracle: panics if something does not hold for these bytes.
 pub type Oracle = fn(&[u8]);
+
+/// An oracle's time for one input, of at most some KiB: measured by the processor's clock, so that a busy machine finds
+/// nothing, and long enough for a sanitizer.
+const TIME_MAX: Duration = Duration::from_millis(100);
+
+/// Runs an oracle, which may not take long either.
+pub fn run(oracle: Oracle, data: &[u8]) {
+    let before = processor_time();
+    oracle(data);
+    let took = processor_time().saturating_sub(before);
+    assert!(took < TIME_MAX, "{} bytes took {took:?}", data.len());
+}
+
+fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}
 
 /// Every oracle under the name of its target and of its corpus.
 pub const TARGETS: &[(&str, Oracle)] = &[
