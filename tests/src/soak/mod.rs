@@ -21,6 +21,9 @@ use crate::poll;
 use crate::rpc::Credential;
 use crate::site::{Port, Site};
 
+/// The last uploads may take so long.
+const SETTLE_MAX: Duration = Duration::from_secs(120);
+
 /// How a run goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -80,11 +83,22 @@ pub fn run(site: &Site, port: &Port, plan: Plan) -> Report {
     failures.extend(
         growths.iter().filter(|growth| growth.is_too_much()).map(|growth| format!("grown: {growth}")),
     );
-    let (agrees, text) = site.check();
-    if !agrees {
+    if let Err(text) = settled(site) {
         failures.push(format!("references and rows of the center differ: {text}"));
     }
     Report { plan, counts, growths, failures }
+}
+
+/// Waits until the center's references and rows agree: the last uploads are under way when the load ends.
+fn settled(site: &Site) -> Result<(), String> {
+    let end = Instant::now() + SETTLE_MAX;
+    loop {
+        match site.check() {
+            (true, _) => return Ok(()),
+            (false, text) if Instant::now() > end => return Err(text),
+            (false, _) => poll::pause(Duration::from_secs(1)),
+        }
+    }
 }
 
 fn load(
