@@ -48,12 +48,22 @@ pub(crate) enum CallError {
     /// The client cannot be reached, or does not answer in time.
     #[error("no answer: {0}")]
     NoAnswer(#[from] io::Error),
+    /// Not even its rpcbind says anything.
+    #[error("its rpcbind does not answer: {0}")]
+    NotFound(io::Error),
     /// It can, but nobody there has registered the program.
     #[error("its rpcbind does not know the program")]
     NotRegistered,
     /// It answered, but not with results.
     #[error("it refuses the call")]
     Refused,
+}
+
+impl CallError {
+    /// Whether the procedure cannot have been called.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::NotRegistered)
+    }
 }
 
 /// Calls a procedure and gives its results.
@@ -114,7 +124,7 @@ async fn port_of(
             Err(Exchange::NotConnected(failed) | Exchange::Failed(failed)) => error = failed,
         }
     }
-    Err(error.into())
+    Err(CallError::NotFound(error))
 }
 
 /// Why there is no answer.

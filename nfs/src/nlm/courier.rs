@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep_until;
 
-use super::manager::{Grant, Outcome};
+use super::manager::{CALLS_PER_ADDRESS, CallsOut, Grant, Outcome};
 use super::procedures::procedure;
 use super::service::Locks;
 use super::wire::{self, Lock, Status, TestArgs};
@@ -19,8 +19,11 @@ use crate::xdr::{Decoder, Encoder};
 
 /// Calls out at once. A client that does not answer takes a place for some seconds.
 const CALLS_MAX: usize = 64;
-/// Answers in messages that may wait; more are dropped, and their clients ask again.
+/// Answers in messages out at once, and those that may wait, in all and for one address. More are dropped, and their
+/// clients ask again. Whoever asks for many keeps no other client from its locks.
+const MESSAGES_OUT_MAX: usize = 16;
 const MESSAGES_MAX: usize = 256;
+const MESSAGES_PER_ADDRESS: usize = 32;
 
 /// An answer to be sent as a call.
 #[derive(Debug)]
@@ -37,31 +40,40 @@ pub(super) struct Outbox(VecDeque<Message>);
 
 impl Outbox {
     pub fn push(&mut self, message: Message) {
-        if self.0.len() < MESSAGES_MAX {
+        let of_address = self.0.iter().filter(|other| other.address == message.address).count();
+        if self.0.len() < MESSAGES_MAX && of_address < MESSAGES_PER_ADDRESS {
             self.0.push_back(message);
         }
     }
 
-    fn pop(&mut self) -> Option<Message> {
-        self.0.pop_front()
+    /// The first to an address to which not too many are out.
+    fn pop(&mut self, out: &CallsOut) -> Option<Message> {
+        let is_free =
+            |message: &Message| out.get(&message.address).is_none_or(|&out| out < CALLS_PER_ADDRESS);
+        let first = self.0.iter().position(is_free)?;
+        self.0.remove(first)
     }
 }
 
 impl Locks {
     /// Makes the calls that are due, for ever.
     pub(super) async fn call_clients(&self) {
-        let mut calls: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+        let mut calls: FuturesUnordered<BoxFuture<'_, IpAddr>> = FuturesUnordered::new();
+        let mut messages: FuturesUnordered<BoxFuture<'_, IpAddr>> = FuturesUnordered::new();
+        let (mut called, mut messaged) = (CallsOut::new(), CallsOut::new());
         loop {
-            while calls.len() < CALLS_MAX
-                && let Some(message) = self.outbox().pop()
+            while messages.len() < MESSAGES_OUT_MAX
+                && let Some(message) = self.outbox().pop(&messaged)
             {
-                calls.push(self.send(message).boxed());
+                *messaged.entry(message.address).or_default() += 1;
+                messages.push(self.send(message).boxed());
             }
             let room = CALLS_MAX - calls.len();
-            for grant in self.manager().due(room, Instant::now()) {
+            for grant in self.manager().due(room, &called, Instant::now()) {
+                *called.entry(grant.address).or_default() += 1;
                 calls.push(self.grant(grant).boxed());
             }
-            let due = self.manager().next_due().filter(|_| calls.len() < CALLS_MAX);
+            let due = self.manager().next_due(&called).filter(|_| calls.len() < CALLS_MAX);
             let alarm = async {
                 match due {
                     Some(due) => sleep_until(due.into()).await,
@@ -69,14 +81,15 @@ impl Locks {
                 }
             };
             tokio::select! {
-                Some(()) = calls.next() => {}
+                Some(address) = calls.next() => ended(&mut called, address),
+                Some(address) = messages.next() => ended(&mut messaged, address),
                 () = self.wanted().notified() => {}
                 () = alarm => {}
             }
         }
     }
 
-    async fn grant(&self, grant: Grant) {
+    async fn grant(&self, grant: Grant) -> IpAddr {
         let (offset, len) = grant.piece.range.on_wire();
         let lock = Lock {
             name: &grant.name,
@@ -98,16 +111,18 @@ impl Locks {
             }
             Err(error) => {
                 tracing::debug!(client = %grant.address, %error, "not told of its lock");
-                Outcome::Unknown
+                if error.is_unsent() { Outcome::NotSent } else { Outcome::Unknown }
             }
         };
         self.change(|manager, now| manager.answered(grant.id, outcome, now));
+        grant.address
     }
 
-    async fn send(&self, Message { address, local, procedure, args }: Message) {
+    async fn send(&self, Message { address, local, procedure, args }: Message) -> IpAddr {
         if let Err(error) = self.call(address, local, procedure, &args).await {
             tracing::debug!(client = %address, %error, "a message was not delivered");
         }
+        address
     }
 
     async fn call(
@@ -120,6 +135,15 @@ impl Locks {
         let peer = Peer { address, local, rpcbind_port: self.rpcbind_port() };
         let procedure = Procedure { program: PROGRAM, version: VERSION, procedure };
         outbound::call(&peer, self.next_xid(), procedure, args).await
+    }
+}
+
+fn ended(out: &mut CallsOut, address: IpAddr) {
+    if let Some(count) = out.get_mut(&address) {
+        *count -= 1;
+        if *count == 0 {
+            out.remove(&address);
+        }
     }
 }
 

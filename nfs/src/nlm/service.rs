@@ -98,7 +98,7 @@ impl Locks {
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Manager, Instant) -> T) -> T {
         let mut manager = self.manager();
         let result = change(&mut manager, Instant::now());
-        if manager.next_due().is_some() {
+        if manager.has_work() {
             self.wanted.notify_one();
         }
         result

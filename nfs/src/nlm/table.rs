@@ -56,7 +56,7 @@ pub enum Kind {
 
 impl Kind {
     /// Whether locks of two owners on one byte exclude each other.
-    const fn excludes(self, other: Self) -> bool {
+    pub const fn excludes(self, other: Self) -> bool {
         matches!(self, Self::Exclusive) || matches!(other, Self::Exclusive)
     }
 }
@@ -137,6 +137,7 @@ impl<O: Ord + Clone> FileLocks<O> {
     }
 
     /// What `owner` holds of `range`.
+    #[cfg(test)]
     pub fn held(&self, owner: &O, range: Range) -> Vec<Piece> {
         let pieces = self.owners.get(owner).into_iter().flat_map(|pieces| overlapping(pieces, range));
         pieces.map(|piece| Piece { range: piece.range.common(range), kind: piece.kind }).collect()

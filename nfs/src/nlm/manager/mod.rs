@@ -11,7 +11,7 @@ mod shares;
 mod tests;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +19,7 @@ use std::time::Instant;
 use self::shares::Share;
 pub use self::shares::{ShareRequest, ShareWay};
 use self::waiting::Waiter;
+pub(crate) use self::waiting::{CALLS_PER_ADDRESS, CallsOut};
 pub use self::waiting::{Grant, Outcome};
 use super::Limits;
 use super::clients::{ClientId, Clients, Owner};
@@ -73,6 +74,10 @@ pub struct Manager {
     /// In the order they came.
     waiters: BTreeMap<u64, Waiter>,
     next_waiter: u64,
+    /// Files with somebody who waits for nothing but room.
+    short_of_room: HashSet<Handle>,
+    /// Whether there is more room than when they were looked at.
+    has_more_room: bool,
     /// Locked ranges and shares of all clients.
     locks: usize,
     /// Until when only old locks are taken again.
@@ -104,9 +109,8 @@ impl Manager {
         if self.grace.is_some() {
             return Ok(Status::DeniedGracePeriod);
         }
-        let Some(file) = self.files.get(&request.file) else { return Ok(Status::Granted) };
         let owner = self.owner(request);
-        let in_the_way = file.locks.conflicts(&owner, request.piece).next();
+        let in_the_way = self.in_the_way(&request.file, &owner, request.piece).next();
         in_the_way.map_or(Ok(Status::Granted), |(other, Piece { range, kind })| {
             Err(Holder { kind, svid: other.svid, oh: other.oh.clone(), range })
         })
@@ -119,9 +123,10 @@ impl Manager {
     pub fn lock(&mut self, request: &Request<'_>, how: &How, now: Instant) -> Result<Status, Unrecorded> {
         self.heard_of_state(request.client, how.state, now);
         let owner = self.owner(request);
-        if self.files.get(&request.file).is_some_and(|file| file.locks.holds(&owner, request.piece)) {
-            // Said again, or asked after a grant that did not reach the client: now it knows.
-            self.settle(request, &owner);
+        let holds = |file: &File| file.locks.holds(&owner, request.piece);
+        // Said again, or asked after a grant that did not reach the client: now it knows.
+        if self.confirm_given(request, &owner, now) || self.files.get(&request.file).is_some_and(holds) {
+            self.settle(request, &owner, now);
             return Ok(Status::Granted);
         }
         if let Some(refusal) = self.refusal(owner.client, how.reclaim) {
@@ -145,7 +150,7 @@ impl Manager {
         if !self.change(request.file, &owner, request.piece.range, Some(request.piece.kind), now) {
             return Ok(Status::DeniedNoLocks);
         }
-        self.settle(request, &owner);
+        self.settle(request, &owner, now);
         // An exclusive lock made shared lets others in.
         self.wake(request.file, request.piece.range, now);
         Ok(Status::Granted)
@@ -155,10 +160,10 @@ impl Manager {
     pub fn unlock(&mut self, request: &Request<'_>, now: Instant) -> Status {
         let (file, range) = (request.file, request.piece.range);
         let owner = self.owner(request);
+        self.before_unlock(file, &owner, range, now);
         if self.files.get(&file).is_none_or(|file| file.locks.count(&owner) == 0) {
             return Status::Granted;
         }
-        self.before_unlock(file, &owner, range, now);
         let is_done = self.change(file, &owner, range, None, now);
         self.wake(file, range, now);
         if is_done { Status::Granted } else { Status::DeniedNoLocks }
@@ -171,7 +176,23 @@ impl Manager {
     }
 
     fn has_conflict(&self, file: &Handle, owner: &Arc<Owner>, piece: Piece) -> bool {
-        self.files.get(file).is_some_and(|file| file.locks.conflicts(owner, piece).next().is_some())
+        self.in_the_way(file, owner, piece).next().is_some()
+    }
+
+    /// What keeps an owner from a lock: what others hold, and what was given to others who have not confirmed it.
+    fn in_the_way(
+        &self,
+        file: &Handle,
+        owner: &Arc<Owner>,
+        piece: Piece,
+    ) -> impl Iterator<Item = (&Arc<Owner>, Piece)> {
+        let file = self.files.get(file).into_iter();
+        file.flat_map(move |file| {
+            let waiters = file.waiting.iter().filter_map(|id| self.waiters.get(id));
+            let given = waiters.filter(move |waiter| waiter.is_in_the_way(owner, piece));
+            let given = given.map(|waiter| (&waiter.owner, waiter.piece));
+            file.locks.conflicts(owner, piece).chain(given)
+        })
     }
 
     /// Makes `owner` hold `range` in `kind`, or not at all. `false`, and nothing is changed, if a bound is reached.
@@ -194,7 +215,7 @@ impl Manager {
         fits
     }
 
-    /// The same without a look at the bounds, to put back what was there.
+    /// The same without a look at the bounds, for what was given before.
     fn change_back(
         &mut self,
         file: Handle,
@@ -220,6 +241,7 @@ impl Manager {
 
     fn count(&mut self, client: ClientId, locks: isize, now: Instant) {
         self.locks = self.locks.saturating_add_signed(locks);
+        self.has_more_room |= locks < 0;
         self.clients.count(client, locks, 0, now);
     }
 

@@ -30,6 +30,8 @@ impl Manager {
             files: Default::default(),
             waiters: Default::default(),
             next_waiter: 0,
+            short_of_room: Default::default(),
+            has_more_room: false,
             locks: 0,
             grace,
             anybody_may_reclaim,

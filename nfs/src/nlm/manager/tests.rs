@@ -112,7 +112,11 @@ impl World {
 
     /// The processes to be called now, with the numbers of the calls.
     fn calls(&mut self) -> Vec<(u32, u64)> {
-        self.manager.due(usize::MAX, self.now).into_iter().map(|grant| (grant.svid, grant.id)).collect()
+        self.manager
+            .due(usize::MAX, &CallsOut::new(), self.now)
+            .into_iter()
+            .map(|grant| (grant.svid, grant.id))
+            .collect()
     }
 
     fn answer(&mut self, id: u64, outcome: Outcome) {
@@ -130,6 +134,8 @@ impl World {
                 ranges + file.shares.iter().filter(|share| share.owner.client == id).count()
             };
             let counted: usize = manager.files.values().map(of_client).sum();
+            let waiters = manager.waiters.values().filter(|waiter| waiter.owner.client == id);
+            let counted = counted + waiters.map(Waiter::room).sum::<usize>();
             assert_eq!(known.locks, counted);
             let waiting = manager.waiters.values().filter(|waiter| waiter.owner.client == id).count();
             assert_eq!(known.waiting, waiting);
@@ -248,7 +254,7 @@ fn a_client_that_does_not_answer_is_called_again_and_then_loses_its_turn() {
             Some(&(svid, _)) => break svid,
             None => {}
         }
-        world.now = world.manager.next_due().unwrap();
+        world.now = world.manager.next_due(&CallsOut::new()).unwrap();
     };
     assert_eq!(called_next, 30, "the next one gets its turn");
     assert!(calls_to_b > 3, "after {calls_to_b} calls");
@@ -275,7 +281,7 @@ fn a_lock_refused_by_its_client_goes_to_the_next() {
     assert_eq!(again, [(30, id)]);
     world.answer(id, Outcome::Refused);
     assert_eq!(world.test(A, (0, 10), SHARED), Some((30, (0, 10))));
-    assert_eq!(world.manager.next_due(), None);
+    assert_eq!(world.manager.next_due(&CallsOut::new()), None);
     world.assert_sound();
 }
 
@@ -305,7 +311,7 @@ fn a_lock_asked_for_again_after_its_grant_is_confirmed() {
     world.unlock(A, (0, 10));
     let (_, id) = world.calls()[0];
     assert_eq!(world.lock(B, (0, 10), EXCLUSIVE, blocking()), Status::Granted);
-    assert_eq!(world.manager.next_due(), None);
+    assert_eq!(world.manager.next_due(&CallsOut::new()), None);
     world.answer(id, Outcome::Refused);
     assert_eq!(world.test(A, (0, 10), SHARED), Some((20, (0, 10))), "the late answer takes nothing away");
 }
@@ -355,6 +361,86 @@ fn an_unlock_before_the_call_leaves_the_lock_to_who_waits_for_it() {
     assert_eq!(calls.len(), 1);
     world.answer(calls[0].1, Outcome::Refused);
     assert_eq!(world.test(A, (0, 10), EXCLUSIVE), None, "nothing stays behind");
+    world.assert_sound();
+}
+
+/// What its owner locks or unlocks meanwhile is not touched when a lock that was given is taken back.
+#[test]
+fn a_lock_taken_back_leaves_what_its_owner_did_meanwhile() {
+    let mut world = World::new();
+    world.lock(A, (0, 10), EXCLUSIVE, how());
+    world.lock(B, (0, 10), EXCLUSIVE, blocking());
+    world.lock(B, (5, 10), SHARED, blocking());
+    world.unlock(A, (0, 10));
+    assert_eq!(world.lock(B, (2, 2), EXCLUSIVE, how()), Status::Granted, "another thread of the same owner");
+    world.unlock(B, (6, 1));
+    assert_eq!(world.test(A, (6, 1), SHARED), Some((20, (0, 10))), "nobody has heard of it: it stays given");
+    assert_eq!(world.calls().len(), 2);
+    assert_eq!(world.cancel(B, (0, 10), EXCLUSIVE), Status::Granted);
+    assert_eq!(world.cancel(B, (5, 10), SHARED), Status::Granted);
+    assert_eq!(world.test(A, (0, 0), SHARED), Some((20, (2, 2))));
+    assert_eq!(world.test(A, (4, 0), EXCLUSIVE), None);
+    world.assert_sound();
+}
+
+/// A client that was called in vain has not heard of its lock: when it says no, it does not have it.
+#[test]
+fn a_refusal_after_calls_that_were_never_delivered_is_a_refusal() {
+    let mut world = World::new();
+    world.lock(A, (0, 10), EXCLUSIVE, how());
+    world.lock(B, (0, 10), EXCLUSIVE, blocking());
+    world.unlock(A, (0, 10));
+    for outcome in [Outcome::NotSent, Outcome::NotSent, Outcome::Refused] {
+        let calls = world.calls();
+        assert_eq!(calls.len(), 1);
+        world.answer(calls[0].1, outcome);
+        world.now += SECOND * 10;
+    }
+    assert_eq!(world.test(A, (0, 10), SHARED), None);
+    world.assert_sound();
+}
+
+#[test]
+fn a_lock_for_which_there_was_no_room_is_given_when_there_is() {
+    let mut world = World::with(Limits { locks: 1, ..Limits::default() });
+    assert_eq!(world.lock(A, (0, 1), EXCLUSIVE, how()), Status::Granted);
+    assert_eq!(world.lock(B, (0, 1), EXCLUSIVE, blocking()), Status::Blocked);
+    assert_eq!(world.lock_of(2, C, (0, 1), EXCLUSIVE, how()), Status::DeniedNoLocks);
+    world.unlock(A, (0, 1));
+    let calls = world.calls();
+    assert_eq!(calls[0].0, 20);
+    // Another file's lock takes the room, and gives it back.
+    assert_eq!(world.lock_of(2, C, (0, 1), EXCLUSIVE, blocking()), Status::DeniedNoLocks);
+    world.answer(calls[0].1, Outcome::Accepted);
+    assert_eq!(world.lock(B, (0, 1), SHARED, how()), Status::Granted);
+    assert_eq!(world.lock(C, (0, 1), EXCLUSIVE, blocking()), Status::Blocked);
+    world.manager.limits.locks = 0;
+    world.unlock(B, (0, 1));
+    assert_eq!(world.calls(), [], "no room");
+    world.manager.limits.locks = 1;
+    world.manager.has_more_room = true;
+    assert!(world.manager.has_work());
+    assert_eq!(world.calls()[0].0, 30);
+    world.assert_sound();
+}
+
+/// One address keeps two callers busy at most, and its other turns do not run out meanwhile.
+#[test]
+fn one_address_is_called_twice_at_once_at_most() {
+    let mut world = World::new();
+    world.lock(A, (0, 10), EXCLUSIVE, how());
+    for at in 0..5 {
+        world.lock(B, (at, 1), EXCLUSIVE, blocking());
+    }
+    world.lock(C, (9, 1), EXCLUSIVE, blocking());
+    world.unlock(A, (0, 10));
+    assert_eq!(world.calls().iter().map(|call| call.0).collect::<Vec<_>>(), [20, 20, 30]);
+    let busy = CallsOut::from([(address(2), CALLS_PER_ADDRESS)]);
+    assert_eq!(world.manager.due(usize::MAX, &busy, world.now), []);
+    let turn = Limits::default().turn;
+    assert_eq!(world.manager.next_due(&busy), Some(world.now + turn), "nothing is due at once");
+    world.now += turn;
+    assert_eq!(world.calls().len(), 2, "the next two begin only now");
     world.assert_sound();
 }
 
