@@ -15,7 +15,8 @@ use bytes::Bytes;
 /// Longest file handle on the wire (RFC 1813 §2.4, `NFS3_FHSIZE`).
 pub const HANDLE_BYTES_MAX: usize = 64;
 
-/// A file handle: 1 to 64 opaque bytes that name one object of one export for as long as the object exists.
+/// A file handle: at most 64 opaque bytes that name one object of one export for as long as the object exists. None at
+/// all are a handle on the wire as well, one that names nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle {
     len: u8,
@@ -23,9 +24,9 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Takes 1 to 64 bytes; `None` for any other length.
+    /// Takes at most 64 bytes; `None` for more.
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() || bytes.len() > HANDLE_BYTES_MAX {
+        if bytes.len() > HANDLE_BYTES_MAX {
             return None;
         }
         let mut padded = [0; HANDLE_BYTES_MAX];

@@ -14,7 +14,9 @@ pub const WRITE: u32 = 2;
 pub const EXECUTE: u32 = 1;
 /// In a directory with this bit only owners remove and rename.
 const STICKY: u32 = 0o1000;
-/// What goes when somebody other than root changes a file: rights lent by its owner.
+/// New entries of a directory with this bit take its group.
+pub const SET_GID: u32 = 0o2000;
+/// What goes when a file is given away, or somebody other than root changes it: rights lent by its owner.
 const SET_ID: u32 = 0o6000;
 
 /// What an object holds.
@@ -214,13 +216,13 @@ impl Node {
     }
 
     /// Sets attributes other than the size.
-    pub fn set(&mut self, caller: &Caller, set: &SetAttributes, now: Time) {
-        if (set.uid.is_some() || set.gid.is_some()) && caller.uid != 0 {
+    pub fn set(&mut self, set: &SetAttributes, now: Time) {
+        self.mode = set.mode.unwrap_or(self.mode);
+        if (set.uid.is_some() || set.gid.is_some()) && !self.is_directory() {
             self.mode &= !SET_ID;
         }
         self.uid = set.uid.unwrap_or(self.uid);
         self.gid = set.gid.unwrap_or(self.gid);
-        self.mode = set.mode.unwrap_or(self.mode);
         for (time, how) in self.times.iter_mut().zip([set.accessed, set.modified]) {
             match how {
                 SetTime::Keep => {}

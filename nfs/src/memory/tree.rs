@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::node::{Content, Directory, EXECUTE, Node, READ, WRITE};
+use super::node::{Content, Directory, EXECUTE, Node, READ, SET_GID, WRITE};
 use crate::filesystem::{
     Access, Attributes, Before, Caller, CreateHow, DirEntry, FsError, FsResult, Handle, ListFrom, Listing,
     Mutation, SetAttributes, Space, Stability, Time, Wcc, Written,
@@ -121,7 +121,10 @@ impl Tree {
             return Err(FsError::NotSync);
         }
         node.require_set(caller, set)?;
-        self.apply(caller, id, set)
+        self.apply(caller, id, set)?;
+        // Whoever made the file exclusively has his answer and goes on to its attributes.
+        self.node_mut(id)?.verifier = None;
+        Ok(())
     }
 
     fn apply(&mut self, caller: &Caller, id: u64, set: &SetAttributes) -> FsResult<()> {
@@ -134,7 +137,7 @@ impl Tree {
             bytes.resize(size as usize, 0);
             node.touch(caller, now);
         }
-        node.set(caller, set, now);
+        node.set(set, now);
         Ok(())
     }
 
@@ -269,7 +272,7 @@ impl Tree {
             return Err(FsError::Exists);
         }
         if text.is_empty() || text.len() > LINK_BYTES_MAX {
-            return Err(if text.is_empty() { FsError::Invalid } else { FsError::NameTooLong });
+            return Err(if text.is_empty() { FsError::NotFound } else { FsError::NameTooLong });
         }
         self.make(caller, dir, name, set, Content::Symlink(text.to_vec()), None)
     }
@@ -298,11 +301,13 @@ impl Tree {
             Content::Directory(_) => 0o755,
             Content::Symlink(_) => 0o777,
         };
-        let fsid = parent.fsid;
+        let group = (parent.mode & SET_GID != 0).then_some(parent.gid);
+        let inherited = if group.is_some() && matches!(content, Content::Directory(_)) { SET_GID } else { 0 };
+        let (fsid, gid) = (parent.fsid, group.unwrap_or(caller.gid));
         let now = self.tick();
         let id = self.next_id;
         self.next_id += 1;
-        let node = Node { mode, uid: caller.uid, gid: caller.gid, fsid, times: [now; 3], verifier, content };
+        let node = Node { mode, uid: caller.uid, gid, fsid, times: [now; 3], verifier, content };
         self.nodes.insert(id, node);
         self.directory_mut(dir)?.insert(name, id);
         self.node_mut(dir)?.touch(caller, now);
@@ -313,11 +318,12 @@ impl Tree {
             Err(_) => SetAttributes { uid: None, gid: None, ..set.clone() },
         };
         self.apply(caller, id, &set)?;
+        self.node_mut(id)?.mode |= inherited;
         Ok((handle(id)?, self.attributes(id)?))
     }
 
     pub fn remove(&mut self, caller: &Caller, dir: &Handle, name: &[u8]) -> FsResult<()> {
-        let dir = self.id(dir)?;
+        let dir = self.changeable(caller, dir)?;
         let id = self.child(caller, dir, name)?.ok_or(FsError::NotFound)?;
         self.node(dir)?.require_removal(caller, self.node(id)?)?;
         if self.node(id)?.is_directory() {
@@ -327,13 +333,22 @@ impl Tree {
     }
 
     pub fn rmdir(&mut self, caller: &Caller, dir: &Handle, name: &[u8]) -> FsResult<()> {
-        let dir = self.id(dir)?;
+        let dir = self.changeable(caller, dir)?;
         let id = self.child(caller, dir, name)?.ok_or(FsError::NotFound)?;
         self.node(dir)?.require_removal(caller, self.node(id)?)?;
         if !self.node(id)?.directory()?.is_empty() {
             return Err(FsError::NotEmpty);
         }
         self.unlink(caller, dir, name, id)
+    }
+
+    /// A directory whose names the caller may change. He learns no name of another one.
+    fn changeable(&self, caller: &Caller, dir: &Handle) -> FsResult<u64> {
+        let id = self.id(dir)?;
+        let node = self.node(id)?;
+        node.directory()?;
+        node.require(caller, WRITE | EXECUTE)?;
+        Ok(id)
     }
 
     fn unlink(&mut self, caller: &Caller, dir: u64, name: &[u8], id: u64) -> FsResult<()> {
@@ -363,6 +378,10 @@ impl Tree {
         to_node.require(caller, WRITE | EXECUTE)?;
         if moved.is_directory() && self.is_within(to, id)? {
             return Err(FsError::Invalid);
+        }
+        if moved.is_directory() && from != to {
+            // Its `..` is rewritten.
+            moved.require(caller, WRITE)?;
         }
         if replaced == Some(id) {
             return Ok(());

@@ -11,7 +11,7 @@ mod objects;
 pub mod status;
 mod wire;
 
-use crate::filesystem::{Attributes, Caller, Filesystem, FsError, Handle, Limits, Segment, Wcc};
+use crate::filesystem::{Attributes, Before, Caller, Filesystem, FsError, Handle, Limits, Segment, Wcc};
 use crate::record::Record;
 use crate::rpc::Refusal;
 use crate::xdr::{Decoder, Encoder};
@@ -69,13 +69,16 @@ impl<F: Filesystem> Context<'_, F> {
         }
     }
 
-    /// Fills in the attributes after a change where the file system left them out.
+    /// Fills in the attributes around a change where the file system left them out. A call that failed changed nothing,
+    /// so the attributes after it are those before it.
     async fn complete(&self, wcc: Wcc, error: Option<FsError>, object: &Handle) -> Wcc {
-        match (&wcc.after, error) {
-            (Some(_), _) => wcc,
-            (None, Some(error)) => Wcc { after: self.attributes_after(error, object).await, ..wcc },
-            (None, None) => Wcc { after: self.attributes(object).await, ..wcc },
-        }
+        let after = match (wcc.after, error) {
+            (Some(after), _) => Some(after),
+            (None, Some(error)) => self.attributes_after(error, object).await,
+            (None, None) => self.attributes(object).await,
+        };
+        let unchanged = || after.as_ref().filter(|_| error.is_some()).map(Before::from);
+        Wcc { before: wcc.before.or_else(unchanged), after }
     }
 }
 

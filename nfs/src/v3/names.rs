@@ -1,9 +1,11 @@
 //! Procedures that make, remove and rename names.
 
+use nfsserve::nfs::nfsstat3;
+
 use super::Context;
 use super::wire::{Place, decode_set_attributes, encode_handle, encode_post_op, encode_status, encode_wcc};
 use crate::filesystem::{
-    Attributes, CreateHow, Filesystem, FsError, Handle, Mutation, Renamed, SetAttributes, Wcc,
+    Attributes, CreateHow, FileKind, Filesystem, FsError, Handle, Mutation, Renamed, SetAttributes, Wcc,
 };
 use crate::xdr::{Decoder, Encoder, XdrError, XdrResult};
 
@@ -111,10 +113,17 @@ pub async fn mknod<F: Filesystem>(
     }
     args.end()?;
     let error = match place.new_name(context.limits.name_bytes_max, DOTS_EXIST) {
-        Ok(_) => FsError::NotSupported,
+        Ok(_) => folder_error(context, &place.dir).await.unwrap_or(FsError::NotSupported),
         Err(error) => error,
     };
-    encode_made(context, &place.dir, refused(error), out).await;
+    // Files, directories and links are made by procedures of their own: theirs is no type that is not supported yet.
+    let is_ordinary = !matches!(kind, node::BLOCK | node::CHARACTER | node::SOCKET | node::FIFO);
+    if is_ordinary && error == FsError::NotSupported {
+        out.u32(nfsstat3::NFS3ERR_BADTYPE as u32);
+    } else {
+        encode_status(out, Some(error));
+    }
+    encode_wcc(out, &context.complete(Wcc::default(), Some(error), &place.dir).await);
     Ok(())
 }
 
@@ -183,10 +192,26 @@ pub async fn link<F: Filesystem>(
 ) -> XdrResult<()> {
     let (file, place) = (args.handle()?, Place::decode(args)?);
     args.end()?;
-    encode_status(out, Some(FsError::NotSupported));
+    let error = match place.new_name(context.limits.name_bytes_max, DOTS_EXIST) {
+        Ok(_) => match context.filesystem.getattr(context.caller, &file).await {
+            Ok(_) => folder_error(context, &place.dir).await.unwrap_or(FsError::NotSupported),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    encode_status(out, Some(error));
     encode_post_op(out, context.attributes(&file).await.as_ref());
-    encode_wcc(out, &context.complete(Wcc::default(), None, &place.dir).await);
+    encode_wcc(out, &context.complete(Wcc::default(), Some(error), &place.dir).await);
     Ok(())
+}
+
+/// Why nothing can be made in what this handle names, whatever it is.
+async fn folder_error<F: Filesystem>(context: &Context<'_, F>, dir: &Handle) -> Option<FsError> {
+    match context.filesystem.getattr(context.caller, dir).await {
+        Ok(attributes) if attributes.kind != FileKind::Directory => Some(FsError::NotDirectory),
+        Ok(_) => context.filesystem.is_read_only(context.caller, dir).then_some(FsError::ReadOnly),
+        Err(error) => Some(error),
+    }
 }
 
 /// A change that did not get as far as the file system.

@@ -102,12 +102,15 @@ impl<'a> Place<'a> {
         Ok(Self { dir: args.handle()?, name: args.opaque(usize::MAX)? })
     }
 
-    /// The name, if it may be one: not empty, not too long, without `/` and NUL.
+    /// The name, if it may be one: not empty (RFC 1813 §3.2 says which error), not too long, without `/` and NUL.
     pub fn name(&self, bytes_max: u32) -> FsResult<&'a [u8]> {
         if self.name.len() > bytes_max as usize {
             return Err(FsError::NameTooLong);
         }
-        if self.name.is_empty() || self.name.iter().any(|byte| matches!(byte, 0 | b'/')) {
+        if self.name.is_empty() {
+            return Err(FsError::AccessDenied);
+        }
+        if self.name.iter().any(|byte| matches!(byte, 0 | b'/')) {
             return Err(FsError::Invalid);
         }
         Ok(self.name)
@@ -138,7 +141,7 @@ mod tests {
         assert_eq!(place(b"file").name(255), Ok(&b"file"[..]));
         assert_eq!(place(&[b'x'; 255]).name(255).map(<[u8]>::len), Ok(255));
         assert_eq!(place(&[b'x'; 256]).name(255), Err(FsError::NameTooLong));
-        assert_eq!(place(b"").name(255), Err(FsError::Invalid));
+        assert_eq!(place(b"").name(255), Err(FsError::AccessDenied));
         assert_eq!(place(b"a/b").name(255), Err(FsError::Invalid));
         assert_eq!(place(b"a\0b").name(255), Err(FsError::Invalid));
         let dots = [FsError::Invalid, FsError::Exists];
