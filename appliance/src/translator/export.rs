@@ -145,7 +145,8 @@ impl Exports {
     /// The export that `path` is in, and the names that lead from there to it. The longest matching path counts, whole
     /// names only: `/exports` is not in `/export`.
     pub fn find<'p>(&self, path: &'p str) -> Option<(&Arc<Export>, Vec<&'p str>)> {
-        let wanted: Vec<_> = names(path).collect();
+        // A path begins at the root; `export` is not `/export`.
+        let wanted: Vec<_> = names(path.strip_prefix('/')?).collect();
         self.by_id
             .values()
             .filter_map(|export| {

@@ -410,7 +410,10 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
     }
 
     async fn space(&self, caller: &Caller, object: &Handle) -> FsResult<Space> {
-        let usage = self.object(caller, object)?.customer.usage().await?;
+        let object = self.object(caller, object)?;
+        // For an object that is gone there is no file system to tell of.
+        object.entry().await?;
+        let usage = object.customer.usage().await?;
         let free = usage
             .bytes_quota
             .map_or(usage.bytes_free, |quota| quota.saturating_sub(usage.bytes_used).min(usage.bytes_free));

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use nfs::filesystem::{
-    Attributes, Caller, CreateHow, FileKind, FsError, FsResult, Handle, Mutation, Renamed, SetAttributes,
-    SetTime, Wcc,
+    Attributes, Before, Caller, CreateHow, FileKind, FsError, FsResult, Handle, Mutation, Renamed,
+    SetAttributes, SetTime, Wcc,
 };
 use protocol::id::ObjectId;
 use protocol::metadata::{METADATA_BYTES_MAX, UnixMetadata};
@@ -22,8 +22,9 @@ use crate::center::{CenterError, StorageCenter};
 use crate::directory_cache::Entry;
 use crate::host;
 
-/// Longest text of a symbolic link; percent-encoded it must fit into a row's metadata.
-const LINK_BYTES_MAX: usize = 4_096;
+/// Longest text of a symbolic link, `PATH_MAX` without its end: a Linux client reads no longer one. Percent-encoded it
+/// must fit into a row's metadata.
+const LINK_BYTES_MAX: usize = 4_095;
 const _: () = assert!(3 * LINK_BYTES_MAX + 256 < METADATA_BYTES_MAX);
 
 /// A name in a folder.
@@ -120,25 +121,33 @@ impl<C: StorageCenter> Translator<C> {
         &self,
         caller: &Caller,
         dir: &Object<'_, C>,
-        mut entry: Arc<Entry>,
+        entry: Arc<Entry>,
         set: &SetAttributes,
     ) -> FsResult<(Handle, Attributes)> {
-        if let SetTime::To(modified) = set.modified {
-            let operation = Operation::Update {
-                id: entry.row.id,
-                if_version: Some(entry.row.version),
-                metadata: None,
-                modified: Some(timestamp(modified)),
-                changed: None,
-                upload: None,
-            };
-            let changed =
-                dir.customer.directory.change(Request { key: step_key(caller, 1), operation }).await?;
-            entry = entry_of(&changed)?;
-        }
-        match set.size {
-            Some(size) if size > 0 && kind(&entry) == FileKind::Regular => {
-                self.with_size(caller, dir, &entry, size).await
+        let modified = match set.modified {
+            SetTime::To(modified) => Some(timestamp(modified)),
+            SetTime::Keep | SetTime::ServerTime => None,
+        };
+        match (set.size, modified) {
+            (Some(size), _) if size > 0 && kind(&entry) == FileKind::Regular => {
+                let found = self.with_size(caller, dir, &entry, size).await?;
+                let Some(modified) = modified else { return Ok(found) };
+                let file = self.writable(caller, &found.0)?;
+                self.set_time_of_resized(&file, modified).await?;
+                Ok(self.found(dir, &entry))
+            }
+            (_, Some(modified)) => {
+                let operation = Operation::Update {
+                    id: entry.row.id,
+                    if_version: Some(entry.row.version),
+                    metadata: None,
+                    modified: Some(modified),
+                    changed: None,
+                    upload: None,
+                };
+                let request = Request { key: step_key(caller, 1), operation };
+                let changed = dir.customer.directory.change(request).await?;
+                Ok(self.found(dir, &*entry_of(&changed)?))
             }
             _ => Ok(self.found(dir, &entry)),
         }
@@ -200,7 +209,8 @@ impl<C: StorageCenter> Translator<C> {
             let (name, (folder, rights)) = (check_name(name)?, dir.folder().await?);
             rights.may_add(&dir.who)?;
             match text.len() {
-                0 => return Err(FsError::Invalid),
+                // As `symlink(2)`.
+                0 => return Err(FsError::NotFound),
                 1..=LINK_BYTES_MAX => {}
                 _ => return Err(FsError::NameTooLong),
             }
@@ -366,7 +376,11 @@ impl<C: StorageCenter> Translator<C> {
                 let after = attributes(&Entry::new(folder.after.clone()), None, dir.export.fsid());
                 Wcc { before: Some(folder_before(folder)), after: Some(after) }
             }
-            None => self.known_after(dir),
+            // The change was none of its entries: an existing file opened, a name moved onto itself.
+            None => {
+                let Wcc { after, .. } = self.known_after(dir);
+                Wcc { before: after.as_ref().map(Before::from), after }
+            }
         }
     }
 }

@@ -65,10 +65,29 @@ impl<C: StorageCenter> Translator<C> {
             }
             if let Some(size) = set.size {
                 self.resize(caller, object, size).await?;
+                if let Some(modified) = wanted.modified {
+                    self.set_time_of_resized(object, modified).await?;
+                }
             }
             return Ok(Before::from(&shown));
         }
         Err(FsError::TryLater)
+    }
+
+    /// A new size is a modification, but a time that came with it is the one to show (RFC 1813 §3.3.2).
+    pub(super) async fn set_time_of_resized(
+        &self,
+        object: &Object<'_, C>,
+        modified: Timestamp,
+    ) -> FsResult<()> {
+        let entry = object.entry().await?;
+        let changed = next_change(host::now(), &entry.row, self.staged(object).as_ref());
+        if !self.set_staged_times(object, Some(modified), changed).await? {
+            // The new size was staged a moment ago, and a file is not uploaded before it is quiet: only one that the
+            // journal hurries for want of room can be gone by now, and with it goes no more than this time.
+            tracing::debug!(file = %entry.row.id, "uploaded before its time was set");
+        }
+        Ok(())
     }
 
     /// The guard does not match: either somebody changed the object, or this very call did, and its answer was lost. The

@@ -56,20 +56,27 @@ impl<C: StorageCenter> Translator<C> {
             Ok(object) => object,
             Err(error) => return failed(error),
         };
-        let result = async {
-            let entry = object.entry().await?;
-            if kind(&entry) != FileKind::Regular {
-                return Err(FsError::Invalid);
+        match self.commit_staged(&object).await {
+            Ok(before) => {
+                Mutation { result: Ok(()), wcc: Wcc { before: Some(before), ..self.known_after(&object) } }
             }
-            permissions(&entry).may_write(&object.who)?;
-            match self.staged(&object) {
-                Some(view) => self.sync(view.lsn).await,
-                // All of it is at the center.
-                None => Ok(()),
-            }
-        };
-        let result = result.await;
-        Mutation { result, wcc: self.known_after(&object) }
+            Err(error) => Mutation { result: Err(error), wcc: self.known_after(&object) },
+        }
+    }
+
+    async fn commit_staged(&self, object: &Object<'_, C>) -> FsResult<Before> {
+        let staged = self.staged(object);
+        let entry = object.entry().await?;
+        match kind(&entry) {
+            FileKind::Regular => permissions(&entry).may_write(&object.who)?,
+            FileKind::Directory => return Err(FsError::IsDirectory),
+            FileKind::Symlink => return Err(FsError::Invalid),
+        }
+        // If nothing is staged all of it is at the center.
+        if let Some(view) = &staged {
+            self.sync(view.lsn).await?;
+        }
+        Ok(Before::from(&self.show(object, &entry, staged.as_ref())))
     }
 
     /// Gives a file another size; durable before the answer.
@@ -191,17 +198,17 @@ impl<C: StorageCenter> Translator<C> {
         }
     }
 
-    /// Times set on a file that has staged writes must outlast their upload.
+    /// Times set on a file that has staged writes must outlast their upload. Whether it had any.
     pub(super) async fn set_staged_times(
         &self,
         object: &Object<'_, C>,
         modified: Option<protocol::id::Timestamp>,
         changed: protocol::id::Timestamp,
-    ) -> FsResult<()> {
+    ) -> FsResult<bool> {
         let set = self.journal.set_times(object.file(), modified, changed).await;
         match set.map_err(|error| self.journal_error(&error))? {
-            Some(lsn) => self.sync(lsn).await,
-            None => Ok(()),
+            Some(lsn) => self.sync(lsn).await.map(|()| true),
+            None => Ok(false),
         }
     }
 }
