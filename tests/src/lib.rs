@@ -6,6 +6,7 @@
 //! - [`mount`] is a hard NFSv3 mount: like a kernel's, it sends a call again over a new connection until it is answered.
 //! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
+//! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
 //! - [`netns`] is a network namespace of its own.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
@@ -18,6 +19,7 @@
 )]
 
 pub mod bench;
+pub mod conformance;
 pub mod daemon;
 pub mod data;
 pub mod model;

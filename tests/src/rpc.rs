@@ -15,7 +15,7 @@ use nfs3_types::xdr_codec::{Opaque, Pack, Unpack};
 const REPLY_BYTES_MAX: usize = 8 << 20;
 
 /// Who calls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// User id.
     pub uid: u32,

@@ -51,6 +51,8 @@ pub struct PortSettings {
     pub address: Option<IpAddr>,
     /// How long after a restart only old locks are taken again.
     pub grace_seconds: u64,
+    /// More of the configuration: whole tables of TOML.
+    pub more: String,
 }
 
 impl Default for PortSettings {
@@ -64,6 +66,7 @@ impl Default for PortSettings {
             rpcbind: "off",
             address: None,
             grace_seconds: 45,
+            more: String::new(),
         }
     }
 }
@@ -197,7 +200,7 @@ bytes = {journal_bytes}
 
 [upload]
 quiet_ms = {quiet_ms}
-"#,
+{more}"#,
             dir = dir.display(),
             center = self.center_url(),
             customer = settings.customer,
@@ -208,6 +211,7 @@ quiet_ms = {quiet_ms}
             cache_bytes = settings.cache_bytes / 2,
             journal_bytes = settings.journal_bytes,
             quiet_ms = settings.quiet.as_millis(),
+            more = settings.more,
         );
         let config = dir.join("port.toml");
         fs::write(&config, text).unwrap();
