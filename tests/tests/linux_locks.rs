@@ -129,7 +129,7 @@ fn a_client_that_reboots_loses_its_locks() {
 #[test]
 fn locks_are_taken_again_after_the_port_restarts() {
     let lan = Lan::new("reclaim");
-    let (_site, mut port) = lan.serve(PortSettings { grace_seconds: 10, ..PortSettings::default() });
+    let (_site, mut port) = lan.serve(PortSettings { grace_seconds: 15, ..PortSettings::default() });
     let [mut one, mut two] = lan.boot_all::<2>();
     one.ok(MOUNT);
     two.ok(MOUNT);
