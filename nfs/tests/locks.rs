@@ -292,7 +292,7 @@ fn a_store_whose_client_hung_up_is_not_overtaken_by_the_next() {
 fn a_damaged_ledger_does_not_keep_the_server_from_starting() {
     let ledger = Arc::new(MemoryLedger::default());
     ledger.damage();
-    let grace = Duration::from_millis(1500);
+    let grace = Duration::from_secs(4);
     let server = serve_locks(nfs::nlm::Settings { grace, ..lock_settings(&ledger) });
     let (mut client, root) = server.mounted();
     let file = client.create(&root, b"file");
@@ -318,7 +318,7 @@ fn after_a_restart_clients_take_their_locks_again_before_others_get_any() {
     let first = ledger.record().state;
     server.end();
 
-    let grace = Duration::from_millis(1500);
+    let grace = Duration::from_secs(4);
     let server = serve_locks(nfs::nlm::Settings { grace, ..lock_settings(&ledger) });
     assert_ne!(ledger.record().state, first);
     let file = file_of(&server);

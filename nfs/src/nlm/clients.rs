@@ -58,11 +58,21 @@ impl Known {
     }
 }
 
+/// What all clients behind one address have together: names can be invented.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// Locked ranges and shares.
+    pub locks: usize,
+    /// Locks they wait for.
+    pub waiting: usize,
+}
+
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Clients {
     ids: HashMap<(IpAddr, Box<[u8]>), ClientId>,
     known: HashMap<ClientId, Known>,
+    addresses: HashMap<IpAddr, Load>,
     next: u64,
 }
 
@@ -131,7 +141,24 @@ impl Clients {
             known.locks = known.locks.saturating_add_signed(locks);
             known.waiting = known.waiting.saturating_add_signed(waiting);
             known.idle_since = now;
+            let load = self.addresses.entry(known.client.address).or_default();
+            load.locks = load.locks.saturating_add_signed(locks);
+            load.waiting = load.waiting.saturating_add_signed(waiting);
+            if load.locks == 0 && load.waiting == 0 {
+                self.addresses.remove(&known.client.address);
+            }
         }
+    }
+
+    /// What the address of a client has.
+    pub fn load(&self, id: ClientId) -> Load {
+        let of_address = |known: &Known| self.addresses.get(&known.client.address);
+        self.known.get(&id).and_then(of_address).copied().unwrap_or_default()
+    }
+
+    /// Whether a client at this address has locks, waits for some, or did some minutes ago.
+    pub fn is_known(&self, address: IpAddr) -> bool {
+        self.known.values().any(|known| known.client.address == address)
     }
 
     /// Forgets clients that have had nothing for some minutes. `true` if the ledger has one of them.

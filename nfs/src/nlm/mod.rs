@@ -65,6 +65,16 @@ pub struct Limits {
     pub waiting: usize,
     /// Locks one client waits for.
     pub waiting_per_client: usize,
+    /// Locked ranges and shares of all clients behind one address.
+    pub locks_per_address: usize,
+    /// Locks that all clients behind one address wait for.
+    pub waiting_per_address: usize,
+    /// Owners that hold ranges of one file.
+    pub owners_per_file: usize,
+    /// Locks of one file that are waited for.
+    pub waiting_per_file: usize,
+    /// Owners of a file times those who wait for it: what an UNLOCK may have to compare, some milliseconds at worst.
+    pub pairs_per_file: usize,
     /// Clients.
     pub clients: usize,
     /// Clients behind one address, which call themselves differently.
@@ -77,7 +87,12 @@ impl Limits {
     /// With some more locks, for the pieces that an UNLOCK leaves of one.
     pub(crate) fn with_slack(self) -> Self {
         let more = |most: usize| most + most / 8 + 1;
-        Self { locks: more(self.locks), locks_per_client: more(self.locks_per_client), ..self }
+        Self {
+            locks: more(self.locks),
+            locks_per_client: more(self.locks_per_client),
+            locks_per_address: more(self.locks_per_address),
+            ..self
+        }
     }
 }
 
@@ -88,6 +103,11 @@ impl Default for Limits {
             locks_per_client: 1 << 14,
             waiting: 2048,
             waiting_per_client: 512,
+            locks_per_address: 1 << 15,
+            waiting_per_address: 1024,
+            owners_per_file: 4096,
+            waiting_per_file: 512,
+            pairs_per_file: 1 << 17,
             clients: 4096,
             clients_per_address: 64,
             turn: Duration::from_secs(45),

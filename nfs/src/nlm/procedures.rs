@@ -97,8 +97,18 @@ impl<F: Filesystem> Context<'_, F> {
 
     async fn message(&self, procedure: u32, args: &mut Decoder<'_>) -> XdrResult<()> {
         let (question, answer) = (procedure - procedure::TEST_MSG, procedure + 5);
+        let question = question + procedure::TEST;
+        let lock = match question {
+            procedure::LOCK => LockArgs::decode(&mut args.clone())?.lock,
+            procedure::CANCEL => CancelArgs::decode(&mut args.clone())?.lock,
+            procedure::UNLOCK => UnlockArgs::decode(&mut args.clone())?.lock,
+            _ => TestArgs::decode(&mut args.clone())?.lock,
+        };
         let mut out = Encoder::new();
-        self.basic(question + procedure::TEST, true, args, &mut out).await?;
+        self.basic(question, true, args, &mut out).await?;
+        if !self.may_be_called(&lock).await {
+            return Ok(());
+        }
         self.locks.send_later(Message {
             address: self.caller.address,
             local: self.local,
@@ -106,6 +116,16 @@ impl<F: Filesystem> Context<'_, F> {
             args: out.into_bytes(),
         });
         Ok(())
+    }
+
+    /// Whether to call the caller at all. Its address may be another's, who would be called over and over: only whoever
+    /// locks, or may use the file, is.
+    async fn may_be_called(&self, lock: &Lock<'_>) -> bool {
+        if self.locks.manager().is_known(self.caller.address) {
+            return true;
+        }
+        let Ok(file) = lock.handle() else { return false };
+        self.filesystem.access(self.caller, &file, Access(Access::READ)).await.is_ok()
     }
 
     fn granted_answer(&self, args: &mut Decoder<'_>) -> XdrResult<()> {

@@ -106,7 +106,7 @@ impl<O: Ord + Clone> FileLocks<O> {
     }
 
     /// Everybody who holds something.
-    pub fn owners(&self) -> impl Iterator<Item = &O> {
+    pub fn owners(&self) -> impl ExactSizeIterator<Item = &O> {
         self.owners.keys()
     }
 

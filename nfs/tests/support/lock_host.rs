@@ -83,10 +83,6 @@ impl LockHost {
     pub fn next(&self) -> Called {
         self.calls.recv_timeout(PATIENCE).expect("a call")
     }
-
-    pub fn was_called(&self) -> bool {
-        self.calls.try_recv().is_ok()
-    }
 }
 
 impl Daemons {

@@ -98,6 +98,20 @@ impl File {
     fn is_unused(&self) -> bool {
         self.locks.is_empty() && self.shares.is_empty() && self.waiting.is_empty()
     }
+
+    /// Whether the file may have one more who waits.
+    fn takes_waiter(&self, limits: &Limits) -> bool {
+        let waiting = self.waiting.len() + 1;
+        waiting <= limits.waiting_per_file && self.locks.owners().len() * waiting <= limits.pairs_per_file
+    }
+
+    /// Whether the file may have this owner, who may be one more.
+    fn takes_owner(&self, owner: &Arc<Owner>, limits: &Limits) -> bool {
+        let owners = self.locks.owners().len() + 1;
+        let has_room =
+            owners <= limits.owners_per_file && owners * self.waiting.len() <= limits.pairs_per_file;
+        has_room || self.locks.count(owner) > 0
+    }
 }
 
 impl Manager {
@@ -114,6 +128,11 @@ impl Manager {
         in_the_way.map_or(Ok(Status::Granted), |(other, Piece { range, kind })| {
             Err(Holder { kind, svid: other.svid, oh: other.oh.clone(), range })
         })
+    }
+
+    /// Whether somebody at this address locks, waits, or did some minutes ago.
+    pub fn is_known(&self, address: IpAddr) -> bool {
+        self.clients.is_known(address)
     }
 
     /// Takes a lock, or waits for it.
@@ -146,6 +165,9 @@ impl Manager {
         let owner = Arc::new(Owner { client, svid: owner.svid, oh: owner.oh.clone() });
         if has_conflict {
             return Ok(self.wait(request, owner, how, now));
+        }
+        if !self.files.get(&request.file).is_none_or(|file| file.takes_owner(&owner, &self.limits)) {
+            return Ok(Status::DeniedNoLocks);
         }
         if !self.change(request.file, &owner, request.piece.range, Some(request.piece.kind), now) {
             return Ok(Status::DeniedNoLocks);
@@ -236,7 +258,9 @@ impl Manager {
 
     fn has_room(&self, client: ClientId, growth: usize, limits: &Limits) -> bool {
         let of_client = self.clients.get(client).map_or(0, |known| known.locks);
-        self.locks + growth <= limits.locks && of_client + growth <= limits.locks_per_client
+        self.locks + growth <= limits.locks
+            && of_client + growth <= limits.locks_per_client
+            && self.clients.load(client).locks + growth <= limits.locks_per_address
     }
 
     fn count(&mut self, client: ClientId, locks: isize, now: Instant) {

@@ -624,6 +624,76 @@ fn every_bound_holds_at_its_edge() {
     world.assert_sound();
 }
 
+/// Names can be invented: what counts in the end is the address.
+#[test]
+fn clients_behind_one_address_share_its_bounds() {
+    let limits = Limits { locks_per_address: 2, waiting_per_address: 1, ..Limits::default() };
+    let mut world = World::with(limits);
+    let mut lock = |host: u8, name: &str, at, how: How| {
+        let client = Client { address: address(host), name: name.as_bytes().into() };
+        let piece = Piece { range: Range::new(at, 1).unwrap(), kind: EXCLUSIVE };
+        let request = Request { client: &client, svid: 1, oh: b"oh", file: file(1), piece };
+        let how = How { monitored: false, ..how };
+        let status = world.manager.lock(&request, &how, world.now).unwrap();
+        world.assert_sound();
+        status
+    };
+    assert_eq!(lock(1, "a", 0, how()), Status::Granted);
+    assert_eq!(lock(1, "b", 2, how()), Status::Granted);
+    assert_eq!(lock(1, "c", 4, how()), Status::DeniedNoLocks, "a third of one address");
+    assert_eq!(lock(2, "c", 4, how()), Status::Granted);
+    assert_eq!(lock(1, "a", 4, blocking()), Status::Blocked);
+    assert_eq!(lock(1, "b", 4, blocking()), Status::DeniedNoLocks, "a second that waits");
+}
+
+#[test]
+fn a_file_has_bounds_of_its_own() {
+    let limits = Limits { owners_per_file: 3, waiting_per_file: 2, pairs_per_file: 4, ..Limits::default() };
+    let mut world = World::with(limits);
+    for svid in 0..3 {
+        assert_eq!(world.lock(Process(1, svid), (2 * u64::from(svid), 1), EXCLUSIVE, how()), Status::Granted);
+    }
+    assert_eq!(world.lock(B, (20, 1), EXCLUSIVE, how()), Status::DeniedNoLocks, "a fourth owner");
+    assert_eq!(world.lock(Process(1, 0), (20, 1), EXCLUSIVE, how()), Status::Granted, "one that it has");
+    assert_eq!(world.lock(B, (0, 1), EXCLUSIVE, blocking()), Status::Blocked);
+    assert_eq!(world.lock(C, (0, 1), EXCLUSIVE, blocking()), Status::DeniedNoLocks, "3 times 2 is over 4");
+    world.unlock(Process(1, 2), (0, 0));
+    assert_eq!(world.lock(C, (0, 1), EXCLUSIVE, blocking()), Status::Blocked);
+    assert_eq!(world.lock(D, (0, 1), EXCLUSIVE, blocking()), Status::DeniedNoLocks, "a third that waits");
+    assert_eq!(world.lock(D, (30, 1), EXCLUSIVE, how()), Status::DeniedNoLocks, "3 times 2 again");
+    world.assert_sound();
+}
+
+/// The worst a file may be, with everybody in everybody's way: no call takes long.
+#[test]
+fn no_call_takes_long_on_the_worst_file() {
+    let mut world = World::new();
+    world.lock(A, (0, 0), SHARED, how());
+    for svid in 0..255 {
+        assert_eq!(world.lock(Process(2, svid), (0, 0), SHARED, how()), Status::Granted);
+    }
+    let timed = |what: &str, call: &mut dyn FnMut()| {
+        let begun = Instant::now();
+        call();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(250), "{what} took {took:?}");
+    };
+    for svid in 0..512 {
+        timed("LOCK", &mut || {
+            let status = world.lock(Process(3, svid), (0, 0), EXCLUSIVE, blocking());
+            assert_eq!(status, Status::Blocked, "{svid}");
+        });
+    }
+    timed("LOCK of one that is waited for", &mut || {
+        world.lock_of(2, Process(4, 1), (0, 0), EXCLUSIVE, how());
+        world.lock_of(2, A, (0, 0), EXCLUSIVE, blocking());
+    });
+    timed("UNLOCK", &mut || assert_eq!(world.unlock(A, (0, 0)), Status::Granted));
+    timed("a restart", &mut || world.manager.rebooted(address(2), b"host2", 99, world.now));
+    assert_eq!(world.calls().len(), 1);
+    world.assert_sound();
+}
+
 #[test]
 fn shares_exclude_what_they_deny() {
     let mut world = World::new();

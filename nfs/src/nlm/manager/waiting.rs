@@ -114,7 +114,11 @@ impl Manager {
             return Status::Deadlock;
         }
         let of_client = self.clients.get(owner.client).map_or(0, |known| known.waiting);
-        if self.waiters.len() >= self.limits.waiting || of_client >= self.limits.waiting_per_client {
+        if self.waiters.len() >= self.limits.waiting
+            || of_client >= self.limits.waiting_per_client
+            || self.clients.load(owner.client).waiting >= self.limits.waiting_per_address
+            || !self.files.get(&request.file).is_none_or(|file| file.takes_waiter(&self.limits))
+        {
             return Status::DeniedNoLocks;
         }
         self.clients.count(owner.client, 0, 1, now);
