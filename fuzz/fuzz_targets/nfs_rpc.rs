@@ -1,4 +1,4 @@
-//! See `oracles::nfs::rpc`.
+//! See `oracles::nfs::any_record`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::nfs::rpc, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::nfs::any_record, data));

@@ -40,12 +40,13 @@ fn processor_time() -> Duration {
 /// Every oracle under the name of its target and of its corpus.
 pub const TARGETS: &[(&str, Oracle)] = &[
     ("nfs_record", nfs::record_marking),
-    ("nfs_rpc", nfs::rpc),
+    ("nfs_rpc", nfs::any_record),
     ("nfs_v3", nfs::v3),
     ("nfs_mount", nfs::mount),
     ("nfs_rpcbind", nfs::rpcbind),
     ("nfs_rpcbind_reply", nfs::rpcbind_reply),
     ("nfs_locks", nfs::locks),
+    ("lock_reply", nfs::lock_reply),
     ("lock_ledger", nfs::lock_ledger),
     ("vfs_requests", protocol::requests),
     ("vfs_replies", protocol::replies),

@@ -12,7 +12,7 @@ use nfs::nsm::ledger::{self, Ledger};
 use nfs::record::{MARK_BYTES, Record, RecordError, RecordReader, Step};
 use nfs::server::Addresses;
 use nfs::xdr::{Decoder, Encoder};
-use nfs::{mount, nlm, nsm, rpcbind, v3};
+use nfs::{mount, nlm, nsm, rpc, rpcbind, v3};
 use nfs3_types::mount as mount_types;
 use nfs3_types::nfs3::*;
 use nfs3_types::xdr_codec::Unpack;
@@ -26,7 +26,8 @@ const CALLS_MAX: usize = 24;
 const SMALL_REPLY_BYTES: usize = 8 << 10;
 /// First object id of the file system in memory: the root of its first export.
 const FIRST_ID: u64 = 100;
-const XID: u32 = 0x5eed;
+/// Transaction id of all calls made here.
+pub(crate) const XID: u32 = 0x5eed;
 
 /// Wherever a stream is cut, the same records come out of it and the same error ends it; no record and no wish for
 /// memory is beyond the limit.
@@ -72,7 +73,7 @@ fn records(
 }
 
 /// Any record at all, at every kind of socket.
-pub fn rpc(data: &[u8]) {
+pub fn any_record(data: &[u8]) {
     let mut input = Input::new(data);
     let programs = match input.byte() % 3 {
         0 => Programs::NfsAndMount,
@@ -158,6 +159,21 @@ pub fn locks(data: &[u8]) {
         }
         assert_eq!(results.end(), Ok(()));
     });
+}
+
+/// What a client, or somebody in its place, answers when it is told of a lock.
+pub fn lock_reply(data: &[u8]) {
+    let mut reply = Decoder::new(data);
+    if rpc::decode_success(&mut reply, XID).is_err() {
+        return;
+    }
+    assert_eq!(data[..8], [XID.to_be_bytes(), [0, 0, 0, 1]].concat());
+    if let Ok((cookie, status)) = nlm::wire::decode_result(&mut reply) {
+        let mut again = Encoder::new();
+        nlm::wire::encode_result(&mut again, cookie, status);
+        let again = again.into_bytes();
+        assert_eq!(nlm::wire::decode_result(&mut Decoder::new(&again)), Ok((cookie, status)));
+    }
 }
 
 /// The list of clients with locks, as it is and with a right checksum.

@@ -16,6 +16,8 @@ use protocol::vfs::{
     Request, Row, Target, Upload, Usage, VfsError, VfsErrorCode,
 };
 
+use crate::nfs::XID;
+
 /// The seeds of a target; none for a name that is no target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -26,6 +28,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "nfs_rpcbind" => rpcbind(),
         "nfs_rpcbind_reply" => vec![[&9u32.to_le_bytes()[..], &words(&[9, 1, 0, 0, 0, 0, 1])].concat()],
         "nfs_locks" => locks(),
+        "lock_reply" => vec![words(&[XID, 1, 0, 0, 0, 0, 4, 42, 0])],
         "lock_ledger" => vec![ledger()],
         "vfs_requests" => requests(),
         "vfs_replies" => replies(),
