@@ -370,6 +370,20 @@ fn a_document_has_bounds() {
     assert_eq!(decode_requests(&long), Err(XmlError::TooLong { bytes_max: REQUEST_BYTES_MAX }));
 }
 
+/// XML 1.0 §2.2: neither as they are nor escaped.
+#[test]
+fn characters_that_xml_does_not_have_are_refused() {
+    for character in ["\0", "\u{1}", "\u{1b}", "\u{fffe}", "&#1;", "&#x1b;", "&#xffff;"] {
+        for document in [
+            format!("<error code=\"x\">a{character}b</error>"),
+            format!("<error code=\"a{character}b\">x</error>"),
+        ] {
+            assert!(matches!(decode_error(document.as_bytes()), Err(XmlError::Malformed(_))), "{document:?}");
+        }
+    }
+    assert_eq!(decode_error(b"<error code=\"x\">a&#10;b\tc</error>").unwrap().message, "a\nb\tc");
+}
+
 #[test]
 fn an_error_survives_and_control_characters_do_not() {
     let error = decode_error(&encode_error("expired", "gone <since> \"1970\" & 'before'")).unwrap();

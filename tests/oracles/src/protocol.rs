@@ -22,11 +22,15 @@ pub fn requests(data: &[u8]) {
     }
 }
 
-/// A document of replies.
+/// A document of replies. The control characters that XML does have (line ends, for one) are not written again: there
+/// the first document may differ.
 pub fn replies(data: &[u8]) {
     if let Ok(replies) = decode_replies(data) {
-        let again = encode_replies(&replies);
-        assert_eq!(decode_replies(&again).as_ref(), Ok(&replies), "{}", String::from_utf8_lossy(&again));
+        let document = encode_replies(&replies);
+        let again = decode_replies(&document);
+        let text = String::from_utf8_lossy(&document);
+        assert!(again.as_ref() == Ok(&replies) || text.contains(char::REPLACEMENT_CHARACTER), "{text}");
+        assert!(again.is_ok_and(|again| encode_replies(&again) == document), "{text}");
     }
 }
 
@@ -36,7 +40,11 @@ pub fn documents(data: &[u8]) {
         assert_eq!(decode_stored(&encode_stored(&stored)), Ok(stored));
     }
     if let Ok(error) = decode_error(data) {
-        assert_eq!(decode_error(&encode_error(&error.code, &error.message)), Ok(error));
+        let document = encode_error(&error.code, &error.message);
+        let again = decode_error(&document).unwrap();
+        let text = String::from_utf8_lossy(&document);
+        assert!(again == error || text.contains(char::REPLACEMENT_CHARACTER), "{text}");
+        assert_eq!(encode_error(&again.code, &again.message), document);
     }
 }
 

@@ -38,6 +38,7 @@ impl<'a> Document<'a> {
             return Err(XmlError::TooLong { bytes_max });
         }
         let text = str::from_utf8(bytes).map_err(|_| malformed("the document is not UTF-8"))?;
+        check_characters(text)?;
         let mut reader = Reader::from_str(text);
         let mut events = Vec::new();
         loop {
@@ -217,6 +218,9 @@ fn element<'a>(start: &'a BytesStart<'a>, within: Inside<'a>) -> Result<Element<
             Cow::Borrowed(value) => unescape(text(value)?).map_err(malformed)?,
             Cow::Owned(value) => unescape(text(&value)?).map_err(malformed)?.into_owned().into(),
         };
+        if let Cow::Owned(value) = &value {
+            check_characters(value)?;
+        }
         attributes.push((text(attribute.key.into_inner())?, value));
     }
     let Inside { elements, text } = within;
@@ -227,10 +231,19 @@ fn text(bytes: &[u8]) -> Result<&str, XmlError> {
     str::from_utf8(bytes).map_err(malformed)
 }
 
+/// XML has no other control characters than these three, not even escaped (XML 1.0 §2.2). The reader lets them pass.
+fn check_characters(text: &str) -> Result<(), XmlError> {
+    let is_control = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+    if text.bytes().any(is_control) || text.contains(['\u{fffe}', '\u{ffff}']) {
+        return Err(malformed("a character that XML does not have"));
+    }
+    Ok(())
+}
+
 fn resolve(reference: &BytesRef, into: &mut String) -> Result<(), XmlError> {
     if let Some(c) = reference.resolve_char_ref().map_err(malformed)? {
         into.push(c);
-        return Ok(());
+        return check_characters(c.encode_utf8(&mut [0; 4]));
     }
     let name = reference.decode().map_err(malformed)?;
     let value = resolve_xml_entity(&name).ok_or_else(|| malformed(format!("unknown entity `{name}`")))?;
