@@ -132,6 +132,7 @@ pub fn decode(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
     }
     let argument = u64_at(header, 32);
     let change = match header[4] {
+        3..=5 | 9 if !payload.is_empty() => return None,
         1 => Change::Begin(decode_base(payload.try_into().ok()?)),
         2 => Change::Write { offset: argument, data: payload },
         3 => Change::Truncate(argument),

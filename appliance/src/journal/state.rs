@@ -222,6 +222,16 @@ impl State {
     /// Ends a replay: forgets the files of which no change was replayed, and those that are not whole, which it
     /// returns.
     pub fn settle(&mut self) -> Vec<FileKey> {
+        // Damage may have lost all that was sealed. An upload of nothing could neither begin nor end.
+        let is_of_nothing =
+            |staged: &StagedFile| staged.sealed_layer().is_some_and(|layer| layer.touched.is_none());
+        let unsealed: Vec<_> =
+            self.files.iter().filter(|(_, staged)| is_of_nothing(staged)).map(|(&file, _)| file).collect();
+        for file in unsealed {
+            if let Some(staged) = self.remove(file) {
+                self.insert(file, StagedFile { sealed: None, ..staged });
+            }
+        }
         let given_up = |staged: &StagedFile| staged.headless || !staged.is_touched();
         let files: Vec<_> =
             self.files.iter().filter(|(_, staged)| given_up(staged)).map(|(&file, _)| file).collect();

@@ -585,6 +585,29 @@ fn a_file_whose_beginning_is_lost_is_given_up_and_told() {
     assert_eq!(center.see(&journal).keys().collect::<Vec<_>>(), [&101]);
 }
 
+/// An upload of what damage has lost is no upload: it would hold up its segment, and all behind it, for ever.
+#[test]
+fn a_seal_whose_writes_are_lost_is_forgotten() {
+    let (dir, _runtime, journal, _center, row) = fixture();
+    drop(journal);
+    std::fs::remove_file(&segment::list(dir.path()).unwrap()[0].1).unwrap();
+    let record = |lsn, change| {
+        super::fuzz::encode(&record::Record { lsn: Lsn(lsn), file: key(100), time: Timestamp(1), change })
+    };
+    let token = Token([7; 16]);
+    // Between the two was a write.
+    let damaged =
+        [record(1, record::Change::Begin(row)), vec![0xff; 64], record(3, record::Change::Seal(token))];
+    for (number, records) in [(1, damaged.concat()), (2, Vec::new())] {
+        let header = segment::encode_header(number, Lsn(3 * (number - 1)));
+        std::fs::write(dir.path().join(segment::file_name(number)), [&header[..], &records].concat())
+            .unwrap();
+    }
+    let (journal, recovery) = open(dir.path());
+    assert_eq!((recovery.files, recovery.records, recovery.damage.len()), (0, 2, 1), "{recovery:?}");
+    assert_eq!(journal.usage().files, 0);
+}
+
 /// PORT-12: writers and an uploader at once: no write is lost between the journal and the center.
 #[test]
 fn concurrent_writes_and_uploads_lose_nothing() {
