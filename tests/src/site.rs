@@ -37,6 +37,8 @@ pub struct Port {
 pub struct PortSettings {
     /// Bytes of the data cache, on two disks in equal parts.
     pub cache_bytes: u64,
+    /// Entries of the directory cache.
+    pub directory_entries: usize,
     /// Bytes of the write journal.
     pub journal_bytes: u64,
     /// How long a file is quiet before it is uploaded.
@@ -59,6 +61,7 @@ impl Default for PortSettings {
     fn default() -> Self {
         Self {
             cache_bytes: 1 << 30,
+            directory_entries: 250_000,
             journal_bytes: 1 << 30,
             quiet: Duration::from_millis(100),
             customer: 1,
@@ -187,6 +190,7 @@ rpcbind = "{rpcbind}"
 grace_seconds = {grace_seconds}
 
 [cache]
+directory_entries = {directory_entries}
 [[cache.disk]]
 path = "{dir}/cache0"
 bytes = {cache_bytes}
@@ -209,6 +213,7 @@ quiet_ms = {quiet_ms}
             rpcbind = settings.rpcbind,
             grace_seconds = settings.grace_seconds,
             cache_bytes = settings.cache_bytes / 2,
+            directory_entries = settings.directory_entries,
             journal_bytes = settings.journal_bytes,
             quiet_ms = settings.quiet.as_millis(),
             more = settings.more,

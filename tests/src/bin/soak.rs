@@ -23,14 +23,16 @@ fn main() -> ExitCode {
         }
     };
     let site = Site::start();
-    // Small enough that the caches are full, and blocks go, after some minutes.
-    let port = site.port_with("port", &PortSettings { cache_bytes: 64 << 20, ..PortSettings::default() });
+    // Small enough that the port's caches are full after some minutes, and old entries go.
+    let settings =
+        PortSettings { cache_bytes: 64 << 20, directory_entries: 4_000, ..PortSettings::default() };
+    let port = site.port_with("port", &settings);
     let plan = Plan {
         duration: Duration::from_secs_f64(60.0 * minutes),
         clients: 8,
         pause: Duration::from_millis(20),
         sample_every: Duration::from_secs(5),
-        margins: if minutes < 10.0 { Margins::SHORT } else { Margins::LONG },
+        margins: if minutes < 20.0 { Margins::SHORT } else { Margins::LONG },
     };
     let report = run(&site, &port, plan);
     println!("{report}");
