@@ -86,7 +86,9 @@ impl Replayed {
         }
         segment.end = scan.end as u64;
         if newest {
-            let torn = bytes[scan.end..].iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+            // The last record's padding may be cut off: then the scan ended behind the file.
+            let rest = bytes.get(scan.end..).unwrap_or_default();
+            let torn = rest.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
             self.report.torn_bytes = torn as u64;
             segment.cut(scan.end as u64, segment_bytes)?;
         }
