@@ -608,6 +608,36 @@ fn a_seal_whose_writes_are_lost_is_forgotten() {
     assert_eq!(journal.usage().files, 0);
 }
 
+/// PORT-21: a crash may leave the end of the file inside the padding of the last record, which is whole all the same.
+#[test]
+fn a_last_record_is_kept_without_its_padding() {
+    let record = |lsn, change| {
+        super::fuzz::encode(&record::Record { lsn: Lsn(lsn), file: key(100), time: Timestamp(1), change })
+    };
+    for cut in 0..=7 {
+        let (dir, runtime, journal, center, row) = fixture();
+        drop(journal);
+        let path = segment::list(dir.path()).unwrap().remove(0).1;
+        let write = record::Change::Write { offset: 10_000, data: &[2] };
+        let bytes = [segment::encode_header(1, Lsn(0)).to_vec(), record(1, record::Change::Begin(row))];
+        let bytes = [bytes.concat(), record(2, write)].concat();
+        std::fs::write(path, &bytes[..bytes.len() - cut]).unwrap();
+        let (journal, recovery) = open(dir.path());
+        let found = (recovery.files, recovery.records, recovery.torn_bytes, recovery.damage);
+        assert_eq!(found, (1, 2, 0, Vec::new()), "without {cut} bytes");
+        let next = journal.write(key(100), row, 10_001, Bytes::from_static(&[3]), Timestamp(2));
+        runtime.block_on(next).unwrap();
+        drop(journal);
+        let (journal, recovery) = open(dir.path());
+        assert_eq!(
+            (recovery.records, recovery.damage),
+            (3, Vec::new()),
+            "what is written behind it is found"
+        );
+        assert_eq!(center.see(&journal)[&100].0[9_999..], [1, 2, 3]);
+    }
+}
+
 /// PORT-12: writers and an uploader at once: no write is lost between the journal and the center.
 #[test]
 fn concurrent_writes_and_uploads_lose_nothing() {
