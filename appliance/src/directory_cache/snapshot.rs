@@ -3,8 +3,8 @@
 //! One file per customer: magic and version, the contents below, and a BLAKE3 of all before it. Numbers little-endian.
 //! A snapshot is only ever a help: one that is damaged, of another version or of another customer is ignored.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,20 +15,17 @@ use protocol::vfs::{Body, Row};
 
 use super::core::{Contents, Entry};
 use super::listing::Listing;
+use crate::whole_file;
 
 const MAGIC: &[u8; 8] = b"SPDIR\0\0\x01";
 const CHECKSUM_BYTES: usize = 32;
 
-/// Writes a snapshot beside `path` and puts it in its place.
+/// Puts a snapshot at `path`.
 ///
 /// # Errors
 /// Of the disk; an older snapshot is still whole then.
 pub(super) fn save(path: &Path, customer: CustomerId, contents: &Contents) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&encode(customer, contents))?;
-    file.sync_data()?;
-    fs::rename(temporary, path)
+    whole_file::replace(path, &encode(customer, contents))
 }
 
 /// Reads a snapshot of at most `bytes_max` bytes; `None` if there is none fit for use.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nfs3_types::nfs3::*;
 use nfs3_types::xdr_codec::{Opaque, Pack};
 
+use super::{ENTRIES, entry, spread};
 use crate::data;
 use crate::mount::{Mount, at};
 use crate::rpc::{Connection, Credential, unpack};
@@ -15,8 +16,6 @@ use crate::rpc::{Connection, Credential, unpack};
 const RUN: Duration = Duration::from_millis(1_500);
 /// Size of the file that is read and written.
 pub const FILE_BYTES: u64 = 128 << 20;
-/// Entries of the listed directory.
-pub const ENTRIES: usize = 10_000;
 const IO_BYTES: u32 = 1 << 20;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -316,13 +315,4 @@ impl Target {
         }
         Ok(pairs)
     }
-}
-
-fn entry(number: usize) -> String {
-    format!("entry-{number:05}.data")
-}
-
-/// A fixed pseudo-random number for each `number` (a multiplicative hash).
-fn spread(number: u32) -> u64 {
-    u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
 }

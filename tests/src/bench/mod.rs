@@ -16,6 +16,19 @@ use std::time::Duration;
 use crate::daemon::cpu_seconds;
 use crate::poll;
 
+/// Entries of the listed directory.
+const ENTRIES: usize = 10_000;
+
+/// The name of one of them.
+fn entry(number: usize) -> String {
+    format!("entry-{number:05}.data")
+}
+
+/// A fixed pseudo-random number for each `number` (a multiplicative hash).
+fn spread(number: u32) -> u64 {
+    u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+}
+
 /// Until the processes use no more than a tick in a while.
 fn wait_idle(pids: &[u32]) {
     let mut last = f64::MIN;

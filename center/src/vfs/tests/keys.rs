@@ -108,14 +108,7 @@ async fn answers_are_remembered_for_ten_minutes_by_customer_across_restarts() {
     let vfs = Fixture::new().await;
     let mkdir = || Operation::CreateFolder { parent: vfs.root, name: name("d"), metadata: Vec::new() };
     let first = vfs.perform(KEY, mkdir()).await.unwrap();
-    let new = NewCustomer {
-        id: None,
-        name: "D".to_owned(),
-        secret: secret(),
-        quota: Quota::default(),
-        root_metadata: Vec::new(),
-    };
-    let other = vfs.store.add_customer(new, Timestamp(5)).await.unwrap();
+    let other = vfs.store.add_customer(new_customer(None, "D"), Timestamp(5)).await.unwrap();
     let reply = vfs.manager.perform(other.id, Request { key: KEY, operation: mkdir() }, vfs.now()).await;
     assert_eq!(reply.unwrap_err().code, VfsErrorCode::NotFound, "not the other customer's answer");
 

@@ -95,13 +95,7 @@ impl Fixture {
     async fn with_quota(quota: Quota) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
-        let new = NewCustomer {
-            id: Some(CustomerId(3)),
-            name: "customer C".to_owned(),
-            secret: secret(),
-            quota,
-            root_metadata: Vec::new(),
-        };
+        let new = NewCustomer { quota, ..new_customer(Some(CustomerId(3)), "customer C") };
         let customer = store.add_customer(new, Timestamp(1_000)).await.unwrap();
         let cluster = Arc::new(FakeCluster::default());
         Self {
@@ -230,6 +224,11 @@ impl Fixture {
 
 fn secret() -> Secret {
     Secret::new(SECRET.to_vec()).unwrap()
+}
+
+fn new_customer(id: Option<CustomerId>, name: &str) -> NewCustomer {
+    let (name, secret, quota) = (name.to_owned(), secret(), Quota::default());
+    NewCustomer { id, name, secret, quota, root_metadata: Vec::new() }
 }
 
 fn name(text: &str) -> Name {

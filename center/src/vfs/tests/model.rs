@@ -233,13 +233,7 @@ impl Both {
         let db = schema::open_writer(&folder.path().join("vfs.db")).unwrap();
         db.execute_batch("BEGIN").unwrap();
         let quota = Quota { bytes: Some(QUOTA_BYTES), files: Some(QUOTA_FILES) };
-        let new = NewCustomer {
-            id: None,
-            name: "C".to_owned(),
-            secret: secret(),
-            quota,
-            root_metadata: Vec::new(),
-        };
+        let new = NewCustomer { quota, ..new_customer(None, "C") };
         let customer = customer::add(&db, &new, Timestamp(0)).unwrap();
         let root = Node { parent: None, name: 0, version: 1, file: None };
         Self {

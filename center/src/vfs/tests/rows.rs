@@ -75,14 +75,7 @@ async fn what_is_not_there_is_not_found_and_a_file_is_no_folder() {
 async fn a_customer_sees_and_changes_only_its_own_rows() {
     let vfs = Fixture::new().await;
     let file = vfs.touch(vfs.root, "f").await;
-    let new = NewCustomer {
-        id: None,
-        name: "D".to_owned(),
-        secret: secret(),
-        quota: Quota::default(),
-        root_metadata: Vec::new(),
-    };
-    let other = vfs.store.add_customer(new, Timestamp(5)).await.unwrap();
+    let other = vfs.store.add_customer(new_customer(None, "D"), Timestamp(5)).await.unwrap();
     assert_eq!(other.id, CustomerId(4), "the next free id");
     let ask = |operation| vfs.manager.perform(other.id, Request { key: None, operation }, vfs.now());
     let open = Operation::Open { target: Target::Id(file), srl_expires: None };
@@ -256,14 +249,7 @@ async fn rows_survive_a_restart_and_ids_are_not_given_again() {
 #[tokio::test]
 async fn a_customer_has_an_id_and_a_name_of_its_own() {
     let vfs = Fixture::new().await;
-    let new = |id, text: &str| NewCustomer {
-        id,
-        name: text.to_owned(),
-        secret: secret(),
-        quota: Quota::default(),
-        root_metadata: Vec::new(),
-    };
-    for taken in [new(Some(CustomerId(3)), "E"), new(None, "customer C")] {
+    for taken in [new_customer(Some(CustomerId(3)), "E"), new_customer(None, "customer C")] {
         let refused = vfs.store.add_customer(taken, Timestamp(9)).await;
         assert!(matches!(refused, Err(crate::vfs::StoreError::CustomerExists(_))), "{refused:?}");
     }

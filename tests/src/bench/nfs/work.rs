@@ -10,6 +10,7 @@ use nfs3_types::xdr_codec::{Opaque, Pack, Void};
 
 use super::pipe::{Pipe, Script};
 use crate::bench::load::Done;
+use crate::bench::{ENTRIES, entry, spread};
 use crate::data;
 use crate::mount::{Mount, at, mode};
 use crate::rpc::{Connection, Credential};
@@ -18,8 +19,6 @@ use crate::rpc::{Connection, Credential};
 const RUN: Duration = Duration::from_secs(2);
 /// Size of the file that is read, and of the one that is written.
 pub const FILE_BYTES: u64 = 256 << 20;
-/// Entries of the listed directory.
-const ENTRIES: usize = 10_000;
 /// `maxcount` and `dircount` of READDIRPLUS.
 const LISTING_BYTES: u32 = 64 << 10;
 /// The smallest file worth a name.
@@ -384,13 +383,4 @@ fn done<T, E>(result: Nfs3Result<T, E>) -> io::Result<T> {
 
 fn record(connection: &Connection, procedure: NFS_PROGRAM, args: &impl Pack) -> Vec<u8> {
     connection.record(0, PROGRAM, VERSION, procedure as u32, args)
-}
-
-fn entry(number: usize) -> String {
-    format!("entry-{number:05}.data")
-}
-
-/// A fixed pseudo-random number for each `number` (a multiplicative hash).
-fn spread(number: u32) -> u64 {
-    u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
 }
