@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
+use protocol::srl::Secret;
 use rustix::fs::FlockOperation;
 use serde_json::Value;
 use tokio::net::UnixListener;
@@ -283,15 +284,16 @@ pub async fn check_online(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Looks whether a port could be started: secrets, addresses and authorities. Asks nobody.
+/// Looks whether a port could be started: secrets, addresses and authorities. Asks nobody, and gives the secrets it
+/// has read.
 ///
 /// # Errors
 /// What [`Port::open`] would refuse.
-pub fn check(config: &Config) -> Result<(), StartError> {
-    centers(config).map(drop)
+pub fn check(config: &Config) -> Result<Vec<(CustomerId, Secret)>, StartError> {
+    Ok(centers(config)?.into_iter().map(|(customer, secret, _)| (customer, secret)).collect())
 }
 
-type Access = (CustomerId, protocol::srl::Secret, client::Center);
+type Access = (CustomerId, Secret, client::Center);
 
 fn centers(config: &Config) -> Result<Vec<Access>, StartError> {
     let read = |path: &PathBuf| {

@@ -68,11 +68,10 @@ impl Reloader {
     pub fn reload(&self) -> Result<Reloaded, StartError> {
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = Config::load(&self.path)?;
-        port::check(&wanted)?;
+        let mut secrets = port::check(&wanted)?;
         let impossible = |message: String| ConfigError::Impossible { path: self.path.clone(), message };
         let next = merged(&self.at_start, &in_force, &wanted);
         let exports = next.exports().map_err(|same| impossible(same.to_string()))?;
-        let mut secrets = wanted.secrets()?;
         secrets.retain(|(id, secret)| {
             self.customers.get(id).is_some_and(|customer| *customer.secret() != *secret)
         });

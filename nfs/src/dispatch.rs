@@ -1,10 +1,11 @@
 //! From one record to its reply: which program, which version, who asks.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 
 use crate::filesystem::{Caller, Filesystem, Limits, RequestKey, Segment};
 use crate::nlm::service::Locks;
+use crate::outbound::any;
 use crate::record::Record;
 use crate::reply::Reply;
 use crate::rpc::{self, BadCall, Call, Refusal};
@@ -40,8 +41,7 @@ impl Origin {
     /// client, told by the routing table. No packet is sent for it.
     pub fn reached(&self) -> IpAddr {
         let known = self.local.filter(|local| !local.is_unspecified());
-        let any: IpAddr =
-            if self.peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let any = any(self.peer);
         let towards = || {
             let socket = UdpSocket::bind((any, 0)).ok()?;
             socket.connect((self.peer, 9)).ok()?;

@@ -164,7 +164,7 @@ async fn by_udp(local: IpAddr, to: SocketAddr, record: &[u8]) -> io::Result<Vec<
     let socket = match UdpSocket::bind((local, 0)).await {
         Ok(socket) => socket,
         // The address by which the client knows this server is another machine's now.
-        Err(_) => UdpSocket::bind((any(to), 0)).await?,
+        Err(_) => UdpSocket::bind((any(to.ip()), 0)).await?,
     };
     socket.connect(to).await?;
     socket.send(record).await?;
@@ -182,7 +182,7 @@ async fn by_udp(local: IpAddr, to: SocketAddr, record: &[u8]) -> io::Result<Vec<
 async fn connect(local: IpAddr, to: SocketAddr) -> io::Result<tokio::net::TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if socket.bind(SocketAddr::new(local, 0)).is_err() {
-        socket.bind(SocketAddr::new(any(to), 0))?;
+        socket.bind(SocketAddr::new(any(to.ip()), 0))?;
     }
     socket.connect(to).await
 }
@@ -201,9 +201,10 @@ async fn by_tcp(mut stream: tokio::net::TcpStream, record: &[u8]) -> io::Result<
     Ok(answer)
 }
 
-const fn any(to: SocketAddr) -> IpAddr {
-    match to {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+/// Any address of this machine, of the family of the other's: for a socket that goes there.
+pub(crate) const fn any(other: IpAddr) -> IpAddr {
+    match other {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     }
 }

@@ -1,13 +1,14 @@
 //! Tells a running rpcbind which ports the programs have, and to forget them at the end (RFC 1833 §3, version 2).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::{PORT_MAPPER, PROGRAM, Registration, Table, procedure};
+use crate::outbound::any;
 use crate::rpc;
 use crate::xdr::{Decoder, Encoder};
 
@@ -66,10 +67,7 @@ async fn unset_all(socket: &UdpSocket, table: &Table) -> io::Result<()> {
 }
 
 async fn connect(rpcbind: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = match rpcbind {
-        SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    };
+    let any = any(rpcbind.ip());
     let mut socket = None;
     for port in PRIVILEGED_PORTS.rev() {
         match UdpSocket::bind((any, port)).await {
