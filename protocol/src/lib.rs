@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no randomness. Callers pass `now` and random tokens in.
 
 pub mod digest;
+pub mod dosp;
 pub mod id;
 pub mod metadata;
 pub mod name;

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how an oracle speaks")]
 
 pub mod appliance;
+pub mod dosp;
 pub mod input;
 pub mod nfs;
 pub mod protocol;
@@ -54,6 +55,9 @@ pub const TARGETS: &[(&str, Oracle)] = &[
     ("srl", protocol::srl),
     ("metadata", protocol::metadata),
     ("block_digests", protocol::block_digests),
+    ("dosp_request", dosp::request),
+    ("dosp_reply", dosp::reply),
+    ("dosp_datagram", dosp::datagram),
     ("journal_record", appliance::journal_record),
     ("journal_replay", appliance::journal_replay),
     ("directory_snapshot", appliance::directory_snapshot),

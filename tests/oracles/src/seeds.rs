@@ -1,5 +1,7 @@
 //! Valid inputs for each oracle, for fuzzing to begin with.
 
+mod dosp;
+
 use appliance::fuzz::journal::{self as log, Change};
 use appliance::journal::{FileKey, Lsn};
 use nfs::nsm::ledger::{Client, Record, Remembered};
@@ -39,6 +41,9 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "srl" => srls(),
         "metadata" => metadata(),
         "block_digests" => block_digests(),
+        "dosp_request" => dosp::requests(),
+        "dosp_reply" => dosp::replies(),
+        "dosp_datagram" => dosp::datagrams(),
         "journal_record" => changes().into_iter().map(record).collect(),
         "journal_replay" => vec![
             // No damage; Begin, Write, Seal, Write of file 0; a new segment; Finish.

@@ -1,0 +1,4 @@
+//! See `oracles::dosp::datagram`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oracles::run(oracles::dosp::datagram, data));

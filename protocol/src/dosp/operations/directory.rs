@@ -1,0 +1,84 @@
+//! What an object manager asks of a directory manager.
+//!
+//! Where the VFS has something to refuse, the operation succeeds and the Out carries the VFS's error.
+
+use super::operation;
+use crate::dosp::SECRETS_MAX;
+use crate::dosp::wire::layout;
+use crate::id::{CustomerId, ObjectId};
+use crate::name::Name;
+use crate::srl::Secret;
+use crate::vfs::{Upload, VfsError};
+
+operation! {
+    /// A customer's live secrets.
+    Secrets = 32 "secrets": SecretsIn => SecretsOut
+}
+
+/// In of [`Secrets`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretsIn {
+    /// Whose.
+    pub customer: CustomerId,
+}
+layout!(SecretsIn { customer });
+
+/// Out of [`Secrets`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretsOut {
+    /// At most [`SECRETS_MAX`], each of at most [`SECRET_BYTES_MAX`](crate::dosp::SECRET_BYTES_MAX); none for an unknown
+    /// customer.
+    pub secrets: Vec<Secret>,
+}
+layout!(SecretsOut { secrets <= SECRETS_MAX });
+
+operation! {
+    /// Makes a file row of an upload (VFS-17). The upload's token is also the key under which the VFS remembers its
+    /// answer (SRL-18), so it may be asked again.
+    CreateFile = 33 "create-file": CreateFileIn => CreateFileOut
+}
+
+/// In of [`CreateFile`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateFileIn {
+    /// Whose.
+    pub customer: CustomerId,
+    /// In which folder.
+    pub parent: ObjectId,
+    /// Under which name.
+    pub name: Name,
+    /// Its bytes.
+    pub upload: Upload,
+}
+layout!(CreateFileIn { customer, parent, name, upload });
+
+/// Out of [`CreateFile`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateFileOut {
+    /// The file, or what the VFS says against it.
+    pub file: Result<ObjectId, VfsError>,
+}
+layout!(CreateFileOut { file });
+
+operation! {
+    /// Gives up the reference of an upload, unless a row holds it.
+    GiveUp = 34 "give-up": GiveUpIn => GiveUpOut
+}
+
+/// In of [`GiveUp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GiveUpIn {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Which upload.
+    pub upload: Upload,
+}
+layout!(GiveUpIn { customer, upload });
+
+/// Out of [`GiveUp`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GiveUpOut {
+    /// Done, or what the VFS says against it.
+    pub outcome: Result<(), VfsError>,
+}
+layout!(GiveUpOut { outcome });
