@@ -3,23 +3,24 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use protocol::dosp::ClusterKey;
 use protocol::id::CustomerId;
 use protocol::metadata::UnixMetadata;
 use protocol::srl::Secret;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Config;
-use crate::control::{Answer, ask, check};
+use crate::cluster::status::ClusterStatus;
+use crate::config::{Config, Http};
+use crate::control::{Answer, Question, ask, check};
 use crate::host;
 use crate::http::acceptor;
 use crate::reconcile::Mode;
-use crate::serve::{Opened, open, serve};
+use crate::serve::{Addresses, Opened, open, serve};
 use crate::vfs::{Customer, MetaStore, NewCustomer, Quota};
 
 /// Overrides the configuration's `log`.
@@ -47,6 +48,38 @@ enum Command {
         #[command(subcommand)]
         command: CustomerCommand,
     },
+    /// Work on the cluster's key.
+    Cluster {
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
+    /// Show the cluster: processes, disks, space, copies owed, scrub; by the process of this configuration.
+    Status {
+        #[command(flatten)]
+        file: File,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move away what a storage node, or one disk of it, holds; ask it at the node itself.
+    Drain {
+        #[command(flatten)]
+        file: File,
+        /// Number of the disk, from 0 in the order of the configuration; without it, all.
+        #[arg(long)]
+        disk: Option<u32>,
+        /// End it: objects may come again.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Do not wait any more for a storage node that will not come back; ask it at a directory manager.
+    Forget {
+        #[command(flatten)]
+        file: File,
+        /// Number of the node.
+        #[arg(long)]
+        node: u32,
+    },
     /// Compare the rows of the VFS with the references on the disks; also while the center runs.
     Check {
         #[command(flatten)]
@@ -61,6 +94,16 @@ enum Command {
 enum ConfigCommand {
     /// Say whether the configuration is right.
     Check(File),
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterCommand {
+    /// Make the key that all processes of a cluster share.
+    Key {
+        /// A new file for it.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,7 +192,7 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
         Command::Config { command: ConfigCommand::Check(File { config }) } => {
             let loaded = Config::load(&config)?;
             parse_log(&loaded.log)?;
-            if let (Some(certificate), Some(key)) = (&loaded.http.certificate, &loaded.http.key) {
+            if let Some(Http { certificate: Some(certificate), key: Some(key), .. }) = &loaded.http {
                 acceptor(certificate, key)?;
             }
             println!("{} is right", config.display());
@@ -164,7 +207,7 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
         }
         Command::Customer { command: CustomerCommand::List(File { config }) } => {
             let config = Config::load(&config)?;
-            for customer in MetaStore::open(&config.vfs.database)?.customers().await? {
+            for customer in MetaStore::open(&config.vfs()?.database)?.customers().await? {
                 println!("{}", Line(&customer));
             }
         }
@@ -173,16 +216,46 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
             let mode = if repair { Mode::Repair } else { Mode::Compare };
             let answer = check_anyhow(&config, mode).await?;
             println!("{}", answer.text);
-            if !answer.agrees {
+            if !answer.is_good {
                 return Err(Failed("rows and references differ; see the report".to_string()));
             }
+        }
+        Command::Cluster { command: ClusterCommand::Key { out } } => {
+            let key = ClusterKey::new(host::random_bytes());
+            write_secret(&out, &key.to_file_content(), "--out")?;
+            println!("the cluster's key is in {}; give it to every process of the cluster", out.display());
+        }
+        Command::Status { file, json } => {
+            let text = tell(&Config::load(&file.config)?, Question::Status).await?;
+            match json {
+                true => println!("{text}"),
+                false => println!("{}", serde_json::from_str::<ClusterStatus>(&text)?),
+            }
+        }
+        Command::Drain { file, disk, undo } => {
+            println!("{}", tell(&Config::load(&file.config)?, Question::Drain { disk, on: !undo }).await?);
+        }
+        Command::Forget { file, node } => {
+            println!("{}", tell(&Config::load(&file.config)?, Question::Forget { node }).await?);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn announce(addresses: &[SocketAddr]) {
-    let addresses: Vec<String> = addresses.iter().map(|address| format!("http={address}")).collect();
+/// Asks the running process; what it says.
+async fn tell(config: &Config, question: Question) -> Result<String, Failed> {
+    let path = config.control_socket();
+    match ask(&path, question).await? {
+        None => Err(Failed(format!("no process answers at {}; start it first", path.display()))),
+        Some(Answer { is_good: false, text }) => Err(Failed(text)),
+        Some(Answer { text, .. }) => Ok(text),
+    }
+}
+
+fn announce(addresses: &Addresses) {
+    let http = addresses.http.iter().map(|address| format!("http={address}"));
+    let addresses: Vec<String> =
+        http.chain(addresses.dosp.map(|address| format!("dosp={address}"))).collect();
     tracing::info!("storage center ready: {}", addresses.join(" "));
     // Whoever started us may have stopped listening; that does not concern the service.
     let _ = writeln!(io::stdout(), "ready {}", addresses.join(" "));
@@ -213,8 +286,8 @@ async fn add_customer(
     // A secret is text, so that it can be copied by hand: 256 bits in hex.
     let text = host::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let secret = Secret::new(text.clone().into_bytes())?;
-    let store = MetaStore::open(&config.vfs.database)?;
-    write_secret(secret_out, &text)?;
+    let store = MetaStore::open(&config.vfs()?.database)?;
+    write_secret(secret_out, &format!("{text}\n"), "--secret-out")?;
     let RootFolder { uid, gid, mode } = *root;
     let root_metadata = UnixMetadata { uid, gid, ..UnixMetadata::default_with_mode(mode) }.encode();
     let added = store.add_customer(NewCustomer { id, name, secret, quota, root_metadata }, host::now()).await;
@@ -225,27 +298,35 @@ async fn add_customer(
     Ok(added?)
 }
 
-fn write_secret(path: &Path, text: &str) -> Result<(), Failed> {
+/// `option` is the one that names the file.
+fn write_secret(path: &Path, text: &str, option: &str) -> Result<(), Failed> {
     let written =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-            writeln!(file, "{text}")?;
+            file.write_all(text.as_bytes())?;
             file.sync_all()
         });
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            Failed(format!("{} exists; name a new file with --secret-out", path.display()))
+            Failed(format!("{} exists; name a new file with {option}", path.display()))
         }
-        _ => Failed(format!("cannot write {}: {error}; name another file with --secret-out", path.display())),
+        _ => Failed(format!("cannot write {}: {error}; name another file with {option}", path.display())),
     })
 }
 
 /// By the running process, or else by opening everything ourselves.
 async fn check_anyhow(config: &Config, mode: Mode) -> Result<Answer, Failed> {
-    if let Some(answer) = ask(&config.control_socket(), mode).await? {
+    let path = config.control_socket();
+    if let Some(answer) = ask(&path, Question::Check(mode)).await? {
         return Ok(answer);
     }
+    if config.cluster.is_some() {
+        return Err(Failed(format!(
+            "no process answers at {}; start the directory manager first",
+            path.display()
+        )));
+    }
     let Opened { vfs, isn } = open(config).await?;
-    Ok(check(&vfs, &isn, mode).await)
+    Ok(check(&vfs, &isn, mode, isn.settings().orphan_grace_seconds).await)
 }
 
 /// A customer in one line.

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use thiserror::Error;
+
+use crate::cluster::Order;
 
 /// All of the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -20,11 +23,16 @@ pub struct Config {
     /// Where `storage-center check` reaches the running process; by default beside the database.
     pub control: Option<PathBuf>,
     /// Outward listeners.
-    pub http: Http,
+    pub http: Option<Http>,
     /// The directory service.
-    pub vfs: Vfs,
+    pub vfs: Option<Vfs>,
+    /// The object manager.
+    #[serde(default)]
+    pub dosm: Dosm,
     /// The storage node.
-    pub isn: Isn,
+    pub isn: Option<Isn>,
+    /// The other processes of the storage center, where one does not play all parts alone.
+    pub cluster: Option<Cluster>,
 }
 
 /// A part of a storage center.
@@ -84,6 +92,49 @@ pub struct Isn {
     /// Seconds that something no row refers to is kept.
     #[serde(default = "default_orphan_grace")]
     pub orphan_grace_seconds: u64,
+    /// Seconds that another node may be away before what it held is copied anew (DFO-6).
+    #[serde(default = "default_replicate_after")]
+    pub replicate_after_seconds: u64,
+}
+
+/// `[dosm]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dosm {
+    /// Objects whose places are remembered (DOSM-9).
+    pub lookup_entries: NonZeroUsize,
+    /// In which order objects are looked for.
+    pub order: Order,
+}
+
+impl Default for Dosm {
+    fn default() -> Self {
+        // A million of them take some 100 MB.
+        let lookup_entries = NonZeroUsize::new(1_000_000).unwrap_or(NonZeroUsize::MIN);
+        Self { lookup_entries, order: Order::default() }
+    }
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Number of this process in the cluster, unlike any other's; by default that of its storage node.
+    pub node: Option<u32>,
+    /// Name of the cluster; by default that on the disks.
+    pub name: Option<String>,
+    /// File with the key that all its processes share.
+    pub key_file: PathBuf,
+    /// Address and port for the other processes: TCP, and UDP at the same number.
+    pub listen: SocketAddr,
+    /// Multicast group and port, where the network has multicast.
+    pub multicast: Option<SocketAddr>,
+    /// `listen` of processes that multicast does not reach.
+    #[serde(default)]
+    pub peers: Vec<SocketAddr>,
+    /// Nodes that each object lies on.
+    #[serde(default = "default_copies")]
+    pub copies: NonZeroUsize,
 }
 
 fn all_roles() -> Vec<Role> {
@@ -106,6 +157,10 @@ fn default_connections() -> usize {
     1_024
 }
 
+fn default_copies() -> NonZeroUsize {
+    NonZeroUsize::new(2).unwrap_or(NonZeroUsize::MIN)
+}
+
 /// The index must be able to grow when objects no longer can.
 fn default_reserve() -> u64 {
     256 << 20
@@ -117,6 +172,10 @@ fn default_unlink_grace() -> u64 {
 
 fn default_orphan_grace() -> u64 {
     86_400
+}
+
+fn default_replicate_after() -> u64 {
+    600
 }
 
 /// Why a configuration cannot be used.
@@ -169,34 +228,126 @@ impl Config {
         }
     }
 
-    /// Where the running process is reached by this machine's administrator.
+    /// Where the running process is reached by this machine's administrator: as configured, or beside the database, or
+    /// beside the cluster's key under the number of the process.
     pub fn control_socket(&self) -> PathBuf {
-        self.control.clone().unwrap_or_else(|| self.vfs.database.with_extension("control"))
+        let beside_database = || Some(self.vfs.as_ref()?.database.with_extension("control"));
+        let beside_key = || {
+            let cluster = self.cluster.as_ref()?;
+            let node = cluster.node(self.isn.as_ref())?;
+            Some(cluster.key_file.with_file_name(format!("storage-center-{node}.control")))
+        };
+        let configured = self.control.clone().or_else(beside_database).or_else(beside_key);
+        configured.unwrap_or_else(|| PathBuf::from("storage-center.control"))
+    }
+
+    /// Whether the process plays a part.
+    pub fn plays(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// The directory service's part, for commands that need it.
+    ///
+    /// # Errors
+    /// This process plays no directory manager.
+    pub fn vfs(&self) -> Result<&Vfs, NotHere> {
+        self.vfs.as_ref().filter(|_| self.plays(Role::Ddm)).ok_or(NotHere("a directory manager (role ddm)"))
     }
 
     fn nonsense(&self) -> Option<String> {
-        if let Some(missing) = all_roles().into_iter().find(|role| !self.roles.contains(role)) {
+        let needs = |role: Role, is_there: bool, table: &str| {
+            (self.plays(role) && !is_there)
+                .then(|| format!("[{table}] is missing: the role {role:?} needs it").to_lowercase())
+        };
+        if self.roles.is_empty() {
+            return Some("roles: give one at least of ddm, dosm and isn".to_string());
+        }
+        if let Some(missing) = all_roles().into_iter().find(|role| !self.plays(*role))
+            && self.cluster.is_none()
+        {
             return Some(
-                format!(
-                    "roles: {missing:?} is missing; this release runs all of ddm, dosm and isn in one process"
-                )
-                .to_lowercase(),
+                format!("roles: {missing:?} is missing; give [cluster], in which another process plays it")
+                    .to_lowercase(),
             );
         }
-        if self.http.listen.is_empty() {
+        needs(Role::Ddm, self.vfs.is_some(), "vfs")
+            .or_else(|| needs(Role::Isn, self.isn.is_some(), "isn"))
+            .or_else(|| needs(Role::Ddm, self.http.is_some(), "http"))
+            .or_else(|| needs(Role::Dosm, self.http.is_some(), "http"))
+            .or_else(|| self.http.as_ref().and_then(Http::nonsense))
+            .or_else(|| self.cluster.as_ref().and_then(|cluster| cluster.nonsense(self.isn.as_ref())))
+            .or_else(|| self.isn.as_ref().and_then(Isn::nonsense))
+            .or_else(|| self.vfs.as_ref().and_then(Vfs::nonsense))
+    }
+}
+
+/// What was asked for is another process's part.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("this process is not {0}; name the configuration of one that is")]
+pub struct NotHere(pub &'static str);
+
+impl Http {
+    fn nonsense(&self) -> Option<String> {
+        if self.listen.is_empty() {
             return Some("http.listen: give at least one address, such as \"127.0.0.1:8080\"".to_string());
         }
-        if self.http.certificate.is_some() != self.http.key.is_some() {
+        if self.certificate.is_some() != self.key.is_some() {
             return Some("http: give both `certificate` and `key` for TLS, or neither".to_string());
         }
-        if self.http.connections_max == 0 {
-            return Some("http.connections_max: at least 1".to_string());
+        None
+    }
+}
+
+impl Cluster {
+    /// Number of the process.
+    pub fn node(&self, isn: Option<&Isn>) -> Option<u32> {
+        self.node.or(isn.map(|isn| isn.node))
+    }
+
+    /// Name of the cluster.
+    pub fn name(&self, isn: Option<&Isn>) -> String {
+        self.name.clone().or(isn.map(|isn| isn.cluster.clone())).unwrap_or_else(default_cluster)
+    }
+
+    fn nonsense(&self, isn: Option<&Isn>) -> Option<String> {
+        if self.node(isn).is_none() {
+            return Some(
+                "cluster.node: give this process a number that no other of the cluster has".to_string(),
+            );
         }
-        if self.isn.disks.is_empty() {
+        if isn.is_some_and(|isn| self.node.is_some_and(|node| node != isn.node)) {
+            return Some("cluster.node and isn.node are the same number; give one of them".to_string());
+        }
+        if self.listen.ip().is_unspecified() || self.listen.port() == 0 {
+            return Some(
+                "cluster.listen: give the address and port by which the others reach this process"
+                    .to_string(),
+            );
+        }
+        if self.multicast.is_some_and(|group| !group.ip().is_multicast()) {
+            return Some(
+                "cluster.multicast: give a multicast group, such as \"239.10.3.100:7401\"".to_string(),
+            );
+        }
+        None
+    }
+}
+
+impl Vfs {
+    fn nonsense(&self) -> Option<String> {
+        let folder = self.database.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let missing = folder.filter(|folder| !folder.is_dir())?;
+        Some(format!("vfs.database: {} is no directory; make it", missing.display()))
+    }
+}
+
+impl Isn {
+    fn nonsense(&self) -> Option<String> {
+        if self.disks.is_empty() {
             return Some("isn.disks: give at least one directory".to_string());
         }
-        for (number, disk) in self.isn.disks.iter().enumerate() {
-            if self.isn.disks[..number].contains(disk) {
+        for (number, disk) in self.disks.iter().enumerate() {
+            if self.disks[..number].contains(disk) {
                 return Some(format!("isn.disks: {} is named twice", disk.display()));
             }
             if !disk.is_dir() {
@@ -206,9 +357,7 @@ impl Config {
                 ));
             }
         }
-        let folder = self.vfs.database.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let missing = folder.filter(|folder| !folder.is_dir())?;
-        Some(format!("vfs.database: {} is no directory; make it", missing.display()))
+        None
     }
 }
 
@@ -280,8 +429,9 @@ mod tests {
     #[test]
     fn the_least_configuration_is_enough() {
         let config = load(GOOD).unwrap();
-        assert_eq!(config.isn.unlink_grace_seconds, 600, "REF-2");
-        assert_eq!(config.isn.orphan_grace_seconds, 86_400, "REF-4");
+        let isn = config.isn.as_ref().unwrap();
+        assert_eq!(isn.unlink_grace_seconds, 600, "REF-2");
+        assert_eq!(isn.orphan_grace_seconds, 86_400, "REF-4");
         assert!(config.control_socket().ends_with("vfs.control"));
     }
 
@@ -304,12 +454,20 @@ mod tests {
             "reserve_bytes",
             "unlink_grace_seconds",
             "orphan_grace_seconds",
+            "replicate_after_seconds",
+            "lookup_entries",
+            "order",
+            "name",
+            "key_file",
+            "multicast",
+            "peers",
+            "copies",
         ] {
             assert!(example.contains(&format!("{key} = ")), "{key}");
         }
         let uncommented = example.replace("#= ", "");
         let config: Config = toml::from_str(&uncommented).unwrap();
-        assert_eq!(config.http.listen.len(), 1);
+        assert_eq!(config.http.unwrap().listen.len(), 1);
     }
 
     #[test]
@@ -321,12 +479,36 @@ mod tests {
         assert!(wrong("127.0.0.1:0", "nowhere:80").contains("listen"));
         assert!(wrong("DIR/disk", "DIR/dusk").contains("is no directory; make it"));
         assert!(wrong("[http]", "roles = [\"isnt\"]\n[http]").contains("isnt"));
-        assert!(wrong("[http]", "roles = [\"isn\"]\n[http]").contains("ddm"));
+        assert!(wrong("[http]", "roles = [\"isn\"]\n[http]").contains("[cluster]"));
+        assert!(wrong("[http]", "roles = []\n[http]").contains("one at least"));
+        assert!(wrong("[vfs]\ndatabase = \"DIR/vfs.sqlite\"", "").contains("[vfs] is missing"));
         assert!(wrong("[vfs]", "certificate = \"x\"\n[vfs]").contains("both"));
         for said in [wrong("database", "databse"), wrong("\"DIR/vfs.sqlite\"", "7"), wrong("[http]", "[http")]
         {
             assert_eq!(said.lines().count(), 1, "{said}");
         }
+    }
+
+    /// SYS-5: a process may play one part, if it knows where the others are.
+    #[test]
+    fn a_part_alone_needs_a_cluster() {
+        let part = |roles: &str, tables: &str| {
+            load(&format!(
+                "roles = [{roles}]\n{tables}[cluster]\nnode = 1\nkey_file = \"k\"\nlisten = \"127.0.0.1:7400\"\n"
+            ))
+        };
+        let http = "[http]\nlisten = \"127.0.0.1:0\"\n";
+        assert!(part("\"dosm\"", http).is_ok());
+        assert!(part("\"dosm\"", "").unwrap_err().contains("[http] is missing"));
+        assert!(part("\"isn\"", "[isn]\ndisks = [\"DIR/disk\"]\n").is_ok());
+        let other = part("\"isn\"", "[isn]\nnode = 2\ndisks = [\"DIR/disk\"]\n").unwrap_err();
+        assert!(other.contains("the same number"), "{other}");
+        let ddm = format!("{http}[vfs]\ndatabase = \"DIR/vfs.sqlite\"\n");
+        assert!(part("\"ddm\"", &ddm).is_ok());
+        let nowhere = load(&format!(
+            "roles = [\"dosm\"]\n{http}[cluster]\nkey_file = \"k\"\nlisten = \"0.0.0.0:7400\"\n"
+        ));
+        assert!(nowhere.unwrap_err().contains("cluster.node"));
     }
 
     #[test]

@@ -19,6 +19,11 @@ pub fn now_seconds() -> u64 {
     u64::try_from(now().0 / 1_000_000_000).unwrap_or(0)
 }
 
+/// Milliseconds since the epoch.
+pub fn now_ms() -> u64 {
+    u64::try_from(now().0 / 1_000_000).unwrap_or(0)
+}
+
 /// A generator seeded by the operating system.
 pub fn generator() -> StdRng {
     StdRng::from_os_rng()

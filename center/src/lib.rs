@@ -4,6 +4,7 @@
 //! [`local`] joins the parts, [`serve`] starts them, [`reconcile`] keeps them in step.
 
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod dosm;
@@ -11,6 +12,7 @@ pub mod host;
 pub mod http;
 pub mod isn;
 pub mod local;
+pub mod objects;
 pub mod reconcile;
 pub mod router;
 pub mod serve;

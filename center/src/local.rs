@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use protocol::digest::{Content, Fingerprint};
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{Answer, Existing, Operation, Request, Upload, VfsError, VfsErrorCode};
@@ -33,7 +34,8 @@ impl Cluster for LocalCluster {
         fingerprint: Fingerprint,
         token: Token,
     ) -> Result<(), ClusterError> {
-        let released = self.0.release(customer, fingerprint, token, host::now_seconds()).await;
+        let reference = Reference { fingerprint, customer, token };
+        let released = self.0.give_up(reference, host::now_seconds()).await;
         released.map_err(|error| ClusterError(error.to_string()))
     }
 
@@ -43,19 +45,19 @@ impl Cluster for LocalCluster {
 }
 
 /// The VFS as the object manager sees it.
-pub struct LocalDirectory {
+pub struct LocalDirectory<C> {
     store: MetaStore,
-    manager: Arc<DirectoryManager<LocalCluster>>,
+    manager: Arc<DirectoryManager<C>>,
 }
 
-impl LocalDirectory {
+impl<C: Cluster> LocalDirectory<C> {
     /// Rows by this manager, secrets from this store.
-    pub fn new(store: MetaStore, manager: Arc<DirectoryManager<LocalCluster>>) -> Self {
+    pub fn new(store: MetaStore, manager: Arc<DirectoryManager<C>>) -> Self {
         Self { store, manager }
     }
 }
 
-impl Directory for LocalDirectory {
+impl<C: Cluster> Directory for LocalDirectory<C> {
     async fn secrets(&self, customer: CustomerId) -> Result<Vec<Secret>, String> {
         self.store.secrets(customer).await.map_err(|error| error.to_string())
     }

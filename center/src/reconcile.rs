@@ -1,12 +1,66 @@
-//! Compares the rows of the VFS with the references of the storage node, both ways (REF-4).
+//! Compares the rows of the VFS with the references of whoever holds the objects, both ways (REF-4).
 //!
-//! The rows are the truth. A reference a row has and the disks lost is restored; one that no row has is an upload
+//! The rows are the truth. A reference a row has and the holders lost is restored; one that no row has is an upload
 //! that was never finished, and is given up when it is old enough.
 
 use std::fmt;
+use std::future::Future;
 
-use crate::isn::{Isn, Scanned};
-use crate::vfs::MetaStore;
+use protocol::dosp::operations::RowReference;
+use protocol::dosp::{LACKING_MAX, Reference};
+
+use crate::objects::Unavailable;
+use crate::vfs::{Held, MetaStore};
+
+/// Whoever holds the objects and the references to them.
+pub trait Holders: Send + Sync {
+    /// Compares the names on all disks with their indexes (ISN-2).
+    fn scan(&self, now: u64) -> impl Future<Output = Result<Scanned, Unavailable>> + Send;
+
+    /// What is there of these rows' objects and references: one answer for each, in order.
+    fn compare(
+        &self,
+        rows: &[RowReference],
+    ) -> impl Future<Output = Result<Vec<Compared>, Unavailable>> + Send;
+
+    /// Restores the reference of a row wherever its object is. Answers whether it is anywhere.
+    fn restore(&self, row: RowReference, now: u64) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+
+    /// A page of references after `after`, in order, each once, with the earliest second it was made in; empty at the
+    /// end.
+    fn references(
+        &self,
+        after: Option<Reference>,
+    ) -> impl Future<Output = Result<Vec<(Reference, u64)>, Unavailable>> + Send;
+
+    /// Gives up a reference unless it was renewed at `renewed_before` or later. Answers whether it did.
+    fn release_orphan(
+        &self,
+        reference: Reference,
+        renewed_before: u64,
+        now: u64,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+}
+
+/// What a scan found and mended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Objects on the disks.
+    pub objects: u64,
+    /// Of these, unknown to an index before.
+    pub found: u64,
+    /// In an index, but no longer on the disk.
+    pub lost: u64,
+}
+
+/// How many holders have an object and a reference to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// With all their copies.
+    pub held: u64,
+    /// That have a copy without the reference.
+    pub lacking: u64,
+}
 
 /// Whether to mend what is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,24 +112,32 @@ impl fmt::Display for Report {
     }
 }
 
-/// Compares, page by page, while both go on changing: what an upload is just doing may show as an orphan.
+/// Compares, page by page, while both go on changing: what an upload is just doing may show as an orphan. An orphan is
+/// given up when it was not renewed for `orphan_grace` seconds.
 ///
 /// # Errors
 /// The reason why one of the two could not be asked.
-pub async fn reconcile(vfs: &MetaStore, isn: &Isn, mode: Mode, now: u64) -> Result<Report, String> {
+pub async fn reconcile<H: Holders>(
+    vfs: &MetaStore,
+    holders: &H,
+    mode: Mode,
+    orphan_grace: u64,
+    now: u64,
+) -> Result<Report, String> {
     let mut report = Report::default();
     if mode == Mode::Repair {
-        report.scanned = isn.scan(now).await.map_err(text)?;
+        report.scanned = holders.scan(now).await.map_err(text)?;
     }
-    rows_to_references(vfs, isn, mode, now, &mut report).await?;
-    references_to_rows(vfs, isn, mode, now, &mut report).await?;
+    rows_to_references(vfs, holders, mode, now, &mut report).await?;
+    let renewed_before = now.saturating_sub(orphan_grace);
+    references_to_rows(vfs, holders, mode, renewed_before, now, &mut report).await?;
     report.pending = vfs.releases_pending().await.map_err(text)?;
     Ok(report)
 }
 
-async fn rows_to_references(
+async fn rows_to_references<H: Holders>(
     vfs: &MetaStore,
-    isn: &Isn,
+    holders: &H,
     mode: Mode,
     now: u64,
     report: &mut Report,
@@ -87,27 +149,16 @@ async fn rows_to_references(
             let page = vfs.references(customer, after).await.map_err(text)?;
             let Some(last) = page.last() else { break };
             after = Some((last.content.fingerprint, last.token));
-            for held in page {
-                report.rows += 1;
-                if isn.holds_every_copy(customer, held.content, held.token).await.map_err(text)? {
-                    continue;
-                }
-                // The row may have changed since the page was read.
-                let fingerprint = held.content.fingerprint;
-                if !vfs.is_referenced(customer, fingerprint, held.token).await.map_err(text)? {
-                    continue;
-                }
-                let here = match mode {
-                    Mode::Repair => {
-                        isn.restore(customer, held.content, held.token, now).await.map_err(text)?
+            for held in page.chunks(LACKING_MAX) {
+                let row = |held: &Held| RowReference { content: held.content, customer, token: held.token };
+                let rows: Vec<RowReference> = held.iter().map(row).collect();
+                let compared = holders.compare(&rows).await.map_err(text)?;
+                for ((held, row), compared) in held.iter().zip(rows).zip(compared) {
+                    report.rows += 1;
+                    if compared.held > 0 && compared.lacking == 0 {
+                        continue;
                     }
-                    Mode::Compare => isn.has_object(held.content).await.map_err(text)?,
-                };
-                if here {
-                    report.unheld += 1;
-                } else {
-                    report.lost += 1;
-                    tracing::error!(%customer, file = %held.file, object = %fingerprint, "a file's object is lost");
+                    settle_row(vfs, holders, mode, now, (held, row, compared), report).await?;
                 }
             }
         }
@@ -115,17 +166,44 @@ async fn rows_to_references(
     Ok(())
 }
 
-async fn references_to_rows(
+/// A row whose object or reference is missing somewhere.
+async fn settle_row<H: Holders>(
     vfs: &MetaStore,
-    isn: &Isn,
+    holders: &H,
     mode: Mode,
+    now: u64,
+    (held, row, compared): (&Held, RowReference, Compared),
+    report: &mut Report,
+) -> Result<(), String> {
+    let (customer, fingerprint) = (row.customer, row.content.fingerprint);
+    // The row may have changed since the page was read.
+    if !vfs.is_referenced(customer, fingerprint, row.token).await.map_err(text)? {
+        return Ok(());
+    }
+    let is_here = match mode {
+        Mode::Repair => holders.restore(row, now).await.map_err(text)?,
+        Mode::Compare => compared.held + compared.lacking > 0,
+    };
+    if is_here {
+        report.unheld += 1;
+    } else {
+        report.lost += 1;
+        tracing::error!(%customer, file = %held.file, object = %fingerprint, "a file's object is lost");
+    }
+    Ok(())
+}
+
+async fn references_to_rows<H: Holders>(
+    vfs: &MetaStore,
+    holders: &H,
+    mode: Mode,
+    renewed_before: u64,
     now: u64,
     report: &mut Report,
 ) -> Result<(), String> {
-    let renewed_before = now.saturating_sub(isn.settings().orphan_grace_seconds);
     let mut after = None;
     loop {
-        let page = isn.references(after).await.map_err(text)?;
+        let page = holders.references(after).await.map_err(text)?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         after = Some(*last);
         for (reference, renewed) in page {
@@ -136,7 +214,7 @@ async fn references_to_rows(
             }
             report.orphans += 1;
             if mode == Mode::Repair && renewed < renewed_before {
-                let released = isn.release_orphan(reference, renewed_before, now).await.map_err(text)?;
+                let released = holders.release_orphan(reference, renewed_before, now).await.map_err(text)?;
                 report.collected += u64::from(released);
             }
         }
@@ -160,8 +238,9 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::isn::{Announced, Settings};
+    use crate::isn::{Isn, Settings};
     use crate::local::LocalCluster;
+    use crate::objects::{Announced, Objects, Upload as _};
     use crate::vfs::{DirectoryManager, NewCustomer, Quota};
 
     const NOW: u64 = 1_800_000_000;
@@ -218,9 +297,9 @@ mod tests {
 
         let isn = open(folder.path()).await;
         assert!(isn.lost_references());
-        assert_eq!(reconcile(&vfs, &isn, Mode::Compare, NOW).await.unwrap().unheld, 1);
-        assert_eq!(reconcile(&vfs, &isn, Mode::Repair, NOW).await.unwrap().unheld, 1);
-        let report = reconcile(&vfs, &isn, Mode::Repair, NOW).await.unwrap();
+        assert_eq!(reconcile(&vfs, &isn, Mode::Compare, ORPHAN_GRACE, NOW).await.unwrap().unheld, 1);
+        assert_eq!(reconcile(&vfs, &isn, Mode::Repair, ORPHAN_GRACE, NOW).await.unwrap().unheld, 1);
+        let report = reconcile(&vfs, &isn, Mode::Repair, ORPHAN_GRACE, NOW).await.unwrap();
         assert_eq!((report.rows, report.unheld, report.lost), (1, 0, 0));
         assert_eq!(isn.collect(NOW + 10 * ORPHAN_GRACE).await.unwrap(), 0);
     }

@@ -10,11 +10,11 @@ use protocol::vfs::REQUEST_BYTES_MAX;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::dosm::{Authenticator, Body, ObjectManager, Refusal, complete};
+use crate::dosm::{Authenticator, Body, Directory, ObjectManager, Refusal, complete};
 use crate::host;
 use crate::http::Handler;
-use crate::local::{LocalCluster, LocalDirectory};
-use crate::vfs::{DirectoryManager, DocumentError};
+use crate::objects::Objects;
+use crate::vfs::{Cluster, DirectoryManager, DocumentError};
 
 /// Memory for request documents of all connections, in KiB. Beyond it, they wait for each other.
 const DOCUMENTS_KIB: usize = 32 << 10;
@@ -22,20 +22,20 @@ const DOCUMENTS_KIB: usize = 32 << 10;
 const DOCUMENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// All that is served at one address.
-pub struct Router {
-    directories: Arc<DirectoryManager<LocalCluster>>,
-    objects: ObjectManager<LocalDirectory>,
-    authenticator: Arc<Authenticator<LocalDirectory>>,
+pub struct Router<D, O, C> {
+    directories: Option<Arc<DirectoryManager<C>>>,
+    objects: Option<ObjectManager<D, O>>,
+    authenticator: Arc<Authenticator<D>>,
     documents: Semaphore,
     stop: CancellationToken,
 }
 
-impl Router {
-    /// In front of these; requests to the VFS that still wait at `stop` are sent away.
+impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
+    /// In front of the parts that this process plays; requests to the VFS that still wait at `stop` are sent away.
     pub fn new(
-        directories: Arc<DirectoryManager<LocalCluster>>,
-        objects: ObjectManager<LocalDirectory>,
-        authenticator: Arc<Authenticator<LocalDirectory>>,
+        directories: Option<Arc<DirectoryManager<C>>>,
+        objects: Option<ObjectManager<D, O>>,
+        authenticator: Arc<Authenticator<D>>,
         stop: CancellationToken,
     ) -> Self {
         Self { directories, objects, authenticator, documents: Semaphore::new(DOCUMENTS_KIB), stop }
@@ -47,17 +47,24 @@ impl Router {
             return Ok(complete(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"));
         }
         let Some(srl) = path.strip_prefix("/vfs/v1") else {
-            return self.objects.handle(request, host::now_seconds()).await;
+            let objects = self.objects.as_ref().ok_or(Refusal::OtherPart("object manager"))?;
+            return objects.handle(request, host::now_seconds()).await;
         };
+        let directories = self.directories.as_ref().ok_or(Refusal::OtherPart("directory manager"))?;
         if *request.method() != Method::POST {
             return Err(Refusal::Method("POST"));
         }
         let (srl, _) = SignedSrl::parse(srl)?;
-        self.converse(&srl, request).await
+        self.converse(directories, &srl, request).await
     }
 
     /// A request document to the VFS. Nothing of it is read before its SRL is found authentic.
-    async fn converse(&self, srl: &SignedSrl, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn converse(
+        &self,
+        directories: &DirectoryManager<C>,
+        srl: &SignedSrl,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
         self.authenticator.authenticate(srl, host::now_seconds()).await?;
         let mut memory = self.memory_for(&request).await?;
         let collected = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
@@ -71,7 +78,7 @@ impl Router {
         drop(memory.split(memory.num_permits().saturating_sub(document.len().div_ceil(1024))));
         let replies = tokio::select! {
             biased;
-            replies = self.directories.handle(srl, &document, host::now()) => replies?,
+            replies = directories.handle(srl, &document, host::now()) => replies?,
             () = self.stop.cancelled() => return Err(Refusal::Unavailable("stopping".to_string())),
         };
         Ok(complete(StatusCode::OK, "application/xml", replies))
@@ -86,7 +93,7 @@ impl Router {
     }
 }
 
-impl Handler for Router {
+impl<D: Directory, O: Objects, C: Cluster> Handler for Router<D, O, C> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         self.route(request).await.unwrap_or_else(Refusal::into_response)
     }

@@ -1,4 +1,9 @@
 //! The running storage center: opens everything, serves until told to stop, closes in order.
+//!
+//! [`alone`] is one process that plays all parts without a socket between them, [`clustered`] one of several.
+
+mod alone;
+mod clustered;
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,20 +14,20 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Isn as IsnConfig};
-use crate::control;
-use crate::dosm::{Authenticator, ObjectManager};
+use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
+use crate::control::{self, Answering};
 use crate::host;
-use crate::http::{Limits, TlsError, acceptor, serve as serve_http};
+use crate::http::{Handler, Limits, TlsError, acceptor, serve as serve_http};
 use crate::isn::{Isn, OpenError, Settings};
-use crate::local::{LocalCluster, LocalDirectory};
-use crate::reconcile::{Mode, reconcile};
-use crate::router::Router;
-use crate::vfs::{DirectoryManager, MetaStore, StoreError, keep_house};
+use crate::reconcile::{Holders, Mode, reconcile};
+use crate::vfs::{MetaStore, StoreError};
+
+pub use alone::{Opened, open};
 
 /// Longest time for a request's head to come.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -46,6 +51,9 @@ pub enum ServeError {
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A part that another process plays.
+    #[error(transparent)]
+    NotHere(#[from] NotHere),
     /// An address.
     #[error("cannot listen on {address}: {error}; choose another address or end the process that has it")]
     Listen {
@@ -62,6 +70,16 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// The cluster's key.
+    #[error(
+        "cluster.key_file {path}: {reason}; make one with `storage-center cluster key` and give it to every process"
+    )]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// References could not be restored.
     #[error("a disk's index was lost and its references cannot be restored from the rows: {0}")]
     Restore(String),
@@ -70,24 +88,106 @@ pub enum ServeError {
     Signal(io::Error),
 }
 
-/// Everything a storage center keeps on disks, open.
-pub struct Opened {
-    /// Rows.
-    pub vfs: MetaStore,
-    /// Objects.
-    pub isn: Isn,
+/// Addresses a process serves, by what is spoken there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// HTTP.
+    pub http: Vec<SocketAddr>,
+    /// DOSP.
+    pub dosp: Option<SocketAddr>,
 }
 
-/// Opens database and disks. If a disk had lost its index, its references are restored from the rows first.
-pub async fn open(config: &Config) -> Result<Opened, ServeError> {
-    let vfs = MetaStore::open(&config.vfs.database)?;
-    let now = host::now_seconds();
-    let isn = Isn::open(settings(&config.isn), host::generator(), now).await?;
-    if isn.lost_references() {
-        let report = reconcile(&vfs, &isn, Mode::Repair, now).await.map_err(ServeError::Restore)?;
-        tracing::warn!(restored = report.unheld, lost = report.lost, "references restored from the rows");
+/// Serves until SIGTERM or SIGINT. `ready` is told the addresses, once all of them answer.
+pub async fn serve(config: &Config, ready: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
+    raise_file_limit();
+    let terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+    let center = match &config.cluster {
+        None => alone::start(config).await?,
+        Some(cluster) => clustered::start(config, cluster).await?,
+    };
+    ready(&center.addresses);
+    center.run_until(terminate).await
+}
+
+/// A started storage center, or one part of it.
+struct Running {
+    addresses: Addresses,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Running {
+    async fn run_until(self, mut terminate: Signal) -> Result<(), ServeError> {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(ServeError::Signal)?,
+        }
+        tracing::info!("stopping");
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        Ok(())
     }
-    Ok(Opened { vfs, isn })
+}
+
+/// HTTP listeners, open and not yet served.
+struct Listening {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+}
+
+impl Listening {
+    async fn open(http: &Http) -> Result<Self, ServeError> {
+        let tls = match (&http.certificate, &http.key) {
+            (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+            _ => None,
+        };
+        let limits = Limits {
+            connections_max: http.connections_max,
+            head_timeout: HEAD_TIMEOUT,
+            stall_timeout: STALL_TIMEOUT,
+        };
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        for &address in &http.listen {
+            let (listener, bound) = listen(address).await?;
+            listeners.push(listener);
+            addresses.push(bound);
+        }
+        Ok(Self { listeners, addresses, tls, limits })
+    }
+
+    fn serve<H: Handler>(self, handler: &Arc<H>, tasks: &TaskTracker, stop: &CancellationToken) {
+        for listener in self.listeners {
+            let handler = Arc::clone(handler);
+            tasks.spawn(serve_http(listener, self.tls.clone(), handler, self.limits, stop.clone()));
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |error| ServeError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn serve_control(
+    config: &Config,
+    answering: Answering,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), ServeError> {
+    let path = config.control_socket();
+    let control = control::bind(&path).map_err(|error| ServeError::Control { path, error })?;
+    tasks.spawn(control::serve(control, answering, stop.clone()));
+    Ok(())
+}
+
+/// Runs `work` beside the service, until it stops.
+fn beside(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(stop.clone().run_until_cancelled_owned(work));
 }
 
 fn settings(config: &IsnConfig) -> Settings {
@@ -101,60 +201,6 @@ fn settings(config: &IsnConfig) -> Settings {
     }
 }
 
-/// Serves until SIGTERM or SIGINT. `ready` is told the addresses, once all of them answer.
-pub async fn serve(config: &Config, ready: impl FnOnce(&[SocketAddr])) -> Result<(), ServeError> {
-    raise_file_limit();
-    let tls = match (&config.http.certificate, &config.http.key) {
-        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
-        _ => None,
-    };
-    // Addresses first: a second process of the same configuration ends here and touches nothing.
-    let (listeners, addresses) = listen(&config.http.listen).await?;
-    let Opened { vfs, isn } = open(config).await?;
-    let path = config.control_socket();
-    let control = control::bind(&path).map_err(|error| ServeError::Control { path, error })?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
-
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    let cluster = Arc::new(LocalCluster(isn.clone()));
-    let router = Arc::new(assemble(&vfs, &isn, &cluster, &stop));
-    let limits = Limits {
-        connections_max: config.http.connections_max,
-        head_timeout: HEAD_TIMEOUT,
-        stall_timeout: STALL_TIMEOUT,
-    };
-    for listener in listeners {
-        tasks.spawn(serve_http(listener, tls.clone(), Arc::clone(&router), limits, stop.clone()));
-    }
-    tasks.spawn(control::serve(control, vfs.clone(), isn.clone(), stop.clone()));
-    let house = (vfs.clone(), Arc::clone(&cluster));
-    tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-        keep_house(house.0, &*house.1, host::now).await;
-    }));
-    tasks.spawn(stop.clone().run_until_cancelled_owned(collect(isn.clone())));
-    tasks.spawn(stop.clone().run_until_cancelled_owned(compare(vfs, isn)));
-    ready(&addresses);
-
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(ServeError::Signal)?,
-    }
-    tracing::info!("stopping");
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
-    Ok(())
-}
-
-fn assemble(vfs: &MetaStore, isn: &Isn, cluster: &Arc<LocalCluster>, stop: &CancellationToken) -> Router {
-    let directories = Arc::new(DirectoryManager::new(vfs.clone(), Arc::clone(cluster)));
-    let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
-    let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-    let objects = ObjectManager::new(isn.clone(), directory, Arc::clone(&authenticator));
-    Router::new(directories, objects, authenticator, stop.clone())
-}
-
 /// A connection and the objects it reads are open files; the usual limit of 1,024 is soft.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
@@ -162,17 +208,6 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files stays low");
     }
-}
-
-async fn listen(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), ServeError> {
-    let (mut listeners, mut bound) = (Vec::new(), Vec::new());
-    for &address in addresses {
-        let failed = |error| ServeError::Listen { address, error };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        bound.push(listener.local_addr().map_err(failed)?);
-        listeners.push(listener);
-    }
-    Ok((listeners, bound))
 }
 
 /// Unlinks what has had no reference for its grace (REF-2).
@@ -188,10 +223,10 @@ async fn collect(isn: Isn) {
 }
 
 /// Compares rows and references (REF-4).
-async fn compare(vfs: MetaStore, isn: Isn) {
+async fn compare<H: Holders>(vfs: MetaStore, holders: H, orphan_grace: u64) {
     tokio::time::sleep(RECONCILE_FIRST).await;
     loop {
-        match reconcile(&vfs, &isn, Mode::Repair, host::now_seconds()).await {
+        match reconcile(&vfs, &holders, Mode::Repair, orphan_grace, host::now_seconds()).await {
             Ok(report) => tracing::info!(?report, "rows and references compared"),
             Err(error) => tracing::warn!(error, "rows and references are compared later"),
         }

@@ -15,7 +15,7 @@ use super::body::{Body, BodyError, complete, empty};
 use super::conditions::{Selected, etag, select};
 use super::content_type::by_extension;
 use super::refusal::Refusal;
-use crate::isn::{FetchError, Isn, StoredObject};
+use crate::objects::{FetchError, Objects, Readable};
 
 /// Seconds a cache may keep an object whose SRL never expires.
 const CACHE_SECONDS_MAX: u64 = 365 * 86_400;
@@ -27,8 +27,8 @@ const SCARCE_BYTES: usize = 128 << 10;
 
 /// Serves objects.
 #[derive(Clone, Debug)]
-pub struct Fetcher {
-    isn: Isn,
+pub struct Fetcher<O> {
+    objects: O,
     memory: Arc<Semaphore>,
 }
 
@@ -47,10 +47,10 @@ pub struct FetchRequest<'request> {
     pub now: u64,
 }
 
-impl Fetcher {
-    /// From this node.
-    pub fn new(isn: Isn) -> Self {
-        Self { isn, memory: Arc::new(Semaphore::new(OUTGOING_KIB)) }
+impl<O: Objects> Fetcher<O> {
+    /// From there.
+    pub fn new(objects: O) -> Self {
+        Self { objects, memory: Arc::new(Semaphore::new(OUTGOING_KIB)) }
     }
 
     /// The object's bytes.
@@ -59,7 +59,7 @@ impl Fetcher {
         request: FetchRequest<'_>,
         name: Fingerprint,
     ) -> Result<Response<Body>, Refusal> {
-        let object = self.isn.fetch(request.srl.customer, name).await?;
+        let object = self.objects.open(request.srl.customer, name).await?;
         let Content { size, .. } = *object.content();
         let (status, start, end) = match select(request.headers, name, size) {
             Selected::Whole => (StatusCode::OK, 0, size),
@@ -71,7 +71,7 @@ impl Fetcher {
         let body = if *request.method == Method::HEAD {
             empty(status).into_body()
         } else {
-            self.body(Reading { object, offset: start, end }).await?
+            self.body(Reading::new(object, start, end)).await?
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -91,12 +91,12 @@ impl Fetcher {
         request: FetchRequest<'_>,
         name: Fingerprint,
     ) -> Result<Response<Body>, Refusal> {
-        let object = self.isn.fetch(request.srl.customer, name).await?;
+        let object = self.objects.open(request.srl.customer, name).await?;
         Ok(complete(StatusCode::OK, "application/octet-stream", object.block_digests()))
     }
 
     /// The first block is read before the answer begins: if no copy can be read, that is still told by a status.
-    async fn body(&self, reading: Reading) -> Result<Body, Refusal> {
+    async fn body(&self, reading: Reading<O::Object>) -> Result<Body, Refusal> {
         let Some((first, rest)) = reading.next(&self.memory).await? else {
             return Ok(empty(StatusCode::OK).into_body());
         };
@@ -132,13 +132,18 @@ fn describe(mut response: Response<Body>, request: &FetchRequest<'_>, name: Fing
 }
 
 /// An object on its way out, from `offset` up to `end`.
-struct Reading {
-    object: StoredObject,
+struct Reading<R> {
+    object: R,
     offset: u64,
     end: u64,
 }
 
-impl Reading {
+impl<R: Readable> Reading<R> {
+    fn new(mut object: R, offset: u64, end: u64) -> Self {
+        object.expect(offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES));
+        Self { object, offset, end }
+    }
+
     async fn next(mut self, memory: &Arc<Semaphore>) -> Result<Option<(Bytes, Self)>, FetchError> {
         if self.offset >= self.end {
             return Ok(None);

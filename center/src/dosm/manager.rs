@@ -13,20 +13,21 @@ use super::directory::Directory;
 use super::fetch::{FetchRequest, Fetcher};
 use super::refusal::Refusal;
 use super::store::{Destination, Storer};
-use crate::isn::Isn;
+use crate::objects::Objects;
 
 /// One object manager.
 #[derive(Debug)]
-pub struct ObjectManager<D> {
+pub struct ObjectManager<D, O> {
     authenticator: Arc<Authenticator<D>>,
-    fetcher: Fetcher,
-    storer: Storer<D>,
+    fetcher: Fetcher<O>,
+    storer: Storer<D, O>,
 }
 
-impl<D: Directory> ObjectManager<D> {
-    /// In front of this node and this directory.
-    pub fn new(isn: Isn, directory: Arc<D>, authenticator: Arc<Authenticator<D>>) -> Self {
-        Self { authenticator, fetcher: Fetcher::new(isn.clone()), storer: Storer::new(isn, directory) }
+impl<D: Directory, O: Objects> ObjectManager<D, O> {
+    /// In front of these objects and this directory.
+    pub fn new(objects: O, directory: Arc<D>, authenticator: Arc<Authenticator<D>>) -> Self {
+        let fetcher = Fetcher::new(objects.clone());
+        Self { authenticator, fetcher, storer: Storer::new(objects, directory) }
     }
 
     /// Answers a request for `/<encoded-request>/<certificate>/<customer-uri>`. Of the body nothing is read before

@@ -15,7 +15,7 @@ use protocol::id::Token;
 use protocol::name::Name;
 
 use super::refusal::Refusal;
-use crate::isn::{Incoming, Isn};
+use crate::objects::{Objects, Upload};
 
 /// Most bytes of a field that is not the file.
 const FIELD_BYTES_MAX: u64 = 1_024;
@@ -27,9 +27,9 @@ const GATHERED_BYTES: usize = 256 << 10;
 const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What came in a form.
-pub struct Form<'node> {
+pub struct Form<U> {
     /// The field `file`.
-    pub incoming: Incoming<'node>,
+    pub incoming: U,
     /// The field `token`.
     pub token: Option<Token>,
     /// The field `name`, or else the file's own name.
@@ -37,11 +37,11 @@ pub struct Form<'node> {
 }
 
 /// Receives a form, its file on the way to the disks.
-pub async fn receive_form<'node>(
-    isn: &'node Isn,
+pub async fn receive_form<O: Objects>(
+    objects: &O,
     headers: &HeaderMap,
     body: RequestBody,
-) -> Result<Form<'node>, Refusal> {
+) -> Result<Form<O::Upload>, Refusal> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
     let unparsed = Arc::new(AtomicU64::new(0));
@@ -62,7 +62,7 @@ pub async fn receive_form<'node>(
             _ if incoming.is_some() => return Err(wrong("the form has two fields `file`")),
             _ => {
                 own_name = field.file_name().filter(|own| !own.is_empty()).map(base_name).transpose()?;
-                incoming = Some(receive_file(isn, field, &unparsed).await?);
+                incoming = Some(receive_file(objects, field, &unparsed).await?);
             }
         }
     }
@@ -70,12 +70,12 @@ pub async fn receive_form<'node>(
     Ok(Form { incoming, token, name: name.or(own_name) })
 }
 
-async fn receive_file<'node>(
-    isn: &'node Isn,
+async fn receive_file<O: Objects>(
+    objects: &O,
     mut field: Field<'_>,
     unparsed: &AtomicU64,
-) -> Result<Incoming<'node>, Refusal> {
-    let mut incoming = isn.receive(0).await?;
+) -> Result<O::Upload, Refusal> {
+    let mut incoming = objects.receive(0).await?;
     let mut gathered = BytesMut::new();
     while let Some(piece) = in_time(field.chunk()).await? {
         unparsed.fetch_sub(piece.len() as u64, Ordering::Relaxed);

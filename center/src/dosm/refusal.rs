@@ -7,7 +7,7 @@ use protocol::vfs::{VfsError, VfsErrorCode};
 use thiserror::Error;
 
 use super::body::{Body, BodyError, complete};
-use crate::isn::{FetchError, StoreError};
+use crate::objects::{FetchError, StoreError};
 
 /// Why a request was not done.
 #[derive(Debug, Error)]
@@ -21,6 +21,9 @@ pub enum Refusal {
     /// Nothing there, or nothing this customer may see.
     #[error("no such object")]
     NotFound,
+    /// Another process of the storage center does this.
+    #[error("there is no {0} at this address; ask one of the storage center's others")]
+    OtherPart(&'static str),
     /// The path is right, the method is not.
     #[error("this SRL is not for this method; allowed: {0}")]
     Method(&'static str),
@@ -64,6 +67,7 @@ impl Refusal {
             Self::Srl(SrlError::Expired) => (StatusCode::FORBIDDEN, "expired"),
             Self::Srl(SrlError::NotAllowed) => (StatusCode::FORBIDDEN, "not-allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
+            Self::OtherPart(_) => (StatusCode::MISDIRECTED_REQUEST, "not-found"),
             Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "not-allowed"),
             Self::Range { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range"),
             Self::Precondition => (StatusCode::PRECONDITION_FAILED, "precondition"),

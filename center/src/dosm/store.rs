@@ -19,7 +19,7 @@ use super::directory::{Directory, NewFile};
 use super::multipart::{Form, receive_form};
 use super::refusal::Refusal;
 use crate::host;
-use crate::isn::{Announced, Incoming, Isn};
+use crate::objects::{Announced, Objects, Upload as _};
 
 const UPLOAD_TOKEN: &str = "x-upload-token";
 const CONTENT_BLAKE3: &str = "x-content-blake3";
@@ -27,8 +27,8 @@ const CONTENT_MD5: &str = "content-md5";
 
 /// Stores objects and gives up references.
 #[derive(Debug)]
-pub struct Storer<D> {
-    isn: Isn,
+pub struct Storer<D, O> {
+    objects: O,
     directory: Arc<D>,
 }
 
@@ -49,10 +49,10 @@ impl Destination<'_> {
     }
 }
 
-impl<D: Directory> Storer<D> {
-    /// On this node, with rows made by this directory.
-    pub fn new(isn: Isn, directory: Arc<D>) -> Self {
-        Self { isn, directory }
+impl<D: Directory, O: Objects> Storer<D, O> {
+    /// Objects there, with rows made by this directory.
+    pub fn new(objects: O, directory: Arc<D>) -> Self {
+        Self { objects, directory }
     }
 
     /// PUT: the body is the object.
@@ -83,7 +83,7 @@ impl<D: Directory> Storer<D> {
         body: RequestBody,
         now: u64,
     ) -> Result<Response<Body>, Refusal> {
-        let Form { incoming, token, name } = receive_form(&self.isn, headers, body).await?;
+        let Form { incoming, token, name } = receive_form(&self.objects, headers, body).await?;
         let token = match token {
             Some(token) => token,
             None if to.is_file() => host::random_token(),
@@ -109,15 +109,15 @@ impl<D: Directory> Storer<D> {
         let token = upload_token(headers)?
             .ok_or_else(|| Refusal::Malformed("the header X-Upload-Token is missing".to_string()))?;
         if fingerprint != Content::EMPTY.fingerprint {
-            let released = self.isn.release(customer, fingerprint, token, now).await;
+            let released = self.objects.release(customer, fingerprint, token, now).await;
             released.map_err(|error| Refusal::Unavailable(error.to_string()))?;
         }
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
     /// Takes the next bytes from the connection while the last ones are hashed and written.
-    async fn receive(&self, body: &mut RequestBody, length: u64) -> Result<Incoming<'_>, Refusal> {
-        let mut incoming = self.isn.receive(length).await?;
+    async fn receive(&self, body: &mut RequestBody, length: u64) -> Result<O::Upload, Refusal> {
+        let mut incoming = self.objects.receive(length).await?;
         let mut bytes: Bytes = gather(body).await?;
         while !bytes.is_empty() {
             let (written, next) = tokio::join!(incoming.write(bytes), gather(body));

@@ -8,8 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::id::CustomerId;
@@ -17,8 +17,10 @@ use protocol::id::CustomerId;
 use super::committer::{Commit, Committer};
 use super::fault::{DiskError, OpenError};
 use super::format::{Claim, claim};
-use super::index::{Change, Index, Reference};
+use super::index::{Change, Index};
+use super::inquiry::DiskStatus;
 use super::layout::{Layout, describe, optional, rename_to_free_name};
+use protocol::dosp::Reference;
 
 /// What a disk can be asked (ISN-9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,11 @@ pub struct Disk {
     index: Arc<Index>,
     committer: Committer,
     state: AtomicU8,
+    /// Why it is not online.
+    reason: Mutex<String>,
     bytes_free: AtomicU64,
+    bytes_total: AtomicU64,
+    outstanding: AtomicU64,
     reserve_bytes: u64,
     next_temporary: AtomicU64,
     /// Folders `ab/cd` known to be durable, one bit each: the others are synced with their parents on first use.
@@ -53,6 +59,13 @@ pub struct Disk {
 pub struct Temporary {
     path: PathBuf,
     file: File,
+}
+
+impl Temporary {
+    /// Opens what was received, to be read.
+    pub fn reopen(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
 }
 
 impl Drop for Temporary {
@@ -101,7 +114,10 @@ impl Disk {
             index,
             committer,
             state: AtomicU8::new(State::Online as u8),
+            reason: Mutex::default(),
             bytes_free: AtomicU64::new(0),
+            bytes_total: AtomicU64::new(0),
+            outstanding: AtomicU64::new(0),
             reserve_bytes,
             next_temporary: AtomicU64::new(0),
             durable_folders: (0..=u16::MAX).map(|_| AtomicBool::new(false)).collect(),
@@ -147,17 +163,48 @@ impl Disk {
         }
     }
 
+    /// Why it is not online; empty if it is.
+    pub fn reason(&self) -> String {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Free bytes beyond the reserve, as of the last write.
     pub fn bytes_free(&self) -> u64 {
         self.bytes_free.load(Ordering::Relaxed)
     }
 
+    /// Bytes the file system has in all.
+    pub fn bytes_total(&self) -> u64 {
+        self.bytes_total.load(Ordering::Relaxed)
+    }
+
     /// Asks the file system how much is free.
     pub fn refresh_space(&self) -> Result<(), DiskError> {
+        self.status().map(drop)
+    }
+
+    /// Numbers of the disk (ISN-10).
+    pub fn status(&self) -> Result<DiskStatus, DiskError> {
         let space = rustix::fs::statvfs(self.root()).map_err(io::Error::from)?;
         let bytes_free = space.f_bavail.saturating_mul(space.f_frsize);
-        self.bytes_free.store(bytes_free.saturating_sub(self.reserve_bytes), Ordering::Relaxed);
-        Ok(())
+        let bytes_total = space.f_blocks.saturating_mul(space.f_frsize);
+        let bytes_available = bytes_free.saturating_sub(self.reserve_bytes);
+        self.bytes_free.store(bytes_available, Ordering::Relaxed);
+        self.bytes_total.store(bytes_total, Ordering::Relaxed);
+        Ok(DiskStatus {
+            bytes_free,
+            bytes_available,
+            bytes_total,
+            inodes_used: space.f_files.saturating_sub(space.f_ffree),
+            inodes_available: space.f_favail,
+            outstanding: self.outstanding.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Counts an operation as under way for as long as what is returned lives.
+    pub fn count(&self) -> Outstanding<'_> {
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        Outstanding(&self.outstanding)
     }
 
     /// Takes the disk out of use as far as the error demands, and says so once.
@@ -168,6 +215,7 @@ impl Disk {
             DiskError::Full | DiskError::Busy(_) | DiskError::Collision(_) | DiskError::Missing(_) => return,
         };
         if self.state.fetch_max(state as u8, Ordering::Relaxed) < state as u8 {
+            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
             tracing::error!(
                 disk = %self.root().display(), %error, ?state,
                 "disk taken out of use: mend or replace it, then start the node again"
@@ -250,6 +298,18 @@ impl Disk {
             Some(content) => Ok((content.size == metadata.len()).then_some(content)),
             None => Ok(super::scan::identify(&self.layout, fingerprint)?),
         }
+    }
+
+    /// As [`Self::find`], and what was found is known from now on: it may be unlinked from `unlink_from` on unless
+    /// somebody refers to it.
+    pub fn discover(&self, fingerprint: Fingerprint, unlink_from: u64) -> Result<Option<Content>, DiskError> {
+        let found = self.find(fingerprint)?;
+        if let Some(content) = found
+            && self.index.object(fingerprint)?.is_none()
+        {
+            self.adopt(content, unlink_from)?;
+        }
+        Ok(found)
     }
 
     /// Opens an object for reading: its file and, if it has more than one block, its checked block digests.
@@ -360,6 +420,15 @@ impl Disk {
             self.adopt(content, u64::MAX)?;
         }
         Ok(())
+    }
+}
+
+/// An operation under way.
+pub struct Outstanding<'disk>(&'disk AtomicU64);
+
+impl Drop for Outstanding<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,70 +1,99 @@
 //! An object on its way in: hashed and written to its disks at once, while it is received (ISN-3, ISN-4, ISN-7).
 //!
-//! Dropped before [`Incoming::finish`], it leaves nothing behind.
+//! Dropped before [`Received::keep`], it leaves nothing behind.
+
+use std::fs::File;
+use std::io::{self, Read};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use protocol::digest::{BlockDigests, Content, Digest, Fingerprint, ObjectHasher};
+use protocol::digest::{BlockDigests, Content, Digest, Fingerprint, ObjectHasher, ProofHasher};
 use protocol::id::{CustomerId, Token};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::disk::Temporary;
+use super::disk::{Disk, Temporary};
 use super::fault::DiskError;
-use super::index::Reference;
-use super::node::{Isn, Mounted, StoreError};
-
-/// What the sender announced of the object. All that is given must hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Announced {
-    /// Its length in bytes.
-    pub size: Option<u64>,
-    /// Its MD5.
-    pub fingerprint: Option<Fingerprint>,
-    /// Its BLAKE3.
-    pub digest: Option<Digest>,
-}
-
-impl Announced {
-    fn check(&self, content: &Content) -> Result<(), StoreError> {
-        if self.size.is_some_and(|size| size != content.size) {
-            return Err(StoreError::Mismatch("length"));
-        }
-        if self.fingerprint.is_some_and(|fingerprint| fingerprint != content.fingerprint) {
-            return Err(StoreError::Mismatch("MD5"));
-        }
-        if self.digest.is_some_and(|digest| digest != content.digest) {
-            return Err(StoreError::Mismatch("BLAKE3"));
-        }
-        Ok(())
-    }
-}
+use super::node::{Isn, Mounted};
+use crate::objects::{Announced, StoreError, Upload};
+use protocol::dosp::Reference;
 
 /// An object being received.
-pub struct Incoming<'node> {
-    isn: &'node Isn,
-    hasher: ObjectHasher,
+pub struct Incoming {
+    isn: Isn,
+    hasher: Hasher,
     files: Vec<(Mounted, Temporary)>,
-    _turn: SemaphorePermit<'node>,
+    turn: OwnedSemaphorePermit,
 }
 
-impl<'node> Incoming<'node> {
-    pub(super) async fn begin(
-        isn: &'node Isn,
-        turn: SemaphorePermit<'node>,
-        disks: Vec<usize>,
-    ) -> Result<Self, StoreError> {
-        let begin = |number: usize| async move {
-            let mounted = isn.disk(number).clone();
-            let temporary = mounted.run(|disk| disk.begin()).await.map_err(to_store_error)?;
-            Ok::<_, StoreError>((mounted, temporary))
-        };
-        let files = try_join_all(disks.into_iter().map(begin)).await?;
-        Ok(Self { isn, hasher: ObjectHasher::new(), files, _turn: turn })
+/// With the name, or without it where another node computes it.
+enum Hasher {
+    Naming(Box<ObjectHasher>),
+    Proving(Box<ProofHasher>),
+}
+
+impl Hasher {
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Naming(hasher) => hasher.update(bytes),
+            Self::Proving(hasher) => hasher.update(bytes),
+        }
     }
 
-    /// Takes the next bytes; some hundred KiB at a time serve best. Returns when they are hashed and written.
-    pub async fn write(self, bytes: Bytes) -> Result<Self, StoreError> {
-        let Self { isn, mut hasher, files, _turn } = self;
+    fn finish(self) -> (Option<Fingerprint>, u64, Digest, BlockDigests) {
+        match self {
+            Self::Naming(hasher) => {
+                let (content, blocks) = hasher.finish();
+                (Some(content.fingerprint), content.size, content.digest, blocks)
+            }
+            Self::Proving(hasher) => {
+                let (size, digest, blocks) = hasher.finish();
+                (None, size, digest, blocks)
+            }
+        }
+    }
+}
+
+/// An object received to its end and not kept yet: nobody sees it.
+pub struct Received {
+    isn: Isn,
+    fingerprint: Option<Fingerprint>,
+    size: u64,
+    digest: Digest,
+    blocks: BlockDigests,
+    files: Vec<(Mounted, Temporary)>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Incoming {
+    pub(super) async fn begin(
+        isn: Isn,
+        turn: OwnedSemaphorePermit,
+        disks: Vec<usize>,
+        name: bool,
+    ) -> Result<Self, StoreError> {
+        let begin = |number: usize| {
+            let mounted = isn.disk(number).clone();
+            async move {
+                let temporary = mounted.run(|disk| disk.begin()).await.map_err(to_store_error)?;
+                Ok::<_, StoreError>((mounted, temporary))
+            }
+        };
+        let files = try_join_all(disks.into_iter().map(begin)).await?;
+        let hasher = if name { Hasher::Naming(Box::default()) } else { Hasher::Proving(Box::default()) };
+        Ok(Self { isn, hasher, files, turn })
+    }
+
+    /// What was received.
+    pub async fn received(self) -> Result<Received, StoreError> {
+        let Self { isn, hasher, files, turn } = self;
+        let (fingerprint, size, digest, blocks) = isn.hashing().run(move || hasher.finish()).await?;
+        Ok(Received { isn, fingerprint, size, digest, blocks, files, _turn: turn })
+    }
+}
+
+impl Upload for Incoming {
+    async fn write(self, bytes: Bytes) -> Result<Self, StoreError> {
+        let Self { isn, mut hasher, files, turn } = self;
         let hashed = async {
             let bytes = bytes.clone();
             let hash = move || {
@@ -83,65 +112,148 @@ impl<'node> Incoming<'node> {
         };
         let written = try_join_all(files.into_iter().map(append));
         let (hasher, files) = tokio::try_join!(hashed, written)?;
-        Ok(Self { isn, hasher, files, _turn })
+        Ok(Self { isn, hasher, files, turn })
     }
 
-    /// Checks what was received and makes it permanent, held by the reference (customer, token). Durable on every
-    /// disk it lies on when this returns. An object that is there already gets one more reference and no second
-    /// file (ISN-5).
-    pub async fn finish(
+    async fn finish(
         self,
         announced: Announced,
         customer: CustomerId,
         token: Token,
         now: u64,
     ) -> Result<Content, StoreError> {
-        let Self { isn, hasher, files, _turn } = self;
-        let (content, blocks) = isn.hashing().run(move || hasher.finish()).await?;
+        let mut received = self.received().await?;
+        let content = received.content().await?;
         announced.check(&content)?;
-        if content == Content::EMPTY {
-            return Ok(content);
-        }
         let reference = Reference { fingerprint: content.fingerprint, customer, token };
+        received.keep(content, vec![(reference, now)]).await?;
+        Ok(content)
+    }
+}
+
+impl Received {
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Their BLAKE3.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Their MD5, if it was computed.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+
+    /// All of it; what was received without a name is read again for it.
+    pub async fn content(&mut self) -> Result<Content, StoreError> {
+        let fingerprint = match (self.fingerprint, self.files.first()) {
+            (Some(fingerprint), _) => fingerprint,
+            (None, None) => return Err(StoreError::Unavailable("nothing was received".to_string())),
+            (None, Some((mounted, temporary))) => {
+                let file = temporary.reopen().map_err(|error| to_store_error(error.into()))?;
+                mounted.run(move |_| Ok(fingerprint_of(file)?)).await.map_err(to_store_error)?
+            }
+        };
+        self.fingerprint = Some(fingerprint);
+        Ok(Content { fingerprint, size: self.size, digest: self.digest })
+    }
+
+    /// Makes it permanent as the object `content`, held by these references, each renewed at its second, on every disk
+    /// it is wanted on. Durable when this returns the number of a disk it lies on.
+    ///
+    /// # Errors
+    /// `Mismatch` if it was not this that was received.
+    pub async fn keep(self, content: Content, references: Vec<(Reference, u64)>) -> Result<u32, StoreError> {
+        let Self { isn, fingerprint, size, digest, blocks, files, _turn } = self;
+        let is_named = fingerprint.is_none_or(|fingerprint| fingerprint == content.fingerprint);
+        if !is_named || (size, digest) != (content.size, content.digest) {
+            return Err(StoreError::Mismatch("BLAKE3"));
+        }
+        if content == Content::EMPTY {
+            return Ok(0);
+        }
         let node = isn.clone();
-        isn.to_the_end(async move { keep(&node, files, content, blocks, reference, now).await }).await
+        let wanted = files.len();
+        isn.to_the_end(async move {
+            let _lock = node.lock(content.fingerprint).await;
+            let keep = Keep { node: &node, content, references };
+            let mut holders = keep.hold().await?;
+            for (mounted, temporary) in files {
+                if holders.len() < wanted && !holders.contains(&mounted.disk.id().to_string()) {
+                    keep.commit(&mounted, temporary, &blocks).await?;
+                    holders.push(mounted.disk.id().to_string());
+                }
+            }
+            Ok(node.number_of(&holders))
+        })
+        .await
     }
 }
 
-/// Adds the reference where the object is, and the object where copies are wanting.
-async fn keep(
-    isn: &Isn,
-    files: Vec<(Mounted, Temporary)>,
+/// With the fingerprint locked: an object to be kept.
+struct Keep<'node> {
+    node: &'node Isn,
     content: Content,
-    blocks: BlockDigests,
-    reference: Reference,
-    now: u64,
-) -> Result<Content, StoreError> {
-    let _lock = isn.lock(content.fingerprint).await;
-    let wanted = files.len();
-    let mut holders = Vec::new();
-    for mounted in isn.online() {
-        match mounted.run(move |disk| disk.hold(&content, reference, now)).await {
-            Ok(()) => holders.push(mounted.disk.id().to_string()),
-            Err(DiskError::Missing(_)) => {}
-            Err(error) => return Err(to_store_error(error)),
-        }
-    }
-    let missing = wanted.saturating_sub(holders.len());
-    let elsewhere = |(mounted, _): &(Mounted, Temporary)| !holders.iter().any(|id| id == mounted.disk.id());
-    let commits = files.into_iter().filter(elsewhere).take(missing).map(|(mounted, temporary)| {
-        let blocks = blocks.clone();
-        async move {
-            let commit =
-                mounted.run(move |disk| disk.commit(temporary, &content, &blocks, reference, now)).await;
-            commit.map_err(to_store_error)
-        }
-    });
-    try_join_all(commits).await?;
-    Ok(content)
+    references: Vec<(Reference, u64)>,
 }
 
-fn to_store_error(error: DiskError) -> StoreError {
+impl Keep<'_> {
+    /// Adds the references where the object is already; the ids of those disks.
+    async fn hold(&self) -> Result<Vec<String>, StoreError> {
+        let mut holders = Vec::new();
+        for mounted in self.node.online() {
+            if self.hold_on(&mounted).await? {
+                holders.push(mounted.disk.id().to_string());
+            }
+        }
+        Ok(holders)
+    }
+
+    async fn hold_on(&self, mounted: &Mounted) -> Result<bool, StoreError> {
+        let (content, references) = (self.content, self.references.clone());
+        let hold = move |disk: &Disk| {
+            references.iter().try_for_each(|(reference, renewed)| disk.hold(&content, *reference, *renewed))
+        };
+        match mounted.run(hold).await {
+            Ok(()) => Ok(true),
+            Err(DiskError::Missing(_)) => Ok(false),
+            Err(error) => Err(to_store_error(error)),
+        }
+    }
+
+    async fn commit(
+        &self,
+        mounted: &Mounted,
+        temporary: Temporary,
+        blocks: &BlockDigests,
+    ) -> Result<(), StoreError> {
+        let (content, blocks, references) = (self.content, blocks.clone(), self.references.clone());
+        let commit = move |disk: &Disk| {
+            let Some(((first, renewed), others)) = references.split_first() else { return Ok(()) };
+            disk.commit(temporary, &content, &blocks, *first, *renewed)?;
+            others.iter().try_for_each(|(reference, renewed)| disk.hold(&content, *reference, *renewed))
+        };
+        mounted.run(commit).await.map_err(to_store_error)
+    }
+}
+
+/// The MD5 of a file.
+fn fingerprint_of(mut file: File) -> io::Result<Fingerprint> {
+    let mut hasher = ObjectHasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish().0.fingerprint),
+            length => hasher.update(&buffer[..length]),
+        }
+    }
+}
+
+/// What a failed disk means for an upload.
+pub(super) fn to_store_error(error: DiskError) -> StoreError {
     match error {
         DiskError::Full => StoreError::NoSpace,
         DiskError::Collision(fingerprint) => {

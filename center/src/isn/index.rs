@@ -8,8 +8,12 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use protocol::digest::{Content, Digest, Fingerprint};
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Token};
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    WriteTransaction,
+};
 
 /// Fingerprint → (size, digest).
 const OBJECTS: TableDefinition<&[u8; 16], (u64, &[u8; 32])> = TableDefinition::new("objects");
@@ -20,17 +24,6 @@ const UNREFERENCED: TableDefinition<&[u8; 16], u64> = TableDefinition::new("unre
 
 /// Pages kept in memory. The index of a million objects has about 100 MB; its inner pages fit easily.
 const CACHE_BYTES: usize = 32 << 20;
-
-/// One customer's hold on an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reference {
-    /// To which object.
-    pub fingerprint: Fingerprint,
-    /// Whose.
-    pub customer: CustomerId,
-    /// Which upload's.
-    pub token: Token,
-}
 
 /// One change of the index.
 #[derive(Clone, Debug)]
@@ -140,6 +133,22 @@ impl Index {
         })
         .filter(|row| !matches!(row, Ok((reference, _)) if Some(*reference) == after))
         .take(limit)
+        .collect()
+    }
+
+    /// Objects on the disk, the empty one included.
+    pub fn count(&self) -> Result<u64> {
+        Ok(self.database.begin_read()?.open_table(OBJECTS)?.len()?)
+    }
+
+    /// All references to an object, in order, each with the second it was renewed in.
+    pub fn references_of(&self, fingerprint: Fingerprint) -> Result<Vec<(Reference, u64)>> {
+        let references = self.database.begin_read()?.open_table(REFERENCES)?;
+        let rows = references.range::<(&[u8; 16], u32, &[u8; 16])>(all_of(&fingerprint))?;
+        rows.map(|row| {
+            let (key, made) = row?;
+            Ok((to_reference(key.value()), made.value()))
+        })
         .collect()
     }
 

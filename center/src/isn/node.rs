@@ -1,6 +1,7 @@
 //! A storage node: several disks, each object on two of them where there are two (ISN-1, DOSM-15).
 
 use std::future::Future;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,7 @@ use protocol::id::{CustomerId, Token};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngCore, SeedableRng};
-use thiserror::Error;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::disk::{Disk, State};
 use super::fault::{DiskError, OpenError};
@@ -20,6 +20,8 @@ use super::object::StoredObject;
 use super::placement::{Candidate, choose};
 use super::pool::{Interrupted, Pool};
 use super::scan::scan;
+use crate::objects::{FetchError, Objects, StoreError, Unavailable};
+use protocol::dosp::Reference;
 
 /// Blocking jobs at once on one disk: enough to fill a batch of the committer, few enough for a spinning disk.
 pub(super) const JOBS_PER_DISK: usize = 16;
@@ -27,6 +29,8 @@ pub(super) const JOBS_PER_DISK: usize = 16;
 const RECEIVING_MAX: usize = 64;
 /// Locks of the fingerprints. A thousand for some dozens at work: two meet by chance seldom, and then only wait.
 const LOCKS: usize = 1_024;
+/// Disks an object is stored on where the node is all there is (DOSM-15).
+const COPIES: usize = 2;
 /// Objects unlinked, or references listed, at a time.
 pub(super) const PAGE: usize = 1_000;
 
@@ -47,39 +51,6 @@ pub struct Settings {
     pub orphan_grace_seconds: u64,
 }
 
-/// Why an object was not stored.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// Its bytes are not what the sender announced; nothing was kept.
-    #[error("the bytes received are not those announced ({0})")]
-    Mismatch(&'static str),
-    /// Another object has this fingerprint; nothing was merged.
-    #[error("another object has the fingerprint {0}")]
-    Collision(Fingerprint),
-    /// No disk has room.
-    #[error("no disk has room for the object")]
-    NoSpace,
-    /// A disk failed under it, or none is usable; the same request may be sent again.
-    #[error("the storage node cannot store now: {0}")]
-    Unavailable(String),
-}
-
-/// Why an object cannot be read.
-#[derive(Debug, Error)]
-pub enum FetchError {
-    /// Not here, or this customer has no reference to it (SRL-17).
-    #[error("no such object")]
-    NotFound,
-    /// It should be here, but no disk can give it whole.
-    #[error("no disk can give the object now")]
-    Unavailable,
-}
-
-/// The node is in no state to answer.
-#[derive(Debug, Error)]
-#[error("the storage node cannot answer now: {0}")]
-pub struct Unavailable(pub String);
-
 impl From<Interrupted> for StoreError {
     fn from(error: Interrupted) -> Self {
         Self::Unavailable(error.to_string())
@@ -97,7 +68,7 @@ pub(super) struct Node {
     pub(super) settings: Settings,
     disks: Vec<Mounted>,
     hashing: Pool,
-    receiving: Semaphore,
+    receiving: Arc<Semaphore>,
     locks: Box<[tokio::sync::Mutex<()>]>,
     rng: Mutex<StdRng>,
     /// New objects are stored once for want of a second disk.
@@ -106,8 +77,8 @@ pub(super) struct Node {
 
 /// A disk and the threads that may wait for it.
 #[derive(Clone, Debug)]
-pub(super) struct Mounted {
-    pub disk: Arc<Disk>,
+pub struct Mounted {
+    pub(super) disk: Arc<Disk>,
     pool: Pool,
 }
 
@@ -119,6 +90,7 @@ impl Mounted {
     ) -> Result<T, DiskError> {
         let disk = Arc::clone(&self.disk);
         let run = move || {
+            let _counted = disk.count();
             let outcome = job(&disk);
             if let Err(error) = &outcome {
                 disk.note(error);
@@ -126,6 +98,13 @@ impl Mounted {
             outcome
         };
         self.pool.run(run).await.unwrap_or_else(|error| Err(DiskError::Failed(error.to_string())))
+    }
+}
+
+impl Mounted {
+    /// Runs a job that reads from the disk on the disk's threads; what it returns says nothing about the disk.
+    pub async fn read<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        self.pool.run(job).await.map_err(io::Error::other)
     }
 }
 
@@ -157,7 +136,7 @@ impl Isn {
             settings,
             disks,
             hashing: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
-            receiving: Semaphore::new(RECEIVING_MAX),
+            receiving: Arc::new(Semaphore::new(RECEIVING_MAX)),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             rng: Mutex::new(StdRng::from_rng(&mut rng)),
             degraded: AtomicBool::new(false),
@@ -183,14 +162,14 @@ impl Isn {
         &self.node.settings
     }
 
-    /// Begins to receive an object; waits while too many are being received.
+    /// Begins to receive an object on `copies` of the disks, or on as many as there are. Its fingerprint is computed if
+    /// it is to be named here.
     ///
     /// # Errors
-    /// `NoSpace` if no disk has room for `length` bytes (0 where it is not known), `Unavailable` if none can be
-    /// written.
-    pub async fn receive(&self, length: u64) -> Result<Incoming<'_>, StoreError> {
+    /// `NoSpace` if no disk has room for `length` bytes, `Unavailable` if none can be written.
+    pub async fn stage(&self, length: u64, copies: usize, name: bool) -> Result<Incoming, StoreError> {
         let turn = self.turn_to_receive().await?;
-        let copies = self.node.disks.len().min(2);
+        let copies = self.node.disks.len().min(copies);
         let candidates = self.candidates();
         if candidates.is_empty() {
             return Err(StoreError::Unavailable("no disk can be written".to_string()));
@@ -205,7 +184,7 @@ impl Isn {
             return Err(StoreError::NoSpace);
         }
         self.tell_degraded(chosen.len() < copies);
-        Incoming::begin(self, turn, chosen).await
+        Incoming::begin(self.clone(), turn, chosen, name).await
     }
 
     fn choose(&self, candidates: &[Candidate], length: u64, copies: usize) -> Vec<usize> {
@@ -213,7 +192,8 @@ impl Isn {
         choose(candidates, length, copies, &mut *rng)
     }
 
-    async fn refresh_space(&self) {
+    /// Asks the disks how much is free.
+    pub async fn refresh_space(&self) {
         for mounted in self.online() {
             // A disk that cannot even say is taken out of use by `run`.
             let _ = mounted.run(|disk| disk.refresh_space()).await;
@@ -233,31 +213,15 @@ impl Isn {
         }
     }
 
-    async fn turn_to_receive(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        self.node.receiving.acquire().await.map_err(|_| StoreError::Unavailable("stopping".to_string()))
+    async fn turn_to_receive(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let turn = Arc::clone(&self.node.receiving).acquire_owned().await;
+        turn.map_err(|_| StoreError::Unavailable("stopping".to_string()))
     }
 
     fn candidates(&self) -> Vec<Candidate> {
         let online = |(_, mounted): &(usize, &Mounted)| mounted.disk.state() == State::Online;
         let numbered = self.node.disks.iter().enumerate().filter(online);
         numbered.map(|(disk, mounted)| Candidate { disk, bytes_free: mounted.disk.bytes_free() }).collect()
-    }
-
-    /// Opens an object for a customer who has a reference to it. The empty object is everybody's.
-    pub async fn fetch(
-        &self,
-        customer: CustomerId,
-        fingerprint: Fingerprint,
-    ) -> Result<StoredObject, FetchError> {
-        let entitled = fingerprint == Content::EMPTY.fingerprint
-            || self.entitled(customer, fingerprint).await.map_err(|_| FetchError::Unavailable)?;
-        if !entitled {
-            return Err(FetchError::NotFound);
-        }
-        let mut disks: Vec<Mounted> = self.readable().cloned().collect();
-        // Reads spread over the copies.
-        disks.shuffle(&mut *self.node.rng.lock().unwrap_or_else(PoisonError::into_inner));
-        StoredObject::open(disks, fingerprint).await
     }
 
     /// Bytes that can still be stored, each object as often as the node stores it.
@@ -277,6 +241,17 @@ impl Isn {
         &self.node.hashing
     }
 
+    pub(super) fn disks(&self) -> &[Mounted] {
+        &self.node.disks
+    }
+
+    /// The number of the first disk of these ids; 0 if there is none.
+    pub(super) fn number_of(&self, ids: &[String]) -> u32 {
+        let position =
+            self.node.disks.iter().position(|mounted| ids.iter().any(|id| id == mounted.disk.id()));
+        position.and_then(|position| u32::try_from(position).ok()).unwrap_or(0)
+    }
+
     pub(super) fn disk(&self, number: usize) -> &Mounted {
         &self.node.disks[number]
     }
@@ -288,13 +263,6 @@ impl Isn {
 
     pub(super) fn readable(&self) -> impl Iterator<Item = &Mounted> {
         self.node.disks.iter().filter(|mounted| mounted.disk.state() != State::Offline)
-    }
-
-    /// Whether the customer has any reference to the object (SRL-17).
-    async fn entitled(&self, customer: CustomerId, fingerprint: Fingerprint) -> Result<bool, Unavailable> {
-        let held =
-            self.latest(move |disk| Ok(disk.customer_holds(customer, fingerprint)?.then_some(0))).await;
-        held.map(|held| held.is_some())
     }
 
     /// The largest answer of the readable disks; an error only if there is none and one could not say.
@@ -329,9 +297,34 @@ impl Isn {
     }
 }
 
-impl From<Unavailable> for StoreError {
-    fn from(error: Unavailable) -> Self {
-        Self::Unavailable(error.0)
+impl Objects for Isn {
+    type Object = StoredObject;
+    type Upload = Incoming;
+
+    async fn open(&self, customer: CustomerId, fingerprint: Fingerprint) -> Result<StoredObject, FetchError> {
+        let entitled = fingerprint == Content::EMPTY.fingerprint
+            || self.is_entitled(customer, fingerprint).await.map_err(|_| FetchError::Unavailable)?;
+        if !entitled {
+            return Err(FetchError::NotFound);
+        }
+        let mut disks: Vec<Mounted> = self.readable().cloned().collect();
+        // Reads spread over the copies.
+        disks.shuffle(&mut *self.node.rng.lock().unwrap_or_else(PoisonError::into_inner));
+        StoredObject::open(disks, fingerprint).await
+    }
+
+    async fn receive(&self, length: u64) -> Result<Incoming, StoreError> {
+        self.stage(length, COPIES, true).await
+    }
+
+    async fn release(
+        &self,
+        customer: CustomerId,
+        fingerprint: Fingerprint,
+        token: Token,
+        now: u64,
+    ) -> Result<(), Unavailable> {
+        self.give_up(Reference { fingerprint, customer, token }, now).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! An object being read: block by block, each checked before it is given out, from whichever copy is good.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use protocol::digest::{BLOCK_BYTES, BlockDigests, Content, Fingerprint};
 
 use super::disk::read_block;
 use super::fault::DiskError;
-use super::node::{FetchError, Mounted};
+use super::node::Mounted;
+use crate::objects::{FetchError, Readable};
 
 /// An object opened for reading. It can be read to its end even if it is unlinked meanwhile.
 #[derive(Debug)]
@@ -34,19 +36,22 @@ impl StoredObject {
         let copy = Copy::open_next(&mut others, fingerprint).await.ok_or(FetchError::Unavailable)?;
         Ok(Self { copy, others })
     }
+}
 
-    /// Fingerprint, size and digest.
-    pub fn content(&self) -> &Content {
+impl Readable for StoredObject {
+    fn content(&self) -> &Content {
         &self.copy.content
     }
 
-    /// The digests of its blocks; none for an object of one block.
-    pub fn block_digests(&self) -> Vec<u8> {
+    fn block_digests(&self) -> Vec<u8> {
         self.copy.blocks.as_bytes()
     }
 
-    /// Reads block `index`, checked. After a copy that fails comes the next; the failed one is not asked again.
-    pub async fn read_block(&mut self, index: u64) -> Result<Bytes, FetchError> {
+    /// Each block is read when it is asked for: the disk's own read-ahead does the rest.
+    fn expect(&mut self, _: Range<u64>) {}
+
+    /// A copy that failed is not asked again.
+    async fn read_block(&mut self, index: u64) -> Result<Bytes, FetchError> {
         let content = self.copy.content;
         loop {
             let error = match self.copy.read_block(index).await {

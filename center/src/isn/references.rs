@@ -1,12 +1,16 @@
 //! Who holds which object (REF-1 to REF-4): references added, asked for, renewed and given up on all disks.
 
 use futures::future::join_all;
-use protocol::digest::{Content, Fingerprint};
+use protocol::digest::Content;
 use protocol::id::{CustomerId, Token};
 
 use super::fault::DiskError;
-use super::index::Reference;
-use super::node::{Isn, Mounted, PAGE, Unavailable};
+use super::incoming::to_store_error;
+use super::node::{Isn, Mounted, PAGE};
+use crate::objects::{StoreError, Unavailable};
+use crate::reconcile::{Compared, Holders, Scanned};
+use protocol::dosp::Reference;
+use protocol::dosp::operations::{Presence, RowReference};
 
 impl Isn {
     /// Whether the customer's upload `token` holds exactly this content. The empty object needs no reference.
@@ -17,27 +21,6 @@ impl Isn {
         token: Token,
     ) -> Result<bool, Unavailable> {
         Ok(content == Content::EMPTY || self.held_since(customer, content, token).await?.is_some())
-    }
-
-    /// As [`Self::has_reference`], and no disk that can be written has a copy without the reference: a disk whose
-    /// index was lost would take such a copy for garbage.
-    pub async fn holds_every_copy(
-        &self,
-        customer: CustomerId,
-        content: Content,
-        token: Token,
-    ) -> Result<bool, Unavailable> {
-        if content == Content::EMPTY {
-            return Ok(true);
-        }
-        let reference = Reference { fingerprint: content.fingerprint, customer, token };
-        for mounted in self.online() {
-            let lacking = mounted.run(move |disk| disk.lacks(&content, &reference)).await;
-            if lacking.map_err(|error| Unavailable(error.to_string()))? {
-                return Ok(false);
-            }
-        }
-        self.has_reference(customer, content, token).await
     }
 
     /// As [`Self::has_reference`], for somebody who is about to rely on it: a reference that is getting old is
@@ -80,19 +63,40 @@ impl Isn {
     }
 
     /// Gives up a reference on every disk; not an error if it is on none (REF-3).
-    pub async fn release(
-        &self,
-        customer: CustomerId,
-        fingerprint: Fingerprint,
-        token: Token,
-        now: u64,
-    ) -> Result<(), Unavailable> {
-        let reference = Reference { fingerprint, customer, token };
+    pub async fn give_up(&self, reference: Reference, now: u64) -> Result<(), Unavailable> {
         let unlink_from = now.saturating_add(self.node.settings.unlink_grace_seconds);
         let isn = self.clone();
         self.to_the_end(async move {
-            let _lock = isn.lock(fingerprint).await;
+            let _lock = isn.lock(reference.fingerprint).await;
             isn.release_everywhere(reference, unlink_from).await
+        })
+        .await
+    }
+
+    /// Adds a reference to an object that is here already; whether it is.
+    ///
+    /// # Errors
+    /// `Collision` if it is another object of this name that is here.
+    pub async fn add_reference(
+        &self,
+        content: Content,
+        customer: CustomerId,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let reference = Reference { fingerprint: content.fingerprint, customer, token };
+        let isn = self.clone();
+        self.to_the_end(async move {
+            let _lock = isn.lock(content.fingerprint).await;
+            let mut is_held = false;
+            for mounted in isn.online() {
+                match mounted.run(move |disk| disk.hold(&content, reference, now)).await {
+                    Ok(()) => is_held = true,
+                    Err(DiskError::Missing(_)) => {}
+                    Err(error) => return Err(to_store_error(error)),
+                }
+            }
+            Ok(is_held)
         })
         .await
     }
@@ -185,4 +189,41 @@ fn first_error(outcomes: Vec<Result<(), DiskError>>) -> Result<(), Unavailable> 
         return Err(Unavailable("no disk can be written".to_string()));
     }
     outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| Unavailable(error.to_string()))
+}
+
+impl Holders for Isn {
+    async fn scan(&self, now: u64) -> Result<Scanned, Unavailable> {
+        Isn::scan(self, now).await
+    }
+
+    async fn compare(&self, rows: &[RowReference]) -> Result<Vec<Compared>, Unavailable> {
+        let mut compared = Vec::with_capacity(rows.len());
+        for RowReference { content, customer, token } in rows {
+            let reference =
+                Reference { fingerprint: content.fingerprint, customer: *customer, token: *token };
+            let presence = self.presence(*content, reference).await?;
+            compared.push(Compared {
+                held: u64::from(presence == Presence::Held),
+                lacking: u64::from(presence == Presence::Lacking),
+            });
+        }
+        Ok(compared)
+    }
+
+    async fn restore(&self, row: RowReference, now: u64) -> Result<bool, Unavailable> {
+        Isn::restore(self, row.customer, row.content, row.token, now).await
+    }
+
+    async fn references(&self, after: Option<Reference>) -> Result<Vec<(Reference, u64)>, Unavailable> {
+        Isn::references(self, after).await
+    }
+
+    async fn release_orphan(
+        &self,
+        reference: Reference,
+        renewed_before: u64,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        Isn::release_orphan(self, reference, renewed_before, now).await
+    }
 }

@@ -9,20 +9,10 @@ use protocol::digest::{Content, Fingerprint, ObjectHasher};
 use super::disk::Disk;
 use super::fault::DiskError;
 use super::layout::{Layout, described, fingerprint_of, optional};
+use crate::reconcile::Scanned;
 
 /// Rows read from the index at a time.
 const PAGE: usize = 1_000;
-
-/// What a scan found and mended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scanned {
-    /// Objects on the disk.
-    pub objects: u64,
-    /// Of these, unknown to the index before.
-    pub found: u64,
-    /// In the index, but no longer on the disk.
-    pub lost: u64,
-}
 
 /// Makes the index say what the names say. Objects found anew may be unlinked from `unlink_from` on unless a
 /// reference is restored to them before.

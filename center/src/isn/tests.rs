@@ -12,7 +12,8 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use tempfile::TempDir;
 
-use super::{Announced, FetchError, Isn, OpenError, Settings, StoreError};
+use super::{Isn, OpenError, Settings};
+use crate::objects::{Announced, FetchError, Objects, Readable, StoreError, Upload as _};
 
 const ALICE: CustomerId = CustomerId(1);
 const BOB: CustomerId = CustomerId(2);
@@ -106,7 +107,7 @@ async fn store_announced(
 }
 
 async fn fetch(isn: &Isn, customer: CustomerId, fingerprint: Fingerprint) -> Result<Vec<u8>, FetchError> {
-    let mut object = isn.fetch(customer, fingerprint).await?;
+    let mut object = isn.open(customer, fingerprint).await?;
     let mut bytes = Vec::new();
     for index in 0..object.content().blocks() {
         bytes.extend_from_slice(&object.read_block(index).await?);

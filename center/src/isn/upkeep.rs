@@ -1,11 +1,12 @@
 //! What a node does beside serving: unlinks what nobody holds, and compares its names with its indexes.
 
 use futures::{StreamExt, stream};
-use protocol::digest::{Content, Fingerprint};
+use protocol::digest::Fingerprint;
 
-use super::disk::Disk;
-use super::node::{Isn, JOBS_PER_DISK, Mounted, PAGE, Unavailable};
-use super::scan::{Scanned, scan};
+use super::node::{Isn, JOBS_PER_DISK, Mounted, PAGE};
+use super::scan::scan;
+use crate::objects::Unavailable;
+use crate::reconcile::Scanned;
 
 impl Isn {
     /// Unlinks what has had no reference for its grace (REF-2). Answers how many copies it unlinked.
@@ -56,11 +57,5 @@ impl Isn {
             sum.lost += scanned.lost;
         }
         Ok(sum)
-    }
-
-    /// Whether any disk has the object, whoever refers to it.
-    pub async fn has_object(&self, content: Content) -> Result<bool, Unavailable> {
-        let here = move |disk: &Disk| Ok((disk.find(content.fingerprint)? == Some(content)).then_some(0));
-        Ok(self.latest(here).await?.is_some())
     }
 }

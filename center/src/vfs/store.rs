@@ -17,6 +17,7 @@ use super::customer::{self, Customer, NewCustomer, Quota};
 use super::edit::{self, Edit, Finished, Verified};
 use super::failure::{Failure, StoreError};
 use super::feed::Waiters;
+use super::nodes::{self, KnownNode};
 use super::outbox::{self, Release};
 use super::query::{self, Query};
 use super::readers::Readers;
@@ -194,6 +195,21 @@ impl MetaStore {
             })
         };
         self.writer.write(settle, |()| ()).await
+    }
+
+    /// Remembers a storage node, or its new address.
+    pub async fn remember_node(&self, node: KnownNode) -> Result<(), StoreError> {
+        self.writer.write(move |db| nodes::remember(db, node), |()| ()).await
+    }
+
+    /// Forgets a storage node that will not come back.
+    pub async fn forget_node(&self, number: u32) -> Result<(), StoreError> {
+        self.writer.write(move |db| nodes::forget(db, number), |()| ()).await
+    }
+
+    /// Storage nodes there have ever been.
+    pub async fn nodes(&self) -> Result<Vec<KnownNode>, StoreError> {
+        self.readers.read(nodes::list).await
     }
 
     /// References still to be released, of all customers.

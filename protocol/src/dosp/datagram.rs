@@ -27,8 +27,8 @@ pub const BODY_BYTES_MAX: usize = 1_200;
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 /// Most bytes of a datagram: within the smallest MTU met, so that none is cut.
 pub const BYTES_MAX: usize = OVERHEAD_BYTES + BODY_BYTES_MAX;
-/// Objects that fit into one answer of LOCATE: each has a content and a disk.
-pub const LOCATED_MAX: usize = (BODY_BYTES_MAX - REPLY_HEAD_BYTES - 4) / (16 + 8 + 32 + 4);
+/// Objects that fit into one answer of LOCATE: each has a content, a disk and whether it is leaving.
+pub const LOCATED_MAX: usize = (BODY_BYTES_MAX - REPLY_HEAD_BYTES - 4) / (16 + 8 + 32 + 4 + 1);
 
 const MAGIC: [u8; 4] = *b"DOSM";
 const VERSION: u8 = 1;

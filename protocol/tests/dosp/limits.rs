@@ -48,7 +48,7 @@ fn lists_of_requests_have_their_limits() {
 #[test]
 fn lists_of_replies_have_their_limits() {
     let out = OUT_BYTES_MAX;
-    let located = Located { content: Content::EMPTY, disk: 0 };
+    let located = Located { content: Content::EMPTY, disk: 0, leaving: false };
     let held = Held { reference: REFERENCE, renewed: 0 };
     limit(IDS_MAX, out, |count| LocateOut { found: vec![located; count] });
     limit(LACKING_MAX, out, |count| LackingOut { rows: vec![Presence::Held; count] });
@@ -193,7 +193,7 @@ fn what_is_sent_by_datagram_fits() {
     });
     limit(IDS_MAX, BODY_BYTES_MAX, |count| LocateIn { ids: vec![FINGERPRINT; count] });
     let answer = |count| {
-        let found = vec![Located { content: Content::EMPTY, disk: 0 }; count];
+        let found = vec![Located { content: Content::EMPTY, disk: 0, leaving: false }; count];
         encode_reply(1, &Ok(LocateOut { found })).len()
     };
     assert!(answer(LOCATED_MAX) <= BODY_BYTES_MAX);

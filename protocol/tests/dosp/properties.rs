@@ -139,6 +139,9 @@ proptest! {
         operation::<Drain>(&bytes);
         operation::<Scan>(&bytes);
         operation::<GetNodeStatus>(&bytes);
+        operation::<Name>(&bytes);
+        operation::<Replicate>(&bytes);
+        operation::<Entitled>(&bytes);
         operation::<Secrets>(&bytes);
         operation::<CreateFile>(&bytes);
         operation::<GiveUp>(&bytes);

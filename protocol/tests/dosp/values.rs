@@ -216,7 +216,11 @@ pub fn locate_in() -> impl Strategy<Value = LocateIn> {
 }
 
 pub fn locate_out() -> impl Strategy<Value = LocateOut> {
-    let located = (content(), any::<u32>()).prop_map(|(content, disk)| Located { content, disk });
+    let located = (content(), any::<u32>(), any::<bool>()).prop_map(|(content, disk, leaving)| Located {
+        content,
+        disk,
+        leaving,
+    });
     vec(located, 0..=IDS_MAX).prop_map(|found| LocateOut { found })
 }
 

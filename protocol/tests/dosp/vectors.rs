@@ -126,7 +126,10 @@ fn objects(vectors: &mut Vectors) {
     vectors.both_ways("get-contents out", GetContentsOut { last: Some(OTHER) });
     vectors.both_ways("get-contents out, at the end", GetContentsOut { last: None });
     vectors.both_ways("locate in", LocateIn { ids: vec![FINGERPRINT, OTHER] });
-    vectors.both_ways("locate out", LocateOut { found: vec![Located { content: CONTENT, disk: 3 }] });
+    vectors.both_ways(
+        "locate out",
+        LocateOut { found: vec![Located { content: CONTENT, disk: 3, leaving: true }] },
+    );
     vectors.both_ways("digests in", DigestsIn { customer: Some(CUSTOMER), fingerprint: FINGERPRINT });
     let list = [[0xb1; 32], [0xb2; 32]].concat().into();
     vectors.both_ways("digests out", DigestsOut { content: CONTENT, list });
@@ -225,6 +228,12 @@ fn upkeep(vectors: &mut Vectors) {
     vectors.both_ways("verify out", VerifyOut { good: 1, bad: 2 });
     vectors.both_ways("drain in", DrainIn { disk: Some(1), on: true });
     vectors.both_ways("drain out", ());
+    vectors.both_ways("name in", ());
+    vectors.both_ways("name out", NameOut { fingerprint: FINGERPRINT });
+    vectors.both_ways("replicate in", ReplicateIn { fingerprint: FINGERPRINT, target: 12 });
+    vectors.both_ways("replicate out", ());
+    vectors.both_ways("entitled in", EntitledIn { customer: CUSTOMER, fingerprint: FINGERPRINT });
+    vectors.both_ways("entitled out", EntitledOut { entitled: true });
     vectors.both_ways("scan in", ());
     vectors.both_ways("scan out", ScanOut { objects: 3, found: 2, lost: 1 });
 }
@@ -308,7 +317,7 @@ fn datagrams(vectors: &mut Vectors) {
     };
     let locate = LocateIn { ids: vec![FINGERPRINT] };
     datagram("datagram, request of locate", Kind::Request, 18, locate.to_bytes());
-    let found = LocateOut { found: vec![Located { content: CONTENT, disk: 3 }] };
+    let found = LocateOut { found: vec![Located { content: CONTENT, disk: 3, leaving: true }] };
     datagram("datagram, reply of locate", Kind::Reply, 18, encode_reply(42, &Ok(found)));
     let deleted = Deleted { fingerprint: FINGERPRINT };
     datagram("datagram, announcement of deleted", Kind::Announce, 65, deleted.to_bytes());

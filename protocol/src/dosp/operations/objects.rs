@@ -7,9 +7,10 @@ use crate::dosp::{DIGESTS_BYTES_MAX, IDS_MAX, Streamed};
 use crate::id::CustomerId;
 
 operation! {
-    /// Receives an object: chunks follow the request, each behind a [`StoreHeader`](crate::dosp::StoreHeader). The
-    /// reply comes after the last. What was received is staged on this connection, seen by nobody, until [`Keep`] or
-    /// the next STORE of the connection or its end.
+    /// Receives an object. A first reply without an Out says that the node takes it; if it says a failure, nothing
+    /// follows. Then come chunks, each behind a [`StoreHeader`](crate::dosp::StoreHeader), and after the last the reply
+    /// with the Out. What was received is staged on this connection, seen by nobody, until [`Keep`] or the next STORE of
+    /// the connection or its end.
     ///
     /// [`Keep`]: super::Keep
     Store = 1 "store": StoreIn => StoreOut
@@ -38,6 +39,19 @@ pub struct StoreOut {
     pub fingerprint: Option<Fingerprint>,
 }
 layout!(StoreOut { size, digest, fingerprint });
+
+operation! {
+    /// The fingerprint of what is staged on this connection, where STORE was not asked for it: the node reads it again.
+    Name = 27 "name": () => NameOut
+}
+
+/// Out of [`Name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameOut {
+    /// Its MD5.
+    pub fingerprint: Fingerprint,
+}
+layout!(NameOut { fingerprint });
 
 operation! {
     /// Gives an object: [`RetrieveHead`], its bytes, nothing.
@@ -128,8 +142,10 @@ pub struct Located {
     pub content: Content,
     /// On which of its disks.
     pub disk: u32,
+    /// It is being moved away from there: good to read, and no copy to count on.
+    pub leaving: bool,
 }
-layout!(Located { content, disk });
+layout!(Located { content, disk, leaving });
 
 operation! {
     /// An object's block digests, so that a part of it can be checked alone.

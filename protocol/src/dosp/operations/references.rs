@@ -1,7 +1,7 @@
 //! Who holds which object (REF-1 to REF-4, DOSP-7).
 
 use super::operation;
-use crate::digest::Content;
+use crate::digest::{Content, Fingerprint};
 use crate::dosp::wire::{choice, layout};
 use crate::dosp::{LACKING_MAX, Malformed, Message, REFERENCES_MAX, Reader, Reference};
 use crate::id::{CustomerId, Token};
@@ -207,3 +207,26 @@ pub struct ReleaseOrphanOut {
     pub released: bool,
 }
 layout!(ReleaseOrphanOut { released });
+
+operation! {
+    /// Whether a customer has any reference to an object on the node, be the object there or not.
+    Entitled = 29 "entitled": EntitledIn => EntitledOut
+}
+
+/// In of [`Entitled`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntitledIn {
+    /// Who.
+    pub customer: CustomerId,
+    /// To what.
+    pub fingerprint: Fingerprint,
+}
+layout!(EntitledIn { customer, fingerprint });
+
+/// Out of [`Entitled`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntitledOut {
+    /// Whether there is one.
+    pub entitled: bool,
+}
+layout!(EntitledOut { entitled });

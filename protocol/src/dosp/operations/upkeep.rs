@@ -58,3 +58,18 @@ pub struct ScanOut {
     pub lost: u64,
 }
 layout!(ScanOut { objects, found, lost });
+
+operation! {
+    /// Copies an object of the node, with its references, to another node. The answer comes when the copy is durable.
+    Replicate = 28 "replicate": ReplicateIn => ()
+}
+
+/// In of [`Replicate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicateIn {
+    /// Which.
+    pub fingerprint: Fingerprint,
+    /// To which node.
+    pub target: u32,
+}
+layout!(ReplicateIn { fingerprint, target });

@@ -62,6 +62,8 @@ pub fn requests() -> Vec<Vec<u8>> {
         request::<ReleaseOrphan>(ReleaseOrphanIn { reference: reference(), renewed_before: RENEWED }),
         request::<Verify>(VerifyIn { fingerprint }),
         request::<Drain>(DrainIn { disk: None, on: true }),
+        request::<Replicate>(ReplicateIn { fingerprint, target: 12 }),
+        request::<Entitled>(EntitledIn { customer: CUSTOMER, fingerprint }),
         request::<Secrets>(SecretsIn { customer: CUSTOMER }),
         request::<CreateFile>(CreateFileIn {
             customer: CUSTOMER,
@@ -144,7 +146,7 @@ pub fn replies() -> Vec<Vec<u8>> {
         }),
         reply::<Keep>(KeepOut { disk: 1 }),
         reply::<Hold>(HoldOut { held: true }),
-        reply::<Locate>(LocateOut { found: vec![Located { content, disk: 1 }] }),
+        reply::<Locate>(LocateOut { found: vec![Located { content, disk: 1, leaving: false }] }),
         reply::<Digests>(DigestsOut { content, list: vec![5; 64].into() }),
         reply::<References>(ReferencesOut {
             references: vec![Held { reference: reference(), renewed: RENEWED }],
@@ -152,6 +154,8 @@ pub fn replies() -> Vec<Vec<u8>> {
         reply::<Lacking>(LackingOut { rows: vec![Presence::Held, Presence::Lacking] }),
         reply::<Scan>(ScanOut { objects: 3, found: 2, lost: 1 }),
         reply::<GetNodeStatus>(status()),
+        reply::<Name>(NameOut { fingerprint }),
+        reply::<Entitled>(EntitledOut { entitled: true }),
         reply::<Secrets>(SecretsOut { secrets: vec![Secret::new(vec![b's'; 16]).unwrap()] }),
         reply::<CreateFile>(CreateFileOut { file: Ok(ObjectId(101)) }),
         reply::<GiveUp>(GiveUpOut { outcome: Err(denied) }),
@@ -170,7 +174,7 @@ pub fn datagrams() -> Vec<Vec<u8>> {
         let header = Header { kind, code, sender: 11, boot: 5, sequence: 42, sent_ms: RENEWED * 1_000 };
         datagram::encode(&key, &header, &body).unwrap()
     };
-    let located = LocateOut { found: vec![Located { content, disk: 1 }] };
+    let located = LocateOut { found: vec![Located { content, disk: 1, leaving: false }] };
     let refused = Failure::new(Status::Refused, "ask point to point");
     let all = vec![
         signed(Kind::Announce, HeartbeatOut::CODE, heartbeat().to_bytes()),

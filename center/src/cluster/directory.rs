@@ -1,0 +1,94 @@
+//! The VFS as object managers of other processes see it: both sides of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::dosp::operations::{
+    self as op, CreateFileIn, CreateFileOut, GiveUpIn, GiveUpOut, SecretsIn, SecretsOut,
+};
+use protocol::dosp::{Failure, Operation, Status};
+use protocol::id::{CustomerId, ObjectId};
+use protocol::srl::Secret;
+use protocol::vfs::{Upload, VfsError, VfsErrorCode};
+
+use super::daemon::Registry;
+use super::view::View;
+use crate::dosm::{Directory, NewFile};
+
+/// Longest time for a directory manager to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The directory managers of the cluster: the first that answers is as good as any (SYS-5).
+#[derive(Clone)]
+pub struct ClusterDirectory {
+    view: View,
+}
+
+impl ClusterDirectory {
+    /// Those in this view.
+    pub fn new(view: View) -> Self {
+        Self { view }
+    }
+
+    async fn ask<O: Operation>(&self, input: &O::In) -> Result<O::Out, String> {
+        let mut managers = self.view.with_role(|roles| roles.ddm);
+        managers.sort_by_key(|manager| manager.condition);
+        let mut reason = "no directory manager is known yet".to_string();
+        for manager in managers {
+            match self.view.ask::<O>(&manager, input, PATIENCE).await {
+                Ok(out) => return Ok(out),
+                Err(error) => reason = format!("directory manager {}: {error}", manager.number),
+            }
+        }
+        Err(reason)
+    }
+}
+
+impl Directory for ClusterDirectory {
+    async fn secrets(&self, customer: CustomerId) -> Result<Vec<Secret>, String> {
+        let SecretsOut { secrets } = self.ask::<op::Secrets>(&SecretsIn { customer }).await?;
+        Ok(secrets)
+    }
+
+    async fn create_file(&self, customer: CustomerId, file: NewFile) -> Result<ObjectId, VfsError> {
+        let NewFile { parent, name, upload } = file;
+        let input = CreateFileIn { customer, parent, name, upload };
+        let CreateFileOut { file } = self.ask::<op::CreateFile>(&input).await.map_err(unavailable)?;
+        file
+    }
+
+    async fn give_up(&self, customer: CustomerId, upload: Upload) -> Result<(), VfsError> {
+        let input = GiveUpIn { customer, upload };
+        let GiveUpOut { outcome } = self.ask::<op::GiveUp>(&input).await.map_err(unavailable)?;
+        outcome
+    }
+}
+
+fn unavailable(message: String) -> VfsError {
+    VfsError { code: VfsErrorCode::Unavailable, message }
+}
+
+/// Registers what a directory manager answers.
+pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::Secrets, _, _>(move |SecretsIn { customer }| {
+        let vfs = Arc::clone(&vfs);
+        async move {
+            let secrets = vfs.secrets(customer).await;
+            let secrets = secrets.map_err(|reason| Failure::new(Status::Unavailable, reason))?;
+            Ok(SecretsOut { secrets })
+        }
+    });
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::CreateFile, _, _>(move |CreateFileIn { customer, parent, name, upload }| {
+        let vfs = Arc::clone(&vfs);
+        async move {
+            Ok(CreateFileOut { file: vfs.create_file(customer, NewFile { parent, name, upload }).await })
+        }
+    });
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::GiveUp, _, _>(move |GiveUpIn { customer, upload }| {
+        let vfs = Arc::clone(&vfs);
+        async move { Ok(GiveUpOut { outcome: vfs.give_up(customer, upload).await }) }
+    });
+}

@@ -1,0 +1,281 @@
+//! Makes the copies that are wanting (DFO-6, ISN-12): each storage node looks after what it holds itself.
+//!
+//! A node goes through its objects again and again and asks the others who has them too. Of those that have an object
+//! with too few copies, the one with the lowest number makes another. As long as a node is away for less than the
+//! configured time nothing is made that it may have: it usually comes back.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::{StreamExt, stream};
+use protocol::digest::{Content, Fingerprint};
+use protocol::dosp::operations::{
+    self as op, DeleteIn, HoldIn, KeepIn, KeptReference, LocateIn, LocateOut, Purpose, ReplicateIn, StoreIn,
+    StoreOut,
+};
+use protocol::dosp::{Failure, IDS_MAX, REFERENCES_MAX, Reference, Status, StoreHeader};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::daemon::Registry;
+use super::link::AskError;
+use super::locations::Place;
+use super::members::Condition;
+use super::objects::ClusterObjects;
+use super::search::LOCATE_PATIENCE;
+use super::session::SessionError;
+use super::view::Node;
+use crate::isn::Isn;
+use crate::objects::Readable;
+
+/// Objects copied at once: others are served meanwhile.
+const COPIED_AT_ONCE: usize = 2;
+/// Longest time for the other node to take a block, or to sync and answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Shortest and longest time between two passes over all objects.
+const PASS_MIN: Duration = Duration::from_secs(1);
+const PASS_MAX: Duration = Duration::from_secs(300);
+
+/// A node's care for its objects. Clones share it.
+#[derive(Clone)]
+pub struct Repair {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    isn: Isn,
+    objects: ClusterObjects,
+    replicate_after: Duration,
+    owed: AtomicU64,
+    made: AtomicU64,
+}
+
+/// Why a copy was not made.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    /// Its bytes cannot be read here.
+    #[error("the object cannot be read")]
+    Unreadable,
+    /// Nobody refers to it any more.
+    #[error("nobody refers to the object any more")]
+    Unreferenced,
+    /// The other node does not take it.
+    #[error("{0}")]
+    Target(#[from] AskError),
+    /// Our own index cannot be read.
+    #[error("{0}")]
+    Index(#[from] crate::objects::Unavailable),
+}
+
+impl From<SessionError> for CopyError {
+    fn from(error: SessionError) -> Self {
+        Self::Target(error.into())
+    }
+}
+
+impl Repair {
+    /// Of this node's objects, in the cluster of `objects`.
+    pub fn new(isn: Isn, objects: ClusterObjects, replicate_after: Duration) -> Self {
+        let (owed, made) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { shared: Arc::new(Shared { isn, objects, replicate_after, owed, made }) }
+    }
+
+    /// Objects that had too few copies when they were last looked at.
+    pub fn owed(&self) -> u64 {
+        self.shared.owed.load(Ordering::Relaxed)
+    }
+
+    /// Copies made since the start.
+    pub fn made(&self) -> u64 {
+        self.shared.made.load(Ordering::Relaxed)
+    }
+
+    /// Registers REPLICATE.
+    pub fn register(&self, registry: &mut Registry) {
+        let repair = self.clone();
+        registry.answer::<op::Replicate, _, _>(move |ReplicateIn { fingerprint, target }| {
+            let repair = repair.clone();
+            async move { repair.replicate(fingerprint, target).await }
+        });
+    }
+
+    async fn replicate(&self, fingerprint: Fingerprint, target: u32) -> Result<(), Failure> {
+        let view = self.shared.objects.view();
+        let target = view.node(target);
+        let target = target.ok_or_else(|| Failure::new(Status::NotFound, "no such storage node"))?;
+        self.copy(fingerprint, &target).await.map_err(|error| match error {
+            CopyError::Target(AskError::Said(failure)) => failure,
+            error => Failure::new(Status::Unavailable, error.to_string()),
+        })
+    }
+
+    /// Goes through all objects again and again until `stop`: after some time, and when a node has come or gone.
+    pub async fn run(&self, stop: CancellationToken) {
+        let every = (self.shared.replicate_after / 2).clamp(PASS_MIN, PASS_MAX);
+        let work = async {
+            loop {
+                let changed = self.shared.objects.view().changed();
+                // Either is a reason to look.
+                let _ = timeout(every, changed).await;
+                tokio::time::sleep(PASS_MIN).await;
+                if let Err(error) = self.pass().await {
+                    tracing::warn!(%error, "copies are looked after later");
+                }
+            }
+        };
+        stop.run_until_cancelled(work).await;
+    }
+
+    async fn pass(&self) -> Result<(), crate::objects::Unavailable> {
+        let mut after = None;
+        let mut owed = 0;
+        loop {
+            let copies = self.shared.isn.contents(after, IDS_MAX).await?;
+            let Some(last) = copies.last() else { break };
+            after = Some(last.content.fingerprint);
+            let mut contents: Vec<Content> = copies.iter().map(|copy| copy.content).collect();
+            contents.dedup();
+            contents.retain(|content| *content != Content::EMPTY);
+            for page in contents.chunks(IDS_MAX) {
+                owed += self.look_after(page).await;
+            }
+        }
+        self.shared.owed.store(owed, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts copies of some objects and makes those that are wanting; how many objects still have too few.
+    async fn look_after(&self, page: &[Content]) -> u64 {
+        let view = self.shared.objects.view();
+        let own = view.own().node;
+        let (others, away): (Vec<Node>, Vec<Node>) = view
+            .nodes()
+            .into_iter()
+            .filter(|node| node.number != own)
+            .partition(|node| node.condition != Condition::Failed);
+        let input = LocateIn { ids: page.iter().map(|content| content.fingerprint).collect() };
+        let input = &input;
+        let answers = join_all(others.into_iter().map(|node| async move {
+            let answer = view.ask::<op::Locate>(&node, input, LOCATE_PATIENCE).await;
+            (node, answer)
+        }))
+        .await;
+        let may_return = |node: &Node| node.away < self.shared.replicate_after;
+        let mut is_somebody_missed = away.iter().any(may_return);
+        let mut holders: Vec<(u32, LocateOut)> = Vec::new();
+        for (node, answer) in answers {
+            match answer {
+                Ok(out) => holders.push((node.number, out)),
+                Err(_) => is_somebody_missed = true,
+            }
+        }
+        let wanting = page.iter().filter_map(|content| {
+            let has =
+                |out: &LocateOut| out.found.iter().any(|found| found.content == *content && !found.leaving);
+            let holding: Vec<u32> =
+                holders.iter().filter(|(_, out)| has(out)).map(|(node, _)| *node).chain([own]).collect();
+            (holding.len() < self.shared.objects.copies()).then_some((*content, holding))
+        });
+        let wanting: Vec<(Content, Vec<u32>)> = wanting.collect();
+        let owed = AtomicU64::new(wanting.len() as u64);
+        let ours = wanting.into_iter().filter(|(_, holding)| holding.iter().min() == Some(&own));
+        if !is_somebody_missed {
+            let mend = |(content, holding): (Content, Vec<u32>)| {
+                let owed = &owed;
+                async move {
+                    if self.mend(content, holding).await {
+                        owed.fetch_sub(1, Ordering::Relaxed);
+                    }
+                }
+            };
+            stream::iter(ours.map(mend)).buffer_unordered(COPIED_AT_ONCE).collect::<()>().await;
+        }
+        owed.into_inner()
+    }
+
+    /// Makes one more copy; whether that was enough.
+    async fn mend(&self, content: Content, holding: Vec<u32>) -> bool {
+        let objects = &self.shared.objects;
+        let wanted = objects.copies() - holding.len();
+        let targets = objects.choose(content.size, wanted, &holding);
+        let mut made = 0;
+        for target in targets {
+            let (object, node) = (content.fingerprint, target.number);
+            match self.copy(object, &target).await {
+                Ok(()) => {
+                    tracing::info!(%object, node, "a copy that was wanting is made");
+                    made += 1;
+                }
+                Err(CopyError::Unreferenced) => return true,
+                Err(error) => tracing::warn!(%object, node, %error, "a copy is made later"),
+            }
+        }
+        made == wanted
+    }
+
+    /// Copies an object of this node, with its references, to another.
+    async fn copy(&self, fingerprint: Fingerprint, target: &Node) -> Result<(), CopyError> {
+        let Shared { isn, objects, .. } = &*self.shared;
+        let before = isn.references_of(fingerprint).await?;
+        if before.is_empty() {
+            return Err(CopyError::Unreferenced);
+        }
+        let mut object = isn.open_own(fingerprint).await.map_err(|_| CopyError::Unreadable)?;
+        let content = *object.content();
+        let input = StoreIn { length: content.size, copies: 1, name: false };
+        let mut link = objects.view().links().send::<op::Store>(target.address, &input, PATIENCE).await?;
+        link.reply::<()>(Instant::now() + PATIENCE).await?;
+        for index in 0..=content.blocks() {
+            let is_last = index == content.blocks();
+            let chunk = match is_last {
+                true => bytes::Bytes::new(),
+                false => object.read_block(index).await.map_err(|_| CopyError::Unreadable)?,
+            };
+            let header = StoreHeader::of(&chunk, is_last).encode();
+            let mut parts = [IoSlice::new(&header), IoSlice::new(&chunk)];
+            let sending = link.session().send_raw(&mut parts);
+            timeout(PATIENCE, sending).await.map_err(|_| SessionError::Late)??;
+        }
+        let out: StoreOut = link.reply(Instant::now() + PATIENCE).await?;
+        if (out.size, out.digest) != (content.size, content.digest) {
+            return Err(CopyError::Unreadable);
+        }
+        let kept = |(reference, renewed): &(Reference, u64)| KeptReference {
+            customer: reference.customer,
+            token: reference.token,
+            renewed: *renewed,
+        };
+        let (first, others) = before.split_at(before.len().min(REFERENCES_MAX));
+        let references = first.iter().map(kept).collect();
+        let input = KeepIn { content, references, replica: true };
+        let kept = link.call::<op::Keep>(&input, Instant::now() + PATIENCE).await?;
+        link.put_back();
+        for (Reference { customer, token, .. }, _) in others {
+            let input = HoldIn { content, customer: *customer, token: *token, purpose: Purpose::Restore };
+            objects.view().ask::<op::Hold>(target, &input, PATIENCE).await?;
+        }
+        objects.view().made(content, Place { node: target.number, disk: kept.disk });
+        self.shared.made.fetch_add(1, Ordering::Relaxed);
+        self.take_back(fingerprint, target, &before).await
+    }
+
+    /// References given up here while the copy was on its way are given up there too.
+    async fn take_back(
+        &self,
+        fingerprint: Fingerprint,
+        target: &Node,
+        before: &[(Reference, u64)],
+    ) -> Result<(), CopyError> {
+        let now = self.shared.isn.references_of(fingerprint).await?;
+        for (reference, _) in before {
+            if !now.iter().any(|(kept, _)| kept == reference) {
+                let input = DeleteIn { reference: *reference };
+                self.shared.objects.view().ask::<op::Delete>(target, &input, PATIENCE).await?;
+            }
+        }
+        Ok(())
+    }
+}

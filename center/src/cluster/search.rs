@@ -1,0 +1,224 @@
+//! Finds copies of an object, step by step (Figure 4, DOSM-3 to DOSM-8).
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use protocol::digest::{BlockDigests, Content, Fingerprint};
+use protocol::dosp::operations::{self as op, DigestsIn, EntitledIn, LocateIn, Located};
+use protocol::dosp::{Failure, Status};
+use protocol::id::CustomerId;
+
+use super::link::AskError;
+use super::locations::Place;
+use super::members::Condition;
+use super::order::{Order, Step};
+use super::view::{Node, View};
+use crate::objects::FetchError;
+
+/// A node is asked so often, and has so long for the first byte, before it counts as unreadable (DOSM-3).
+const TRIES: usize = 2;
+const PATIENCE: Duration = Duration::from_millis(250);
+/// The same for a node that is thought to be dead, when nobody else is left.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+/// A question to the group is asked again after so long each time (DOSM-4).
+const RESEND_AFTER: [Duration; 3] =
+    [Duration::from_millis(5), Duration::from_millis(15), Duration::from_millis(45)];
+/// Nodes asked at once (DOSM-6).
+const ASKED_AT_ONCE: usize = 16;
+/// Longest time for a node to say which of some objects it has.
+pub const LOCATE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A copy that was found, and what it is a copy of.
+pub struct Found {
+    /// The node it lies on.
+    pub node: Node,
+    /// The object.
+    pub content: Content,
+    /// Its block digests, checked.
+    pub blocks: BlockDigests,
+    /// For whom it is to be asked: `None` if another node vouches for the customer.
+    pub customer: Option<CustomerId>,
+}
+
+/// A search for one object. Goes on where it stopped when a copy found turns out to be of no use.
+pub struct Search {
+    view: View,
+    customer: CustomerId,
+    fingerprint: Fingerprint,
+    steps: &'static [Step],
+    /// Nodes to try, the last one next.
+    candidates: Vec<Node>,
+    tried: Vec<u32>,
+    /// A node that may have a copy, or know the customer, did not answer.
+    is_in_doubt: bool,
+    /// The customer's reference was found on a node that has not the object.
+    is_vouched: bool,
+}
+
+impl Search {
+    /// Begins.
+    pub fn new(view: View, order: Order, customer: CustomerId, fingerprint: Fingerprint) -> Self {
+        let (candidates, tried) = (Vec::new(), Vec::new());
+        let steps = order.steps();
+        Self { view, customer, fingerprint, steps, candidates, tried, is_in_doubt: false, is_vouched: false }
+    }
+
+    /// The next copy that can be read.
+    ///
+    /// # Errors
+    /// `NotFound` if every node says that it has no such object for this customer; `Unavailable` if one did not answer.
+    pub async fn next(&mut self) -> Result<Found, FetchError> {
+        loop {
+            while let Some(node) = self.candidates.pop() {
+                if let Some(found) = self.examine(node).await {
+                    return Ok(found);
+                }
+            }
+            if !self.step().await {
+                break;
+            }
+        }
+        Err(if self.is_in_doubt { FetchError::Unavailable } else { FetchError::NotFound })
+    }
+
+    /// The node asked last had nothing of use, though it said so.
+    pub fn disappointed(&mut self) {
+        self.is_in_doubt = true;
+    }
+
+    /// Takes the next step; `false` if there is none.
+    async fn step(&mut self) -> bool {
+        let Some((step, rest)) = self.steps.split_first() else { return self.vouch().await };
+        self.steps = rest;
+        let places = match step {
+            Step::Known => self.view.places(self.fingerprint),
+            Step::Multicast => self.multicast().await,
+            Step::EachNode => self.ask_each().await,
+            Step::MappedElsewhere | Step::MulticastElsewhere => Vec::new(),
+        };
+        let nodes: Vec<u32> = places.into_iter().map(|place| place.node).collect();
+        self.propose(&nodes);
+        true
+    }
+
+    /// Nodes not tried yet become candidates: of several, the live ones first.
+    fn propose(&mut self, numbers: &[u32]) {
+        let chosen = |node: &Node| numbers.contains(&node.number) && !self.tried.contains(&node.number);
+        let mut nodes: Vec<Node> = self.view.nodes().into_iter().filter(chosen).collect();
+        nodes.sort_by_key(|node| {
+            let place = numbers.iter().position(|number| *number == node.number);
+            std::cmp::Reverse((node.condition, place))
+        });
+        self.candidates = nodes;
+    }
+
+    /// Asks the group, several times; whoever has the object tells all (DOSM-5).
+    async fn multicast(&self) -> Vec<Place> {
+        if !self.view.beacon().reaches_anybody() {
+            return Vec::new();
+        }
+        for patience in RESEND_AFTER {
+            self.view.beacon().locate(&[self.fingerprint], &self.view.unicast_peers());
+            let places = self.view.await_place(self.fingerprint, patience).await;
+            if places.iter().any(|place| !self.tried.contains(&place.node)) {
+                return places;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Asks every node by itself; what is found is told to all (DOSM-6).
+    async fn ask_each(&mut self) -> Vec<Place> {
+        let (found, silent) = census(&self.view, self.fingerprint).await;
+        self.is_in_doubt |= !silent.is_empty();
+        for (node, located) in &found {
+            self.view.made(located.content, Place { node: node.number, disk: located.disk });
+        }
+        found.iter().map(|(node, located)| Place { node: node.number, disk: located.disk }).collect()
+    }
+
+    /// Whether a node knows a reference of the customer's though it has no copy: a copy that was moved by hand has
+    /// left its references behind. Then every copy will do.
+    async fn vouch(&mut self) -> bool {
+        if self.is_vouched || self.tried.is_empty() {
+            return false;
+        }
+        let input = EntitledIn { customer: self.customer, fingerprint: self.fingerprint };
+        for node in self.view.nodes() {
+            match self.view.ask::<op::Entitled>(&node, &input, LOCATE_PATIENCE).await {
+                Ok(out) if out.entitled => {
+                    self.is_vouched = true;
+                    let tried = std::mem::take(&mut self.tried);
+                    self.propose(&tried);
+                    return true;
+                }
+                Ok(_) => {}
+                Err(_) => self.is_in_doubt = true,
+            }
+        }
+        false
+    }
+
+    async fn examine(&mut self, node: Node) -> Option<Found> {
+        self.tried.push(node.number);
+        let customer = (!self.is_vouched).then_some(self.customer);
+        let input = DigestsIn { customer, fingerprint: self.fingerprint };
+        let patience = if node.condition == Condition::Failed { LAST_PATIENCE } else { PATIENCE };
+        let mut asked = None;
+        for _ in 0..TRIES {
+            let answer = self.view.links().ask::<op::Digests>(node.address, &input, patience).await;
+            let is_final = !matches!(answer, Err(AskError::Broken(_)));
+            asked = Some(answer);
+            if is_final {
+                break;
+            }
+        }
+        match asked? {
+            Ok(out) => {
+                let blocks = BlockDigests::from_bytes(&out.content, &out.list).ok();
+                let is_it = out.content.fingerprint == self.fingerprint;
+                if let Some(blocks) = blocks.filter(|_| is_it) {
+                    return Some(Found { node, content: out.content, blocks, customer });
+                }
+                tracing::error!(node = node.number, object = %self.fingerprint, "a node's digests are no object's");
+                self.is_in_doubt = true;
+            }
+            Err(AskError::Said(Failure { status: Status::NotFound, .. })) => {
+                self.view.mistaken(self.fingerprint, node.number);
+            }
+            Err(AskError::Said(failure)) => {
+                tracing::debug!(node = node.number, %failure, "a node cannot give an object");
+                self.is_in_doubt = true;
+            }
+            Err(error) => {
+                self.view.refuse(node.number, &error);
+                self.is_in_doubt = true;
+            }
+        }
+        None
+    }
+}
+
+/// Who has an object, by the word of every node; and the nodes that did not answer.
+pub async fn census(view: &View, fingerprint: Fingerprint) -> (Vec<(Node, Located)>, Vec<Node>) {
+    let input = LocateIn { ids: vec![fingerprint] };
+    let ask = |node: Node| {
+        let input = &input;
+        async move {
+            let answer = view.ask::<op::Locate>(&node, input, LOCATE_PATIENCE).await;
+            (node, answer)
+        }
+    };
+    let mut answers = stream::iter(view.nodes().into_iter().map(ask)).buffer_unordered(ASKED_AT_ONCE);
+    let (mut found, mut silent) = (Vec::new(), Vec::new());
+    while let Some((node, answer)) = answers.next().await {
+        match answer {
+            Ok(out) => {
+                let here = out.found.into_iter().find(|found| found.content.fingerprint == fingerprint);
+                found.extend(here.map(|located| (node, located)));
+            }
+            Err(_) => silent.push(node),
+        }
+    }
+    (found, silent)
+}

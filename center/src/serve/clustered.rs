@@ -1,0 +1,288 @@
+//! One of several processes of a storage center: the parts it plays, joined with the others by DOSP.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::dosp::ClusterKey;
+use protocol::dosp::heartbeat::{Heartbeat, NodeState, Roles};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Addresses, Listening, Running, ServeError, beside, collect, compare, listen, serve_control, settings,
+};
+use crate::cluster::beacon::{self, Beacon};
+use crate::cluster::daemon::{self, Registry};
+use crate::cluster::directory::{self, ClusterDirectory};
+use crate::cluster::link::Links;
+use crate::cluster::node::NodeDaemon;
+use crate::cluster::node_operations::{register_common, register_node};
+use crate::cluster::objects::ClusterObjects;
+use crate::cluster::references::ClusterReferences;
+use crate::cluster::repair::Repair;
+use crate::cluster::session::Credentials;
+use crate::cluster::status::gather;
+use crate::cluster::view::{Own, View};
+use crate::config::{Cluster as ClusterConfig, Config, NotHere, Role};
+use crate::control::{Answer, Answering, Question, check};
+use crate::dosm::{Authenticator, Directory, ObjectManager};
+use crate::host;
+use crate::isn::Isn;
+use crate::local::LocalDirectory;
+use crate::reconcile::{Mode, reconcile};
+use crate::router::Router;
+use crate::vfs::{DirectoryManager, KnownNode, MetaStore, keep_house};
+
+/// How often the directory manager looks for new nodes and for nodes that lost their references.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// What the parts of this process share.
+struct Process<'a> {
+    config: &'a Config,
+    copies: NonZeroUsize,
+    view: View,
+    registry: Registry,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Seconds that something no row refers to is kept.
+    orphan_grace: u64,
+}
+
+pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Running, ServeError> {
+    // Addresses first: a second process of the same configuration ends here and touches nothing.
+    let listening = match &config.http {
+        Some(http) => Some(Listening::open(http).await?),
+        None => None,
+    };
+    let (listener, address) = listen(cluster.listen).await?;
+    let key = read_key(&cluster.key_file)?;
+    let name = cluster.name(config.isn.as_ref());
+    let node = cluster.node(config.isn.as_ref()).ok_or(NotHere("numbered: give cluster.node"))?;
+    let roles =
+        Roles { ddm: config.plays(Role::Ddm), dosm: config.plays(Role::Dosm), isn: config.plays(Role::Isn) };
+    let own = Own { node, roles, address };
+    let credentials = Credentials::new(&key, &name);
+    let boot = u64::try_from(host::now().0).unwrap_or(0);
+    let settings =
+        beacon::Settings { listen: address, multicast: cluster.multicast, peers: cluster.peers.clone() };
+    let beacon = Beacon::open(settings, key.datagram_key(&name), node, boot);
+    let beacon = beacon.map_err(|error| ServeError::Listen { address, error })?;
+    let links = Links::new(credentials.clone());
+    let view = View::new(own, links, beacon, config.dosm.lookup_entries);
+    let orphan_grace = config.isn.as_ref().map_or(86_400, |isn| isn.orphan_grace_seconds);
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let mut process = Process {
+        config,
+        copies: cluster.copies,
+        view,
+        registry: Registry::default(),
+        tasks,
+        stop,
+        orphan_grace,
+    };
+
+    let isn = process.start_node().await?;
+    let node = process.common(own, isn);
+    let vfs = process.start_directory().await?;
+    let addresses = Addresses {
+        http: listening.as_ref().map(|listening| listening.addresses.clone()).unwrap_or_default(),
+        dosp: Some(address),
+    };
+    match (vfs, listening) {
+        (Some(vfs), listening) => {
+            let directory = Arc::clone(&vfs.directory);
+            process.answer(Some(vfs.store.clone()))?;
+            process.route(listening, directory, Some(vfs.manager));
+        }
+        (None, listening) => {
+            let directory = Arc::new(ClusterDirectory::new(process.view.clone()));
+            process.answer(None)?;
+            process.route::<_>(listening, directory, None);
+        }
+    }
+    let Process { view, registry, tasks, stop, .. } = process;
+    tasks.spawn(daemon::serve(listener, credentials, Arc::new(registry), stop.clone()));
+    let watched = Arc::clone(&node);
+    beside(&tasks, &stop, async move { watched.watch_disks().await });
+    tasks.spawn(beacon::run(view, node, stop.clone()));
+    Ok(Running { addresses, stop, tasks })
+}
+
+/// The directory manager's parts.
+struct DirectoryParts {
+    store: MetaStore,
+    manager: Arc<DirectoryManager<ClusterReferences>>,
+    directory: Arc<LocalDirectory<ClusterReferences>>,
+}
+
+impl Process<'_> {
+    fn objects(&self) -> ClusterObjects {
+        let order = self.config.dosm.order;
+        ClusterObjects::new(self.view.clone(), order, self.copies.get(), host::generator())
+    }
+
+    async fn start_node(&mut self) -> Result<Option<Isn>, ServeError> {
+        let Some(isn_config) = self.config.isn.as_ref().filter(|_| self.config.plays(Role::Isn)) else {
+            return Ok(None);
+        };
+        let isn = Isn::open(settings(isn_config), host::generator(), host::now_seconds()).await?;
+        register_node(&mut self.registry, &isn);
+        beside(&self.tasks, &self.stop, collect(isn.clone()));
+        Ok(Some(isn))
+    }
+
+    fn common(&mut self, own: Own, isn: Option<Isn>) -> Arc<NodeDaemon> {
+        let repair = isn.clone().map(|isn| {
+            let seconds = self.config.isn.as_ref().map_or(0, |isn| isn.replicate_after_seconds);
+            Repair::new(isn, self.objects(), Duration::from_secs(seconds))
+        });
+        if let Some(repair) = &repair {
+            repair.register(&mut self.registry);
+            let (repair, stop) = (repair.clone(), self.stop.clone());
+            self.tasks.spawn(async move { repair.run(stop).await });
+        }
+        let node = Arc::new(NodeDaemon::new(own, isn, repair, self.registry.load()));
+        register_common(&mut self.registry, own, &node);
+        node
+    }
+
+    async fn start_directory(&mut self) -> Result<Option<DirectoryParts>, ServeError> {
+        if !self.config.plays(Role::Ddm) {
+            return Ok(None);
+        }
+        let store = MetaStore::open(&self.config.vfs()?.database)?;
+        for KnownNode { number, address } in store.nodes().await? {
+            self.view.remember(absent(number, address));
+        }
+        let references = ClusterReferences::new(self.view.clone(), self.copies.get());
+        let manager = Arc::new(DirectoryManager::new(store.clone(), Arc::new(references.clone())));
+        let directory = Arc::new(LocalDirectory::new(store.clone(), Arc::clone(&manager)));
+        directory::register(&mut self.registry, &directory);
+        let house = (store.clone(), references.clone());
+        beside(&self.tasks, &self.stop, async move { keep_house(house.0, &house.1, host::now).await });
+        beside(&self.tasks, &self.stop, compare(store.clone(), references.clone(), self.orphan_grace));
+        let watch = watch_nodes(self.view.clone(), store.clone(), references, self.orphan_grace);
+        beside(&self.tasks, &self.stop, watch);
+        Ok(Some(DirectoryParts { store, manager, directory }))
+    }
+
+    fn answer(&self, vfs: Option<MetaStore>) -> Result<(), ServeError> {
+        let references = ClusterReferences::new(self.view.clone(), self.copies.get());
+        let (view, orphan_grace) = (self.view.clone(), self.orphan_grace);
+        let answering: Answering = Arc::new(move |question| {
+            let (vfs, references, view) = (vfs.clone(), references.clone(), view.clone());
+            Box::pin(async move {
+                match (question, vfs) {
+                    (Question::Check(mode), Some(vfs)) => check(&vfs, &references, mode, orphan_grace).await,
+                    (Question::Forget { node }, Some(vfs)) => forget(&view, &vfs, node).await,
+                    (Question::Check(_) | Question::Forget { .. }, None) => {
+                        Answer::failed("this process is no directory manager; ask one that is")
+                    }
+                    (Question::Status, _) => match serde_json::to_string(&gather(&view).await) {
+                        Ok(json) => Answer::done(json),
+                        Err(error) => Answer::failed(error.to_string()),
+                    },
+                    (Question::Drain { .. }, _) => Answer::failed("not yet"),
+                }
+            })
+        });
+        serve_control(self.config, answering, &self.tasks, &self.stop)
+    }
+
+    fn route<D: Directory>(
+        &self,
+        listening: Option<Listening>,
+        directory: Arc<D>,
+        manager: Option<Arc<DirectoryManager<ClusterReferences>>>,
+    ) {
+        let Some(listening) = listening else { return };
+        let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
+        let is_manager = self.config.plays(Role::Dosm);
+        let objects =
+            is_manager.then(|| ObjectManager::new(self.objects(), directory, Arc::clone(&authenticator)));
+        let router = Router::new(manager, objects, authenticator, self.stop.clone());
+        listening.serve(&Arc::new(router), &self.tasks, &self.stop);
+    }
+}
+
+/// A node that is known from before and has not been heard of yet.
+fn absent(node: u32, address: std::net::SocketAddr) -> Heartbeat {
+    Heartbeat {
+        node,
+        roles: Roles { isn: true, ..Roles::default() },
+        address,
+        state: NodeState::Online,
+        lost_references: false,
+        ops_per_second: 0,
+        outstanding: 0,
+        disks: Vec::new(),
+    }
+}
+
+/// Remembers nodes that come, and restores the references of those that lost them (REF-4).
+async fn watch_nodes(view: View, store: MetaStore, references: ClusterReferences, orphan_grace: u64) {
+    let mut known: Vec<KnownNode> = store.nodes().await.unwrap_or_default();
+    let mut restored: Vec<u32> = Vec::new();
+    loop {
+        // Either is a reason to look.
+        let _ = tokio::time::timeout(LOOK_EVERY, view.changed()).await;
+        let nodes = view.nodes();
+        for node in &nodes {
+            let found = KnownNode { number: node.number, address: node.address };
+            if known.contains(&found) {
+                continue;
+            }
+            match store.remember_node(found).await {
+                Ok(()) => {
+                    known.retain(|known| known.number != found.number);
+                    known.push(found);
+                }
+                Err(error) => tracing::warn!(node = found.number, %error, "a node is remembered later"),
+            }
+        }
+        let lost = nodes.iter().filter(|node| node.heartbeat.lost_references);
+        let lost: Vec<u32> = lost.map(|node| node.number).collect();
+        restored.retain(|node| lost.contains(node));
+        if lost.iter().all(|node| restored.contains(node)) {
+            continue;
+        }
+        match reconcile(&store, &references, Mode::Repair, orphan_grace, host::now_seconds()).await {
+            Ok(report) => {
+                tracing::warn!(nodes = ?lost, restored = report.unheld, "references restored from the rows");
+                restored = lost;
+            }
+            Err(error) => tracing::warn!(nodes = ?lost, error, "references are restored later"),
+        }
+    }
+}
+
+async fn forget(view: &View, vfs: &MetaStore, node: u32) -> Answer {
+    let is_live =
+        view.node(node).is_some_and(|node| node.condition != crate::cluster::members::Condition::Failed);
+    if is_live {
+        return Answer::failed(format!("storage node {node} is there; stop it first"));
+    }
+    match vfs.forget_node(node).await {
+        Ok(()) => {
+            view.forget(node);
+            Answer::done(format!("storage node {node} is not waited for any more"))
+        }
+        Err(error) => Answer::failed(error.to_string()),
+    }
+}
+
+/// Reads the cluster's key; refuses one that others may read.
+fn read_key(path: &Path) -> Result<ClusterKey, ServeError> {
+    let wrong = |reason: String| ServeError::Key { path: path.to_path_buf(), reason };
+    let io = |error: io::Error| wrong(error.to_string());
+    let mode = std::fs::metadata(path).map_err(io)?.mode();
+    if mode & 0o077 != 0 {
+        return Err(wrong(format!("others may read it (mode {:o}); chmod 600", mode & 0o777)));
+    }
+    let content = std::fs::read(path).map_err(io)?;
+    ClusterKey::from_file_content(&content).ok_or_else(|| wrong("it does not hold 64 hex digits".to_string()))
+}
