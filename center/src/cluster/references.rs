@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::operations::{
     self as op, Held, HoldIn, LackingIn, Presence, Purpose, ReferencesIn, ReleaseOrphanIn, RowReference,
@@ -37,21 +39,20 @@ impl ClusterReferences {
         Self { view, copies }
     }
 
-    /// Asks these nodes to hold; whether one of them does, and what the first failure was.
+    /// Asks these nodes to hold; whether one of them does, as soon as one says so, and what the last failure was.
     async fn hold(&self, nodes: Vec<Node>, input: HoldIn) -> (bool, Option<AskError>) {
         let view = &self.view;
-        let answers = join_all(
-            nodes.iter().map(|node| async move { view.ask::<op::Hold>(node, &input, PATIENCE).await }),
-        )
-        .await;
-        let (mut is_held, mut failure) = (false, None);
-        for answer in answers {
+        let ask = |node: Node| async move { view.ask::<op::Hold>(&node, &input, PATIENCE).await };
+        let mut answers: FuturesUnordered<_> = nodes.into_iter().map(ask).collect();
+        let mut failure = None;
+        while let Some(answer) = answers.next().await {
             match answer {
-                Ok(out) => is_held |= out.held,
+                Ok(out) if out.held => return (true, None),
+                Ok(_) => {}
                 Err(error) => failure = Some(error),
             }
         }
-        (is_held, failure)
+        (false, failure)
     }
 
     /// Every node, each by the same question; a node that does not answer is an error.
