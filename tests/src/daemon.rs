@@ -101,6 +101,16 @@ impl Daemon {
         }
     }
 
+    /// Holds it still (SIGSTOP): it answers nobody, and its connections stay open.
+    pub fn freeze(&self) {
+        kill_process(self.pid(), Signal::STOP).unwrap();
+    }
+
+    /// Lets it go on after [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
     /// Asks it to stop and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         kill_process(self.pid(), Signal::TERM).unwrap();
@@ -140,7 +150,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- log of {} ends:\n{}", self.name, self.log_tail());
+            eprintln!("--- log of {} ({}) ends:\n{}", self.name, self.log.display(), self.log_tail());
         }
         if let Some(child) = &mut self.child {
             let _ = child.kill();

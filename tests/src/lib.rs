@@ -7,10 +7,12 @@
 //! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
+//! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
 //! - [`netns`] is a network namespace of its own.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
 //! - [`soak`] puts mixed load on a site for a long time, and watches for growth.
+//! - [`tmpfs`] is a small file system in memory.
 //! - [`tools`] runs programs from outside (libnfs, curl).
 
 #![allow(
@@ -19,6 +21,7 @@
 )]
 
 pub mod bench;
+pub mod cluster;
 pub mod conformance;
 pub mod daemon;
 pub mod data;
@@ -30,4 +33,5 @@ pub mod qemu;
 pub mod rpc;
 pub mod site;
 pub mod soak;
+pub mod tmpfs;
 pub mod tools;

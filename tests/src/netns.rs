@@ -1,6 +1,17 @@
 //! A network namespace of the test's own, with nothing but a loopback address.
 
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::fd::AsFd;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
 use crate::tools::{run, run_ok};
+
+/// Where `ip netns` keeps the namespaces it made.
+const NAMED: &str = "/run/netns";
 
 /// Removed when dropped.
 pub struct NetworkNamespace {
@@ -28,6 +39,33 @@ impl NetworkNamespace {
         let mut all = vec!["netns", "exec", &self.name, program];
         all.extend(arguments);
         run_ok("ip", &all)
+    }
+
+    /// A way in for threads of the test.
+    pub fn entrance(&self) -> Entrance {
+        Entrance(Arc::new(File::open(Path::new(NAMED).join(&self.name)).unwrap()))
+    }
+}
+
+/// A way into a namespace, for a thread at a time. A socket stays in the namespace it was made in, whoever uses it.
+#[derive(Clone, Debug)]
+pub struct Entrance(Arc<File>);
+
+impl Entrance {
+    /// Does `work` on a thread of its own in the namespace: what it connects and binds is there.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                self.move_in();
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Moves the calling thread in, for good.
+    pub fn move_in(&self) {
+        move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
 }
 

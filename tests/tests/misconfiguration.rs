@@ -4,36 +4,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use e2e::daemon::binary;
 use e2e::data;
 use e2e::poll;
 use e2e::site::{PortSettings, Site};
+use e2e::tmpfs::Tmpfs;
 use e2e::tools::{run, run_ok};
 use nfs3_types::nfs3::*;
-
-/// A mounted tmpfs, gone when dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(path: &Path, options: &str) -> Self {
-        fs::create_dir_all(path).unwrap();
-        run_ok("mount", &["-t", "tmpfs", "-o", options, "tmpfs", path.to_str().unwrap()]);
-        Self(path.to_owned())
-    }
-
-    fn remount(&self, options: &str) {
-        run_ok("mount", &["-o", &format!("remount,{options}"), self.0.to_str().unwrap()]);
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        run("umount", &["-l", self.0.to_str().unwrap()]);
-    }
-}
 
 /// Runs a program that must refuse, and gives the one line it says.
 #[track_caller]

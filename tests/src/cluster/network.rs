@@ -1,0 +1,109 @@
+//! The hosts' network: a namespace for each host, and a bridge in a namespace of its own that joins them. Addresses
+//! are those of the founding document's example, 10.3.100.x/24; nobody else sees them, so clusters never collide.
+//!
+//! A host has no route but to its own network, so multicast goes out only where a program names its interface.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::netns::{Entrance, NetworkNamespace};
+
+const BRIDGE: &str = "br0";
+/// The table of what the bridge loses.
+const TABLE: &str = "loss";
+
+/// Networks that this process made, for their names.
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A bridge. Dropped after its hosts, it leaves nothing behind.
+pub struct Network {
+    name: String,
+    bridge: NetworkNamespace,
+}
+
+/// A host at a [`Network`].
+pub struct Host {
+    namespace: NetworkNamespace,
+    address: Ipv4Addr,
+    /// Its plug at the bridge.
+    plug: String,
+}
+
+impl Network {
+    /// A network without hosts.
+    pub fn new(purpose: &str) -> Self {
+        let name = format!("{purpose}{}", NETWORKS.fetch_add(1, Ordering::Relaxed));
+        let bridge = NetworkNamespace::new(&format!("{name}-bridge"));
+        let options = ["stp_state", "0", "forward_delay", "0", "mcast_snooping", "0"];
+        bridge.run_ok("ip", &[&["link", "add", BRIDGE, "type", "bridge"], &options[..]].concat());
+        bridge.run_ok("ip", &["link", "set", BRIDGE, "up"]);
+        bridge.run_ok("nft", &["add", "table", "bridge", TABLE]);
+        let hook = "{ type filter hook forward priority 0; }";
+        bridge.run_ok("nft", &["add", "chain", "bridge", TABLE, "forward", hook]);
+        Self { name, bridge }
+    }
+
+    /// A host with the address 10.3.100.`last`.
+    pub fn host(&self, last: u8) -> Host {
+        let namespace = NetworkNamespace::new(&format!("{}-{last}", self.name));
+        let (plug, address) = (format!("h{last}"), Ipv4Addr::new(10, 3, 100, last));
+        let peer = ["type", "veth", "peer", "name", "eth0", "netns", namespace.name()];
+        self.bridge.run_ok("ip", &[&["link", "add", &plug], &peer[..]].concat());
+        self.bridge.run_ok("ip", &["link", "set", &plug, "master", BRIDGE, "up"]);
+        namespace.run_ok("ip", &["address", "add", &format!("{address}/24"), "dev", "eth0"]);
+        namespace.run_ok("ip", &["link", "set", "eth0", "up"]);
+        Host { namespace, address, plug }
+    }
+
+    /// Pulls the plug of a host: what it sends and what is sent to it gets lost, in silence.
+    pub fn cut(&self, host: &Host) {
+        self.bridge.run_ok("ip", &["link", "set", &host.plug, "down"]);
+    }
+
+    /// Puts it back.
+    pub fn restore(&self, host: &Host) {
+        self.bridge.run_ok("ip", &["link", "set", &host.plug, "up"]);
+    }
+
+    /// Loses so many of a hundred multicast packets from now on, for each receiver by itself.
+    pub fn lose_multicast(&self, percent: u8) {
+        self.bridge.run_ok("nft", &["flush", "chain", "bridge", TABLE, "forward"]);
+        if percent > 0 {
+            let rule =
+                format!("ip daddr 224.0.0.0/4 numgen random mod 100 < {percent} counter name lost drop");
+            // Made once; a second time does no harm.
+            self.bridge.run_ok("nft", &["add", "counter", "bridge", TABLE, "lost"]);
+            self.bridge.run_ok("nft", &["add", "rule", "bridge", TABLE, "forward", &rule]);
+        }
+    }
+
+    /// Multicast packets lost so far.
+    pub fn multicast_lost(&self) -> u64 {
+        let listed = self.bridge.run_ok("nft", &["list", "counters", "table", "bridge", TABLE]);
+        let listed = String::from_utf8(listed).unwrap();
+        let mut words = listed.split_whitespace().skip_while(|word| *word != "packets");
+        words.nth(1).map_or(0, |packets| packets.parse().unwrap())
+    }
+}
+
+impl Host {
+    /// Its namespace, for programs that are to run on it.
+    pub fn namespace(&self) -> &NetworkNamespace {
+        &self.namespace
+    }
+
+    /// A way in for threads of the test.
+    pub fn entrance(&self) -> Entrance {
+        self.namespace.entrance()
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// One of its ports.
+    pub fn port(&self, port: u16) -> SocketAddr {
+        (self.address, port).into()
+    }
+}
