@@ -105,13 +105,15 @@ pub struct Dosm {
     pub lookup_entries: NonZeroUsize,
     /// In which order objects are looked for.
     pub order: Order,
+    /// Where each request is written down (SYS-7).
+    pub usage_log: Option<PathBuf>,
 }
 
 impl Default for Dosm {
     fn default() -> Self {
         // A million of them take some 100 MB.
         let lookup_entries = NonZeroUsize::new(1_000_000).unwrap_or(NonZeroUsize::MIN);
-        Self { lookup_entries, order: Order::default() }
+        Self { lookup_entries, order: Order::default(), usage_log: None }
     }
 }
 
@@ -457,6 +459,7 @@ mod tests {
             "replicate_after_seconds",
             "lookup_entries",
             "order",
+            "usage_log",
             "name",
             "key_file",
             "multicast",

@@ -43,13 +43,19 @@ pub fn of(member: &Member) -> Option<Status> {
 
 fn parse(text: &str) -> Option<Status> {
     let json: Value = serde_json::from_str(text).ok()?;
-    let word = |value: &Value| value["state"].as_str().map(str::to_owned);
-    let node = |value: &Value| {
-        let disks = value["disks"].as_array()?.iter().map(word).collect::<Option<_>>()?;
-        Some((value["node"].as_u64()?, NodeStatus { state: word(value)?, disks }))
+    let word = |value: &Value, key: &str| value[key].as_str().map(str::to_owned);
+    let node = |process: &Value| {
+        let condition = word(process, "condition")?;
+        let state = if condition == "live" { word(process, "state")? } else { condition };
+        // One that does not answer says nothing of its disks.
+        let disks = process["details"]["disks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let disks = disks.iter().map(|disk| word(disk, "state")).collect::<Option<_>>()?;
+        Some((process["node"].as_u64()?, NodeStatus { state, disks }))
     };
-    let nodes = json["nodes"].as_array()?.iter().map(node).collect::<Option<_>>()?;
-    Some(Status { nodes, owed: json["owed"].as_u64()? })
+    let is_node =
+        |process: &&Value| process["roles"].as_array().is_some_and(|roles| roles.iter().any(|role| role == "isn"));
+    let nodes = json["processes"].as_array()?.iter().filter(is_node).map(node).collect::<Option<_>>()?;
+    Some(Status { nodes, owed: json["copies_owed"].as_u64()? })
 }
 
 #[cfg(test)]
@@ -58,11 +64,14 @@ mod tests {
 
     #[test]
     fn nodes_disks_and_debts_are_read() {
-        let text = r#"{"nodes": [
-            {"node": 11, "state": "online", "disks": [{"state": "online", "bytes_free": 5}, {"state": "down"}]},
-            {"node": 12, "state": "failed", "disks": []}], "owed": 3, "more": {}}"#;
+        let text = r#"{"processes": [
+            {"node": 1, "roles": ["ddm"], "condition": "live", "state": "online", "details": null},
+            {"node": 11, "roles": ["isn"], "condition": "live", "state": "online",
+             "details": {"disks": [{"state": "online", "bytes_free": 5}, {"state": "down"}]}},
+            {"node": 12, "roles": ["isn"], "condition": "failed", "state": "online", "details": null}],
+            "copies_owed": 3, "more": {}}"#;
         let status = parse(text).unwrap();
-        assert_eq!((status.online(), status.owed), (1, 3));
+        assert_eq!((status.online(), status.nodes.len(), status.owed), (1, 2, 3));
         assert_eq!(status.nodes[&11].disks, ["online", "down"]);
         assert_eq!(parse("{}"), None);
     }
