@@ -7,6 +7,7 @@
 //! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
+//! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`netns`] is a network namespace of its own.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
@@ -22,6 +23,7 @@ pub mod bench;
 pub mod conformance;
 pub mod daemon;
 pub mod data;
+pub mod full_disk;
 pub mod model;
 pub mod mount;
 pub mod netns;

@@ -8,10 +8,10 @@ use protocol::digest::{BlockDigests, Content, Digest, Fingerprint, ObjectHasher}
 use protocol::id::{CustomerId, Token};
 use tokio::sync::SemaphorePermit;
 
-use super::disk::Temporary;
 use super::fault::DiskError;
 use super::index::Reference;
 use super::node::{Isn, Mounted, StoreError};
+use super::receive::Temporary;
 
 /// What the sender announced of the object. All that is given must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,21 +5,32 @@
 
 mod committer;
 mod disk;
+#[cfg(test)]
+mod disk_tests;
 mod fault;
+mod files;
 mod format;
+mod health;
 mod incoming;
 mod index;
 mod layout;
+mod names;
 mod node;
 mod object;
 mod placement;
 mod pool;
+mod quarantine;
+mod receive;
 mod references;
 mod scan;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 mod upkeep;
+mod verify;
 
+pub use disk::{DiskStatus, State};
 pub use fault::OpenError;
 pub use incoming::{Announced, Incoming};
 pub use index::Reference;

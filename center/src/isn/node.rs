@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use protocol::digest::{Content, Fingerprint};
 use protocol::id::{CustomerId, Token};
@@ -112,17 +113,38 @@ pub(super) struct Mounted {
 }
 
 impl Mounted {
-    /// Runs `job` on the disk's threads and takes the disk out of use if it failed.
+    /// Runs `job` on the disk's threads and takes the disk out of use if it failed or took too long.
     pub async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Disk) -> Result<T, DiskError> + Send + 'static,
     ) -> Result<T, DiskError> {
+        self.enqueue(job, true).await
+    }
+
+    /// The same for a job that reads the whole disk, or a whole object, and may take its time.
+    pub async fn run_long<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Disk) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, DiskError> {
+        self.enqueue(job, false).await
+    }
+
+    async fn enqueue<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Disk) -> Result<T, DiskError> + Send + 'static,
+        timed: bool,
+    ) -> Result<T, DiskError> {
         let disk = Arc::clone(&self.disk);
+        let turn = disk.health().enter();
         let run = move || {
+            if timed {
+                turn.begin(Instant::now());
+            }
             let outcome = job(&disk);
             if let Err(error) = &outcome {
                 disk.note(error);
             }
+            disk.check_jobs(Instant::now());
             outcome
         };
         self.pool.run(run).await.unwrap_or_else(|error| Err(DiskError::Failed(error.to_string())))
@@ -166,7 +188,7 @@ impl Isn {
         for mounted in isn.node.disks.iter().filter(|mounted| mounted.disk.lost_index()) {
             tracing::warn!(disk = %mounted.disk.root().display(), "the disk's index was lost: reading the names");
             let unlink_from = now.saturating_add(isn.node.settings.orphan_grace_seconds);
-            let scanned = mounted.run(move |disk| scan(disk, unlink_from)).await;
+            let scanned = mounted.run_long(move |disk| scan(disk, unlink_from)).await;
             scanned.map_err(|error| OpenError::Disk { path: mounted.disk.root().to_path_buf(), error })?;
         }
         Ok(isn)
@@ -238,8 +260,8 @@ impl Isn {
     }
 
     fn candidates(&self) -> Vec<Candidate> {
-        let online = |(_, mounted): &(usize, &Mounted)| mounted.disk.state() == State::Online;
-        let numbered = self.node.disks.iter().enumerate().filter(online);
+        let usable = |(_, mounted): &(usize, &Mounted)| mounted.disk.takes_objects();
+        let numbered = self.node.disks.iter().enumerate().filter(usable);
         numbered.map(|(disk, mounted)| Candidate { disk, bytes_free: mounted.disk.bytes_free() }).collect()
     }
 
