@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -95,6 +95,9 @@ pub struct Isn {
     /// Seconds that another node may be away before what it held is copied anew (DFO-6).
     #[serde(default = "default_replicate_after")]
     pub replicate_after_seconds: u64,
+    /// Days in which every object is read against its digests (ISN-12).
+    #[serde(default = "default_scrub_days")]
+    pub scrub_days: NonZeroU32,
 }
 
 /// `[dosm]`
@@ -178,6 +181,10 @@ fn default_orphan_grace() -> u64 {
 
 fn default_replicate_after() -> u64 {
     600
+}
+
+fn default_scrub_days() -> NonZeroU32 {
+    NonZeroU32::new(14).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Why a configuration cannot be used.
@@ -457,6 +464,7 @@ mod tests {
             "unlink_grace_seconds",
             "orphan_grace_seconds",
             "replicate_after_seconds",
+            "scrub_days",
             "lookup_entries",
             "order",
             "usage_log",

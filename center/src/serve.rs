@@ -7,6 +7,7 @@ mod clustered;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,6 +221,11 @@ async fn collect(isn: Isn) {
             Err(error) => tracing::warn!(%error, "objects nobody refers to are removed later"),
         }
     }
+}
+
+/// Reads every object against its digests, once in so many days (ISN-12).
+async fn scrub(isn: Isn, days: NonZeroU32) {
+    isn.scrub(Duration::from_secs(86_400).saturating_mul(days.get()), host::now_seconds).await;
 }
 
 /// Compares rows and references (REF-4).

@@ -8,6 +8,7 @@
 //! - [`data`] makes contents and names from a seed.
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
+//! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`netns`] is a network namespace of its own.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
@@ -25,6 +26,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod daemon;
 pub mod data;
+pub mod full_disk;
 pub mod model;
 pub mod mount;
 pub mod netns;

@@ -13,7 +13,7 @@ use super::daemon::Load;
 use super::repair::Repair;
 use super::view::Own;
 use crate::host;
-use crate::isn::Isn;
+use crate::isn::{DiskStatus, Isn};
 
 /// How often the disks are asked for their free space.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -73,8 +73,11 @@ impl NodeDaemon {
 
     /// A node without a disk it can read stops itself and says so (ISN-8).
     fn state(&self, disks: &[DiskLoad]) -> NodeState {
-        if self.isn.is_some() && disks.iter().all(|disk| disk.state == DiskState::Down) {
+        let Some(isn) = &self.isn else { return NodeState::Online };
+        if disks.iter().all(|disk| disk.state == DiskState::Down) {
             NodeState::Failed
+        } else if isn.is_draining() {
+            NodeState::Draining
         } else {
             NodeState::Online
         }
@@ -86,7 +89,7 @@ impl NodeDaemon {
         let found = isn.locate(ids, host::now_seconds()).await;
         found
             .into_iter()
-            .map(|copy| Located { content: copy.content, disk: copy.disk, leaving: false })
+            .map(|copy| Located { content: copy.content, disk: copy.disk, leaving: copy.leaving })
             .collect()
     }
 
@@ -103,7 +106,9 @@ impl NodeDaemon {
             None => Vec::new(),
         };
         let chosen = pick(all, disk)?;
-        let list = |number: fn(&crate::isn::DiskStatus) -> u64| chosen.iter().map(number).collect();
+        let list = |number: fn(&DiskStatus) -> u64| {
+            chosen.iter().map(|disk| disk.as_ref().map_or(0, number)).collect::<Vec<u64>>()
+        };
         Ok(DiskStatusOut {
             bytes_free: list(|disk| disk.bytes_free),
             bytes_available: list(|disk| disk.bytes_available),

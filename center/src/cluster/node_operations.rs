@@ -18,7 +18,7 @@ use super::node::NodeDaemon;
 use super::session::{Session, SessionError};
 use super::view::Own;
 use crate::host;
-use crate::isn::{Incoming, Isn, Opened};
+use crate::isn::{Incoming, Isn, Opened, Origin};
 use crate::objects::{StoreError, Upload as _};
 
 /// Longest silence in the middle of an object.
@@ -137,6 +137,19 @@ fn register_upkeep(registry: &mut Registry, isn: &Isn) {
                 .map_err(|error| of_fetch(&error))?;
             Ok(DigestsOut { content, list: list.as_bytes().into() })
         }
+    });
+    let node = isn.clone();
+    registry.answer::<op::Verify, _, _>(move |VerifyIn { fingerprint }| {
+        let node = node.clone();
+        async move {
+            let examined = node.examine(fingerprint).await.map_err(|error| of_unavailable(&error))?;
+            Ok(VerifyOut { good: examined.good, bad: examined.bad })
+        }
+    });
+    let node = isn.clone();
+    registry.answer::<op::Drain, _, _>(move |DrainIn { disk, on }| {
+        let node = node.clone();
+        async move { node.set_draining(disk, on).await.map_err(|error| of_unavailable(&error)) }
     });
     let node = isn.clone();
     registry.answer::<op::Scan, _, _>(move |()| {
@@ -276,14 +289,18 @@ impl Handler for KeepHandler {
                 return call.reply::<()>(&Err(nothing_staged())).await;
             };
             let now = host::now_seconds();
-            let KeepIn { content, references, .. } = keep;
+            let KeepIn { content, references, replica } = keep;
+            let origin = match replica {
+                true => Origin::Replica { unlink_from: now.saturating_add(received.orphan_grace()) },
+                false => Origin::Upload,
+            };
             let to_reference = |kept: KeptReference| {
                 let KeptReference { customer, token, renewed } = kept;
                 let reference = Reference { fingerprint: content.fingerprint, customer, token };
                 (reference, if renewed == 0 { now } else { renewed })
             };
             let references = references.into_iter().map(to_reference).collect();
-            let kept = received.keep(content, references).await;
+            let kept = received.keep(content, references, origin).await;
             let out = kept.map(|disk| KeepOut { disk }).map_err(|error| of_store(&error));
             call.reply(&out).await
         })

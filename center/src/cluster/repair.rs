@@ -53,6 +53,42 @@ struct Shared {
     made: AtomicU64,
 }
 
+/// An object of this node.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    content: Content,
+    /// A copy of it lies on a disk that is not being emptied.
+    stays: bool,
+}
+
+/// Which nodes have an object.
+#[derive(Debug, PartialEq, Eq)]
+struct Copies {
+    /// On a disk that is not being emptied: the copies that count.
+    stay: Vec<u32>,
+    /// On any disk, the lowest number first.
+    any: Vec<u32>,
+}
+
+impl Copies {
+    fn count(object: Own, own: u32, others: &[(u32, LocateOut)]) -> Self {
+        let mut copies = Self { stay: Vec::new(), any: vec![own] };
+        copies.stay.extend(object.stays.then_some(own));
+        for (node, out) in others {
+            let has = out.found.iter().find(|found| found.content == object.content);
+            copies.any.extend(has.map(|_| *node));
+            copies.stay.extend(has.filter(|found| !found.leaving).map(|_| *node));
+        }
+        copies.any.sort_unstable();
+        copies
+    }
+
+    /// Of all who have it, the one with the lowest number makes copies.
+    fn is_ours(&self, own: u32) -> bool {
+        self.any.first() == Some(&own)
+    }
+}
+
 /// Why a copy was not made.
 #[derive(Debug, thiserror::Error)]
 enum CopyError {
@@ -136,10 +172,14 @@ impl Repair {
             let copies = self.shared.isn.contents(after, IDS_MAX).await?;
             let Some(last) = copies.last() else { break };
             after = Some(last.content.fingerprint);
-            let mut contents: Vec<Content> = copies.iter().map(|copy| copy.content).collect();
-            contents.dedup();
-            contents.retain(|content| *content != Content::EMPTY);
-            for page in contents.chunks(IDS_MAX) {
+            let mut objects: Vec<Own> = Vec::new();
+            for copy in copies.iter().filter(|copy| copy.content != Content::EMPTY) {
+                match objects.last_mut().filter(|own| own.content == copy.content) {
+                    Some(own) => own.stays |= !copy.leaving,
+                    None => objects.push(Own { content: copy.content, stays: !copy.leaving }),
+                }
+            }
+            for page in objects.chunks(IDS_MAX) {
                 owed += self.look_after(page).await;
             }
         }
@@ -148,7 +188,7 @@ impl Repair {
     }
 
     /// Counts copies of some objects and makes those that are wanting; how many objects still have too few.
-    async fn look_after(&self, page: &[Content]) -> u64 {
+    async fn look_after(&self, page: &[Own]) -> u64 {
         let view = self.shared.objects.view();
         let own = view.own().node;
         let (others, away): (Vec<Node>, Vec<Node>) = view
@@ -156,7 +196,7 @@ impl Repair {
             .into_iter()
             .filter(|node| node.number != own)
             .partition(|node| node.condition != Condition::Failed);
-        let input = LocateIn { ids: page.iter().map(|content| content.fingerprint).collect() };
+        let input = LocateIn { ids: page.iter().map(|object| object.content.fingerprint).collect() };
         let input = &input;
         let answers = join_all(others.into_iter().map(|node| async move {
             let answer = view.ask::<op::Locate>(&node, input, LOCATE_PATIENCE).await;
@@ -172,28 +212,34 @@ impl Repair {
                 Err(_) => is_somebody_missed = true,
             }
         }
-        let wanting = page.iter().filter_map(|content| {
-            let has =
-                |out: &LocateOut| out.found.iter().any(|found| found.content == *content && !found.leaving);
-            let holding: Vec<u32> =
-                holders.iter().filter(|(_, out)| has(out)).map(|(node, _)| *node).chain([own]).collect();
-            (holding.len() < self.shared.objects.copies()).then_some((*content, holding))
-        });
-        let wanting: Vec<(Content, Vec<u32>)> = wanting.collect();
-        let owed = AtomicU64::new(wanting.len() as u64);
-        let ours = wanting.into_iter().filter(|(_, holding)| holding.iter().min() == Some(&own));
-        if !is_somebody_missed {
-            let mend = |(content, holding): (Content, Vec<u32>)| {
-                let owed = &owed;
-                async move {
-                    if self.mend(content, holding).await {
-                        owed.fetch_sub(1, Ordering::Relaxed);
-                    }
-                }
-            };
-            stream::iter(ours.map(mend)).buffer_unordered(COPIED_AT_ONCE).collect::<()>().await;
+        let mut owed = 0;
+        let mut ours = Vec::new();
+        for object in page {
+            let copies = Copies::count(*object, own, &holders);
+            let is_enough = copies.stay.len() >= self.shared.objects.copies();
+            owed += u64::from(!is_enough);
+            if is_enough && !object.stays {
+                self.leave(object.content).await;
+            } else if !is_enough && copies.is_ours(own) && !is_somebody_missed {
+                ours.push((object.content, copies.stay));
+            }
         }
-        owed.into_inner()
+        let mend = |(content, holding)| self.mend(content, holding);
+        let mut mending = stream::iter(ours.into_iter().map(mend)).buffer_unordered(COPIED_AT_ONCE);
+        while let Some(is_mended) = mending.next().await {
+            owed -= u64::from(is_mended);
+        }
+        owed
+    }
+
+    /// There are enough copies elsewhere: those on disks that are being emptied go.
+    async fn leave(&self, content: Content) {
+        match self.shared.isn.leave(content).await {
+            Ok(()) => self.shared.objects.view().updated(content.fingerprint),
+            Err(error) => {
+                tracing::warn!(object = %content.fingerprint, %error, "a copy leaves its disk later");
+            }
+        }
     }
 
     /// Makes one more copy; whether that was enough.
@@ -277,5 +323,40 @@ impl Repair {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::digest::Digest;
+    use protocol::dosp::operations::Located;
+
+    const CONTENT: Content = Content { fingerprint: Fingerprint([1; 16]), size: 1, digest: Digest([2; 32]) };
+
+    fn out(leaving: bool) -> LocateOut {
+        LocateOut { found: vec![Located { content: CONTENT, disk: 0, leaving }] }
+    }
+
+    /// DFO-6: copies on disks that are being emptied do not count; of all who have one, the lowest number copies.
+    #[test]
+    fn copies_that_leave_do_not_count_and_one_node_is_responsible() {
+        let nothing = LocateOut { found: Vec::new() };
+        let own = Own { content: CONTENT, stays: true };
+        let copies = Copies::count(own, 12, &[(11, out(true)), (13, out(false)), (14, nothing)]);
+        assert_eq!(copies, Copies { stay: vec![12, 13], any: vec![11, 12, 13] });
+        assert!(copies.is_ours(11) && !copies.is_ours(12));
+        let leaving = Copies::count(Own { stays: false, ..own }, 12, &[]);
+        assert_eq!(leaving, Copies { stay: vec![], any: vec![12] });
+        assert!(leaving.is_ours(12));
+    }
+
+    /// ISN-5: another object of the same name is no copy.
+    #[test]
+    fn another_object_of_the_same_name_is_no_copy() {
+        let other = Content { digest: Digest([3; 32]), ..CONTENT };
+        let found = LocateOut { found: vec![Located { content: other, disk: 0, leaving: false }] };
+        let own = Own { content: CONTENT, stays: true };
+        assert_eq!(Copies::count(own, 12, &[(11, found)]).stay, [12]);
     }
 }

@@ -1,84 +1,114 @@
 //! One disk of a storage node: objects as immutable files, made and removed so that a crash at any step leaves
 //! either the whole object or nothing that anybody sees (ISN-3 to ISN-6, ISN-11).
 //!
+//! Here: opening it, its state, and what is asked of its objects. Objects come by [`super::receive`], bad ones go by
+//! [`super::verify`] and [`super::quarantine`], what was lost is found by [`super::scan`].
+//!
 //! Blocking throughout; [`super::node`] calls it from a bounded number of threads. Two calls about one fingerprint
-//! must not run at once: the node sees to that across all its disks.
+//! must not run at once, unless they say so: the node sees to that across all its disks.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use protocol::digest::{BlockDigests, Content, Fingerprint};
+use protocol::dosp::Reference;
 use protocol::id::CustomerId;
 
-use super::committer::{Commit, Committer};
-use super::fault::{DiskError, OpenError};
-use super::format::{Claim, claim};
+use super::committer::Committer;
+use super::fault::{DiskError, OpenError, unreadable};
+use super::files::{DiskFile, FileSystem, Host};
+use super::format::{Claim, Owner, claim};
+use super::health::{Health, Thresholds};
 use super::index::{Change, Index};
-use super::inquiry::DiskStatus;
-use super::layout::{Layout, describe, optional, rename_to_free_name};
-use protocol::dosp::Reference;
+use super::layout::{Layout, optional};
+use super::names::Names;
+use super::quarantine;
+use super::receive::DurableFolders;
 
-/// What a disk can be asked (ISN-9).
+/// What a disk can be asked.
+///
+/// Of the three words of ISN-9, [`Self::Online`] is *online*; [`Self::ReadOnly`] and [`Self::Offline`], which an error
+/// brought about, are *offline*; [`Self::Down`] is *down*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
     /// Everything.
     Online = 0,
-    /// To read.
+    /// To read: its file system refuses writes.
     ReadOnly = 1,
     /// Nothing, until the node is started again.
     Offline = 2,
+    /// Nothing: it was missing or unusable when the node was started. Never the state of an open disk.
+    Down = 3,
 }
+
+/// Figures of one disk (ISN-10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskStatus {
+    /// What it can be asked.
+    pub state: State,
+    /// Whether it takes no new objects because it is to be emptied.
+    pub draining: bool,
+    /// Bytes not used on its file system.
+    pub bytes_free: u64,
+    /// Bytes that objects can still take: what is free for us, without the reserve.
+    pub bytes_available: u64,
+    /// Size of its file system in bytes.
+    pub bytes_total: u64,
+    /// Inodes in use on its file system.
+    pub inodes_used: u64,
+    /// Inodes free for us.
+    pub inodes_available: u64,
+    /// Jobs waiting for the disk and running on it.
+    pub outstanding: u64,
+    /// Objects on it.
+    pub objects: u64,
+}
+
+/// How a disk is to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// Whose it must be, or becomes.
+    pub owner: Owner<'a>,
+    /// Bytes left free on it.
+    pub reserve_bytes: u64,
+    /// When it is taken out of use.
+    pub thresholds: Thresholds,
+}
+
+/// References read from the index at a time.
+const REFERENCES_AT_ONCE: usize = 1_000;
 
 /// An open disk.
 #[derive(Debug)]
-pub struct Disk {
-    layout: Layout,
-    index: Arc<Index>,
-    committer: Committer,
+pub struct Disk<F: FileSystem = Host> {
+    pub(super) names: Names<F>,
+    pub(super) index: Arc<Index<F>>,
+    pub(super) committer: Committer,
+    health: Arc<Health>,
     state: AtomicU8,
     /// Why it is not online.
     reason: Mutex<String>,
+    draining: AtomicBool,
+    lost_index: AtomicBool,
     bytes_free: AtomicU64,
     bytes_total: AtomicU64,
-    outstanding: AtomicU64,
     reserve_bytes: u64,
-    next_temporary: AtomicU64,
-    /// Folders `ab/cd` known to be durable, one bit each: the others are synced with their parents on first use.
-    durable_folders: Box<[AtomicBool]>,
-    lost_index: bool,
-    claim: Claim,
-}
-
-/// An object being received. Its file is removed when this is dropped uncommitted.
-#[derive(Debug)]
-pub struct Temporary {
-    path: PathBuf,
-    file: File,
-}
-
-impl Temporary {
-    /// Opens what was received, to be read.
-    pub fn reopen(&self) -> io::Result<File> {
-        File::open(&self.path)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Fails for a committed object, whose file has been renamed; whatever else stays is swept at the next start.
-        let _ = fs::remove_file(&self.path);
-    }
+    pub(super) next_temporary: AtomicU64,
+    pub(super) next_quarantined: AtomicU64,
+    pub(super) durable_folders: DurableFolders,
+    /// Objects whose files are being put in place. As many as the disk has threads.
+    pub(super) placing: Mutex<BTreeSet<Fingerprint>>,
+    /// Objects to be verified, at most [`super::verify::SUSPECTS_MAX`].
+    pub(super) suspects: Mutex<BTreeSet<Fingerprint>>,
+    claim: Claim<F>,
 }
 
 impl Disk {
-    /// Takes the disk, sweeps what an interrupted process left, and opens its index. An empty directory becomes a
-    /// disk that holds the empty object.
-    /// `reserve_bytes` are left free.
+    /// Takes the disk in a directory of the machine. `reserve_bytes` are left free.
     pub fn open(
         root: &Path,
         cluster: &str,
@@ -86,42 +116,41 @@ impl Disk {
         new_disk_id: &str,
         reserve_bytes: u64,
     ) -> Result<Self, OpenError> {
-        let layout = Layout::new(root);
-        let claim = claim(&layout, cluster, node, new_disk_id)?;
-        let opened = Self::open_claimed(layout, claim, reserve_bytes);
+        let owner = Owner { cluster, node, new_disk_id };
+        Self::open_on(Host, root, Opening { owner, reserve_bytes, thresholds: Thresholds::default() })
+    }
+}
+
+impl<F: FileSystem> Disk<F> {
+    /// Takes the disk, sweeps what an interrupted process left, and opens its index. An empty directory becomes a
+    /// disk that holds the empty object.
+    pub fn open_on(files: F, root: &Path, opening: Opening<'_>) -> Result<Self, OpenError> {
+        let names = Names { files, layout: Layout::new(root) };
+        let claim = claim(&names, &opening.owner)?;
+        let opened = Self::open_claimed(names, claim, opening);
         opened.map_err(|error| OpenError::Disk { path: root.to_path_buf(), error })
     }
 
-    fn open_claimed(layout: Layout, claim: Claim, reserve_bytes: u64) -> Result<Self, DiskError> {
-        sweep(&layout.temporary())?;
-        let has_index = fs::metadata(layout.index()).is_ok_and(|metadata| metadata.len() > 0);
-        let mut lost_index = !claim.fresh && !has_index;
-        let index = match Index::open(&layout.index()) {
-            Err(error) if Index::is_damaged(&error) => {
-                // Only a cache of what the names say: kept for whoever wants to look, and made anew.
-                let aside = layout.index().with_extension("redb.damaged");
-                tracing::error!("{}: {error}; set aside as {}", layout.index().display(), aside.display());
-                fs::rename(layout.index(), &aside)?;
-                lost_index = true;
-                Index::open(&layout.index())?
-            }
-            opened => opened?,
-        };
-        let index = Arc::new(index);
-        let committer = Committer::start(Arc::clone(&index))?;
+    fn open_claimed(names: Names<F>, claim: Claim<F>, opening: Opening<'_>) -> Result<Self, DiskError> {
+        sweep(&names)?;
+        let index = Arc::new(open_index(&names, claim.fresh)?);
         let disk = Self {
-            layout,
-            index,
-            committer,
+            committer: Committer::start(names.clone(), Arc::clone(&index))?,
+            health: Arc::new(Health::new(opening.thresholds)),
             state: AtomicU8::new(State::Online as u8),
             reason: Mutex::default(),
+            draining: AtomicBool::new(is_there(&names.files, &names.layout.drain_mark())?),
+            lost_index: AtomicBool::new(is_there(&names.files, &names.layout.lost_mark())?),
             bytes_free: AtomicU64::new(0),
             bytes_total: AtomicU64::new(0),
-            outstanding: AtomicU64::new(0),
-            reserve_bytes,
+            reserve_bytes: opening.reserve_bytes,
             next_temporary: AtomicU64::new(0),
-            durable_folders: (0..=u16::MAX).map(|_| AtomicBool::new(false)).collect(),
-            lost_index,
+            next_quarantined: AtomicU64::new(quarantine::next_number(&names)?),
+            durable_folders: DurableFolders::default(),
+            placing: Mutex::default(),
+            suspects: Mutex::default(),
+            names,
+            index,
             claim,
         };
         disk.refresh_space()?;
@@ -136,22 +165,46 @@ impl Disk {
 
     /// Where it is.
     pub fn root(&self) -> &Path {
-        self.layout.root()
-    }
-
-    /// Its paths.
-    pub(super) fn layout(&self) -> &Layout {
-        &self.layout
+        self.names.layout.root()
     }
 
     /// Its index.
-    pub(super) fn index(&self) -> &Index {
+    pub(super) fn index(&self) -> &Index<F> {
         &self.index
     }
 
-    /// Whether the index had been lost, so that objects must be found again and references restored.
+    /// Whether the index was lost, now or before, so that objects must be found again and references restored.
     pub fn lost_index(&self) -> bool {
-        self.lost_index
+        self.lost_index.load(Ordering::Relaxed)
+    }
+
+    /// Ends what [`Self::lost_index`] says, durably: the disk was scanned and all references were restored.
+    pub fn references_restored(&self) -> Result<(), DiskError> {
+        self.unmark(&self.names.layout.lost_mark())?;
+        self.lost_index.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the disk is to be emptied.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Begins or ends emptying, durably: a disk that is to be emptied takes no new objects.
+    pub fn set_draining(&self, draining: bool) -> Result<(), DiskError> {
+        let path = self.names.layout.drain_mark();
+        if draining {
+            mark(&self.names, &path)?;
+        } else {
+            self.unmark(&path)?;
+        }
+        self.draining.store(draining, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn unmark(&self, path: &Path) -> Result<(), DiskError> {
+        optional(self.names.files.remove(path))?;
+        Ok(self.names.files.sync_directory(self.root())?)
     }
 
     /// What it can be asked.
@@ -163,9 +216,9 @@ impl Disk {
         }
     }
 
-    /// Why it is not online; empty if it is.
-    pub fn reason(&self) -> String {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether new objects may be put on it.
+    pub fn takes_objects(&self) -> bool {
+        self.state() == State::Online && !self.draining()
     }
 
     /// Free bytes beyond the reserve, as of the last write.
@@ -173,130 +226,92 @@ impl Disk {
         self.bytes_free.load(Ordering::Relaxed)
     }
 
-    /// Bytes the file system has in all.
+    /// Bytes its file system has in all.
     pub fn bytes_total(&self) -> u64 {
         self.bytes_total.load(Ordering::Relaxed)
     }
 
-    /// Asks the file system how much is free.
-    pub fn refresh_space(&self) -> Result<(), DiskError> {
-        self.status().map(drop)
+    /// Why it is not online; empty if it is.
+    pub fn reason(&self) -> String {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Numbers of the disk (ISN-10).
+    /// Asks the file system how much is free.
+    pub fn refresh_space(&self) -> Result<(), DiskError> {
+        let space = self.names.files.space(self.root())?;
+        self.bytes_free.store(space.bytes_available.saturating_sub(self.reserve_bytes), Ordering::Relaxed);
+        self.bytes_total.store(space.bytes_total, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Its figures.
     pub fn status(&self) -> Result<DiskStatus, DiskError> {
-        let space = rustix::fs::statvfs(self.root()).map_err(io::Error::from)?;
-        let bytes_free = space.f_bavail.saturating_mul(space.f_frsize);
-        let bytes_total = space.f_blocks.saturating_mul(space.f_frsize);
-        let bytes_available = bytes_free.saturating_sub(self.reserve_bytes);
-        self.bytes_free.store(bytes_available, Ordering::Relaxed);
-        self.bytes_total.store(bytes_total, Ordering::Relaxed);
+        let space = self.names.files.space(self.root())?;
         Ok(DiskStatus {
-            bytes_free,
-            bytes_available,
-            bytes_total,
-            inodes_used: space.f_files.saturating_sub(space.f_ffree),
-            inodes_available: space.f_favail,
-            outstanding: self.outstanding.load(Ordering::Relaxed),
+            state: self.state(),
+            draining: self.draining(),
+            bytes_free: space.bytes_free,
+            bytes_available: space.bytes_available.saturating_sub(self.reserve_bytes),
+            bytes_total: space.bytes_total,
+            inodes_used: space.inodes_used,
+            inodes_available: space.inodes_available,
+            outstanding: self.health.outstanding(),
+            objects: self.index.count()?,
         })
     }
 
-    /// Counts an operation as under way for as long as what is returned lives.
-    pub fn count(&self) -> Outstanding<'_> {
-        self.outstanding.fetch_add(1, Ordering::Relaxed);
-        Outstanding(&self.outstanding)
+    /// Its jobs.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Takes the disk out of use if a job has been running for too long. Called once in a while and after each job.
+    pub fn check_jobs(&self, now: Instant) {
+        if let Some(longest) = self.health.overdue(now) {
+            self.take_out(State::Offline, &format!("a job has been running for {} s", longest.as_secs()));
+        }
     }
 
     /// Takes the disk out of use as far as the error demands, and says so once.
     pub fn note(&self, error: &DiskError) {
-        let state = match error {
-            DiskError::Failed(_) => State::Offline,
-            DiskError::ReadOnly => State::ReadOnly,
-            DiskError::Full | DiskError::Busy(_) | DiskError::Collision(_) | DiskError::Missing(_) => return,
-        };
+        match error {
+            DiskError::Failed(_) => self.take_out(State::Offline, &error.to_string()),
+            DiskError::ReadOnly => self.take_out(State::ReadOnly, &error.to_string()),
+            DiskError::Unreadable(_) => {
+                if self.health.read_failed() {
+                    self.take_out(State::Offline, &format!("too many reads failed, the last: {error}"));
+                }
+            }
+            DiskError::Full
+            | DiskError::Draining
+            | DiskError::Busy(_)
+            | DiskError::Collision(_)
+            | DiskError::Missing(_) => {}
+        }
+    }
+
+    fn take_out(&self, state: State, reason: &str) {
         if self.state.fetch_max(state as u8, Ordering::Relaxed) < state as u8 {
-            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
             tracing::error!(
-                disk = %self.root().display(), %error, ?state,
+                disk = %self.root().display(), reason, ?state,
                 "disk taken out of use: mend or replace it, then start the node again"
             );
         }
     }
 
-    /// A file for an object that is about to arrive.
-    pub fn begin(&self) -> Result<Temporary, DiskError> {
-        let sequence = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        let path = self.layout.temporary().join(sequence.to_string());
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        Ok(Temporary { path, file })
-    }
-
-    /// Appends bytes, as long as the reserve stays untouched: the index must always be able to grow.
-    pub fn append(&self, temporary: &mut Temporary, bytes: &[u8]) -> Result<(), DiskError> {
-        self.refresh_space()?;
-        if self.bytes_free() < bytes.len() as u64 {
-            return Err(DiskError::Full);
-        }
-        Ok(temporary.file.write_all(bytes)?)
-    }
-
-    /// Makes a received object permanent and held by the reference. Durable when it returns.
-    ///
-    /// # Errors
-    /// `Collision` if a different object has the fingerprint.
-    pub fn commit(
-        &self,
-        temporary: Temporary,
-        content: &Content,
-        blocks: &BlockDigests,
-        reference: Reference,
-        now: u64,
-    ) -> Result<(), DiskError> {
-        let fingerprint = content.fingerprint;
-        if self.find(fingerprint)?.is_some() {
-            return self.hold(content, reference, now);
-        }
-        self.place(&temporary.path, &temporary.file, content, blocks)?;
-        let directories = self.directories_to_sync(fingerprint);
-        self.committer
-            .commit(Commit { directories, change: Change::Hold { content: *content, reference, now } })?;
-        self.durable_folders[folder_number(fingerprint)].store(true, Ordering::Relaxed);
-        self.refresh_space()
-    }
-
-    /// Adds a reference to an object that is here already.
-    ///
-    /// # Errors
-    /// `Missing` if it is not, `Collision` if what is here is another object.
-    pub fn hold(&self, content: &Content, reference: Reference, now: u64) -> Result<(), DiskError> {
-        match self.find(content.fingerprint)? {
-            None => return Err(DiskError::Missing(content.fingerprint)),
-            Some(found) if found != *content => return Err(DiskError::Collision(content.fingerprint)),
-            Some(_) => {}
-        }
-        // Unknown to the index, the name may not be durable yet: the process ended just after giving it.
-        let known = self.index.object(content.fingerprint)?.is_some();
-        let directories = if known { Vec::new() } else { self.directories_to_sync(content.fingerprint) };
-        let change = Change::Hold { content: *content, reference, now };
-        Ok(self.committer.commit(Commit { directories, change })?)
-    }
-
     /// Gives up a reference, whether or not it is there. The object may be unlinked from `unlink_from` on if that
     /// was its last.
     pub fn release(&self, reference: Reference, unlink_from: u64) -> Result<(), DiskError> {
-        let change = Change::Release { reference, unlink_from };
-        Ok(self.committer.commit(Commit { directories: Vec::new(), change })?)
+        Ok(self.committer.commit(vec![Change::Release { reference, unlink_from }])?)
     }
 
-    /// The object, if its file is here and whole in length. A file the index does not know (the process ended
+    /// The object, if its files are here and whole in length. A file the index does not know (the process ended
     /// between placing and indexing it) is described from its attribute or by reading it.
     pub fn find(&self, fingerprint: Fingerprint) -> Result<Option<Content>, DiskError> {
-        let Some(metadata) = optional(fs::metadata(self.layout.object(fingerprint)))? else {
-            return Ok(None);
-        };
         match self.index.object(fingerprint)? {
-            Some(content) => Ok((content.size == metadata.len()).then_some(content)),
-            None => Ok(super::scan::identify(&self.layout, fingerprint)?),
+            Some(content) => Ok(self.names.is_whole(&content)?.then_some(content)),
+            None => self.names.identify(fingerprint).map_err(unreadable),
         }
     }
 
@@ -304,24 +319,27 @@ impl Disk {
     /// somebody refers to it.
     pub fn discover(&self, fingerprint: Fingerprint, unlink_from: u64) -> Result<Option<Content>, DiskError> {
         let found = self.find(fingerprint)?;
-        if let Some(content) = found
-            && self.index.object(fingerprint)?.is_none()
-        {
-            self.adopt(content, unlink_from)?;
+        if let Some(content) = found {
+            self.adopt(&content, unlink_from)?;
         }
         Ok(found)
     }
 
     /// Opens an object for reading: its file and, if it has more than one block, its checked block digests.
-    pub fn open_object(&self, fingerprint: Fingerprint) -> Result<(Content, File, BlockDigests), DiskError> {
+    pub fn open_object(
+        &self,
+        fingerprint: Fingerprint,
+    ) -> Result<(Content, F::File, BlockDigests), DiskError> {
         let missing = || DiskError::Missing(fingerprint);
         let content = self.index.object(fingerprint)?.ok_or_else(missing)?;
-        let file = optional(File::open(self.layout.object(fingerprint)))?.ok_or_else(missing)?;
-        if file.metadata()?.len() != content.size {
+        let (files, layout) = (&self.names.files, &self.names.layout);
+        let file = optional(files.open(&layout.object(fingerprint)))?.ok_or_else(missing)?;
+        if file.length()? != content.size {
             return Err(missing());
         }
         let list = if content.blocks() > 1 {
-            optional(fs::read(self.layout.block_digests(fingerprint)))?.ok_or_else(missing)?
+            let list = optional(files.read(&layout.block_digests(fingerprint))).map_err(unreadable)?;
+            list.ok_or_else(missing)?
         } else {
             Vec::new()
         };
@@ -346,107 +364,124 @@ impl Disk {
         Ok(self.index.customer_holds(customer, fingerprint)?)
     }
 
+    /// Up to `limit` references to an object after `after`, in order, each with the second it was renewed in.
+    pub fn references_of(
+        &self,
+        fingerprint: Fingerprint,
+        after: Option<Reference>,
+        limit: usize,
+    ) -> Result<Vec<(Reference, u64)>, DiskError> {
+        Ok(self.index.references_of(fingerprint, after, limit)?)
+    }
+
+    /// All references to an object, in order.
+    pub fn all_references_of(&self, fingerprint: Fingerprint) -> Result<Vec<(Reference, u64)>, DiskError> {
+        let mut all: Vec<(Reference, u64)> = Vec::new();
+        loop {
+            let after = all.last().map(|(reference, _)| *reference);
+            let page = self.references_of(fingerprint, after, REFERENCES_AT_ONCE)?;
+            let is_last = page.len() < REFERENCES_AT_ONCE;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Up to `limit` objects after `after`, in order, that references here hold and whose files were lost or put into
+    /// quarantine.
+    pub fn missing(&self, after: Option<Fingerprint>, limit: usize) -> Result<Vec<Content>, DiskError> {
+        Ok(self.index.missing(after, limit)?)
+    }
+
     /// Unlinks the object if it still has no reference and its grace is over (REF-2). Answers whether it did.
     pub fn unlink(&self, fingerprint: Fingerprint, now: u64) -> Result<bool, DiskError> {
         if !self.index.is_unlinkable(fingerprint, now)? {
             return Ok(false);
         }
-        optional(fs::remove_file(self.layout.object(fingerprint)))?;
-        optional(fs::remove_file(self.layout.block_digests(fingerprint)))?;
+        let (files, layout) = (&self.names.files, &self.names.layout);
+        optional(files.remove(&layout.object(fingerprint)))?;
+        optional(files.remove(&layout.block_digests(fingerprint)))?;
         self.forget(fingerprint)?;
         self.refresh_space()?;
         Ok(true)
     }
 
-    /// Takes an object without a file out of the index. Its references stay: another disk may hold the object.
+    /// Forgets releases that have been remembered for long enough. Any number of calls may run at once.
+    pub fn sweep_releases(&self, now: u64) -> Result<(), DiskError> {
+        while self.index.has_old_releases(now)? {
+            self.committer.commit(vec![Change::Sweep { now }])?;
+        }
+        Ok(())
+    }
+
+    /// Takes an object whose file was removed out of the index. Its references stay: another disk may hold the object.
     pub(super) fn forget(&self, fingerprint: Fingerprint) -> Result<(), DiskError> {
-        let directories = vec![self.layout.folder_of(fingerprint)];
-        let directories = directories.into_iter().filter(|folder| folder.exists()).collect();
-        Ok(self.committer.commit(Commit { directories, change: Change::Gone { fingerprint } })?)
-    }
-
-    /// Puts an object found on the disk into the index.
-    pub(super) fn adopt(&self, content: Content, unlink_from: u64) -> Result<(), DiskError> {
-        let directories = self.directories_to_sync(content.fingerprint);
-        Ok(self.committer.commit(Commit { directories, change: Change::Found { content, unlink_from } })?)
-    }
-
-    /// Data first, then the digests, then the name: whoever sees the name sees a whole object.
-    fn place(
-        &self,
-        path: &Path,
-        file: &File,
-        content: &Content,
-        blocks: &BlockDigests,
-    ) -> Result<(), DiskError> {
-        describe(file, content)?;
-        file.sync_data()?;
-        fs::create_dir_all(self.layout.folder_of(content.fingerprint))?;
-        if content.blocks() > 1 {
-            let list = path.with_extension("B3");
-            let mut file = File::create(&list)?;
-            file.write_all(&blocks.as_bytes())?;
-            file.sync_data()?;
-            fs::rename(&list, self.layout.block_digests(content.fingerprint))?;
-        }
-        match rename_to_free_name(path, &self.layout.object(content.fingerprint)) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                // `find` refused what stands there, so it is not whole: the new, checked copy takes its place.
-                tracing::warn!(disk = %self.root().display(), object = %content.fingerprint, "damaged copy replaced");
-                Ok(fs::rename(path, self.layout.object(content.fingerprint))?)
-            }
-            placed => Ok(placed?),
-        }
-    }
-
-    fn directories_to_sync(&self, fingerprint: Fingerprint) -> Vec<PathBuf> {
-        let folder = self.layout.folder_of(fingerprint);
-        if self.durable_folders[folder_number(fingerprint)].load(Ordering::Relaxed) {
-            return vec![folder];
-        }
-        let parents = folder.ancestors().skip(1).take(2).map(Path::to_path_buf).collect::<Vec<_>>();
-        parents.into_iter().chain([folder]).collect()
+        // A folder that is not there has no names to lose.
+        optional(self.names.files.sync_directory(&self.names.layout.folder_of(fingerprint)))?;
+        Ok(self.committer.commit(vec![Change::Gone { fingerprint }])?)
     }
 
     fn hold_empty_object(&self) -> Result<(), DiskError> {
         let content = Content::EMPTY;
         if self.find(content.fingerprint)?.is_none() {
-            let temporary = self.begin()?;
+            let temporary = self.make_temporary()?;
             let blocks = BlockDigests::from_bytes(&content, &[])
                 .map_err(|_| DiskError::Missing(content.fingerprint))?;
-            self.place(&temporary.path, &temporary.file, &content, &blocks)?;
+            self.place(&temporary, &content, &blocks)?;
         }
         if self.index.object(content.fingerprint)?.is_none() {
-            self.adopt(content, u64::MAX)?;
+            self.sync_name(content.fingerprint)?;
+            self.committer.commit(vec![Change::Found { content, unlink_from: u64::MAX }])?;
         }
         Ok(())
     }
 }
 
-/// An operation under way.
-pub struct Outstanding<'disk>(&'disk AtomicU64);
-
-impl Drop for Outstanding<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Reads exactly one block.
-pub fn read_block(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+pub fn read_block(file: &impl DiskFile, offset: u64, length: usize) -> Result<Vec<u8>, DiskError> {
     let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, offset)?;
+    file.read_exact_at(&mut bytes, offset).map_err(unreadable)?;
     Ok(bytes)
 }
 
-fn folder_number(fingerprint: Fingerprint) -> usize {
-    let [first, second, ..] = fingerprint.0;
-    usize::from(u16::from_be_bytes([first, second]))
+/// Opens the index. One that is missing or damaged is made anew, and the disk is marked so that its objects are found
+/// again and its references restored, however often the process ends before that is done.
+fn open_index<F: FileSystem>(names: &Names<F>, fresh: bool) -> Result<Index<F>, DiskError> {
+    let (files, path) = (&names.files, names.layout.index());
+    let length = optional(files.length(&path))?;
+    if !fresh && length.is_none_or(|length| length == 0) {
+        mark(names, &names.layout.lost_mark())?;
+    }
+    let index = match Index::open(files.clone(), &path) {
+        Err(error) if Index::<F>::is_damaged(&error) => {
+            // Only a cache of what the names say: kept for whoever wants to look, and made anew.
+            mark(names, &names.layout.lost_mark())?;
+            let aside = path.with_extension("redb.damaged");
+            tracing::error!("{}: {error}; set aside as {}", path.display(), aside.display());
+            files.rename(&path, &aside)?;
+            Index::open(files.clone(), &path)?
+        }
+        opened => opened?,
+    };
+    files.sync_directory(names.layout.root())?;
+    Ok(index)
 }
 
-fn sweep(temporary: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(temporary)? {
-        fs::remove_file(entry?.path())?;
+/// Makes an empty file, durably.
+fn mark<F: FileSystem>(names: &Names<F>, path: &Path) -> Result<(), DiskError> {
+    names.files.open_or_create(path)?;
+    Ok(names.files.sync_directory(names.layout.root())?)
+}
+
+fn is_there(files: &impl FileSystem, path: &Path) -> Result<bool, DiskError> {
+    Ok(optional(files.length(path))?.is_some())
+}
+
+fn sweep<F: FileSystem>(names: &Names<F>) -> Result<(), DiskError> {
+    let folder = names.layout.temporary();
+    for entry in names.files.list(&folder)? {
+        names.files.remove(&folder.join(entry.name))?;
     }
     Ok(())
 }

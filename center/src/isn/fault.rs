@@ -16,6 +16,9 @@ pub enum DiskError {
     /// No room; choose another disk.
     #[error("the disk is full")]
     Full,
+    /// Takes no new objects because it is to be emptied; choose another disk.
+    #[error("the disk is to be emptied")]
+    Draining,
     /// Writes are refused; reads go on.
     #[error("the disk is read-only")]
     ReadOnly,
@@ -25,6 +28,9 @@ pub enum DiskError {
     /// The object is not on this disk, or not whole.
     #[error("object {0} is missing or damaged")]
     Missing(Fingerprint),
+    /// Some bytes cannot be read; the copy they belong to is lost, the disk perhaps not.
+    #[error("unreadable: {0}")]
+    Unreadable(String),
     /// Not the disk's fault: this process has too many files open or no memory.
     #[error("{0}")]
     Busy(String),
@@ -43,6 +49,17 @@ impl From<&io::Error> for DiskError {
                 _ => Self::Failed(error.to_string()),
             },
         }
+    }
+}
+
+/// What an error says that came of reading an object's bytes.
+pub fn unreadable(error: io::Error) -> DiskError {
+    let spoiled = [Errno::IO, Errno::BADMSG, Errno::UCLEAN];
+    let ends_early = error.kind() == ErrorKind::UnexpectedEof;
+    if ends_early || Errno::from_io_error(&error).is_some_and(|errno| spoiled.contains(&errno)) {
+        DiskError::Unreadable(error.to_string())
+    } else {
+        error.into()
     }
 }
 
@@ -70,7 +87,6 @@ impl From<redb::Error> for DiskError {
 impl From<CommitError> for DiskError {
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Io(error) => Self::from(&*error),
             CommitError::Index(error) => Self::from(&*error),
             CommitError::Closed => Self::Failed("the disk is closed".to_string()),
         }

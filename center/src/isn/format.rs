@@ -3,14 +3,17 @@
 //! Refuses a directory that holds anything but a disk of this node, so that a wrong path or a swapped disk is never
 //! written to.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::ffi::OsString;
+use std::fs::TryLockError;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::layout::{Layout, optional, sync_directory};
+use super::files::FileSystem;
+use super::layout::optional;
+use super::names::Names;
 
 const VERSION: u32 = 1;
 
@@ -75,89 +78,94 @@ pub enum FormatError {
     },
 }
 
+/// Whose a disk must be, or becomes if it is empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The cluster.
+    pub cluster: &'a str,
+    /// The node in it.
+    pub node: u32,
+    /// The id of a new disk: 32 random hex digits.
+    pub new_disk_id: &'a str,
+}
+
 /// Holds a disk for this process until dropped.
 #[derive(Debug)]
-pub struct Claim {
+pub struct Claim<F: FileSystem> {
     /// What the disk says it is.
     pub format: Format,
     /// Whether it was empty.
     pub fresh: bool,
-    _lock: File,
+    _lock: F::File,
 }
 
 /// Takes the disk: formats an empty directory, checks any other.
-pub fn claim(layout: &Layout, cluster: &str, node: u32, new_disk_id: &str) -> Result<Claim, FormatError> {
+pub fn claim<F: FileSystem>(names: &Names<F>, owner: &Owner<'_>) -> Result<Claim<F>, FormatError> {
+    let Names { files, layout } = names;
     let path = || layout.root().to_path_buf();
     let io = |error| FormatError::Io { path: path(), error };
 
-    let text = optional(fs::read_to_string(layout.format())).map_err(io)?;
-    if text.is_none() && !is_blank(layout).map_err(io)? {
+    let bytes = optional(files.read(&layout.format())).map_err(io)?;
+    if bytes.is_none() && !is_blank(names).map_err(io)? {
         return Err(FormatError::Occupied { path: path() });
     }
-    let lock = lock(layout)?;
-    let fresh = text.is_none();
-    let format = match text {
-        Some(text) => toml::from_str::<Format>(&text)
+    let lock = lock(names)?;
+    let fresh = bytes.is_none();
+    let format = match bytes {
+        Some(bytes) => toml::from_slice::<Format>(&bytes)
             .map_err(|error| FormatError::Damaged { path: path(), reason: error.message().to_string() })?,
         None => {
             let format = Format {
                 version: VERSION,
-                cluster: cluster.to_string(),
-                node,
-                disk: new_disk_id.to_string(),
+                cluster: owner.cluster.to_string(),
+                node: owner.node,
+                disk: owner.new_disk_id.to_string(),
             };
-            write(layout, &format).map_err(io)?;
+            write(names, &format).map_err(io)?;
             format
         }
     };
-    if (format.version, format.cluster.as_str(), format.node) != (VERSION, cluster, node) {
+    if (format.version, format.cluster.as_str(), format.node) != (VERSION, owner.cluster, owner.node) {
         return Err(FormatError::Foreign {
             path: path(),
             found: format!(
                 "node {} of cluster {:?} (format {})",
                 format.node, format.cluster, format.version
             ),
-            expected: format!("node {node} of cluster {cluster:?} (format {VERSION})"),
+            expected: format!("node {} of cluster {:?} (format {VERSION})", owner.node, owner.cluster),
         });
     }
-    make_folders(layout).map_err(io)?;
+    make_folders(names).map_err(io)?;
     Ok(Claim { format, fresh, _lock: lock })
 }
 
 /// Empty, or left by a first use that was interrupted before `FORMAT` was written.
-fn is_blank(layout: &Layout) -> io::Result<bool> {
-    for entry in fs::read_dir(layout.root())? {
-        let name = entry?.file_name();
-        if !["LOCK", "FORMAT.new", "lost+found"].iter().any(|known| name == *known) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+fn is_blank<F: FileSystem>(names: &Names<F>) -> io::Result<bool> {
+    let entries = names.files.list(names.layout.root())?;
+    let known = |name: OsString| ["LOCK", "FORMAT.new", "lost+found"].iter().any(|known| name == *known);
+    Ok(entries.into_iter().all(|entry| known(entry.name)))
 }
 
-fn lock(layout: &Layout) -> Result<File, FormatError> {
-    let path = layout.root().to_path_buf();
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).open(layout.lock());
-    let file = opened.map_err(|error| FormatError::Io { path: path.clone(), error })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
+fn lock<F: FileSystem>(names: &Names<F>) -> Result<F::File, FormatError> {
+    let path = names.layout.root().to_path_buf();
+    match names.files.lock(&names.layout.lock()) {
+        Ok(file) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(FormatError::InUse { path }),
         Err(TryLockError::Error(error)) => Err(FormatError::Io { path, error }),
     }
 }
 
-fn write(layout: &Layout, format: &Format) -> io::Result<()> {
+fn write<F: FileSystem>(names: &Names<F>, format: &Format) -> io::Result<()> {
     let text = toml::to_string(format).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-    let new = layout.root().join("FORMAT.new");
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(new, layout.format())?;
-    sync_directory(layout.root())
+    let Names { files, layout } = names;
+    files.write_whole(&layout.root().join("FORMAT.new"), &layout.format(), text.as_bytes())?;
+    files.sync_directory(layout.root())
 }
 
-fn make_folders(layout: &Layout) -> io::Result<()> {
-    fs::create_dir_all(layout.temporary())?;
-    fs::create_dir_all(layout.objects())?;
-    sync_directory(layout.root())
+fn make_folders<F: FileSystem>(names: &Names<F>) -> io::Result<()> {
+    let Names { files, layout } = names;
+    for folder in [layout.temporary(), layout.objects(), layout.quarantine()] {
+        files.create_folders(&folder)?;
+    }
+    files.sync_directory(layout.root())
 }

@@ -11,9 +11,10 @@ use protocol::digest::{BlockDigests, Content, Digest, Fingerprint, ObjectHasher,
 use protocol::id::{CustomerId, Token};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::disk::{Disk, Temporary};
+use super::disk::Disk;
 use super::fault::DiskError;
 use super::node::{Isn, Mounted};
+use super::receive::Temporary;
 use crate::objects::{Announced, StoreError, Upload};
 use protocol::dosp::Reference;
 
@@ -51,6 +52,19 @@ impl Hasher {
             }
         }
     }
+}
+
+/// Where an object that is kept comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody stores it: his references are new.
+    Upload,
+    /// Another node has it: its references may have been given up here already. Without any, the object may be unlinked
+    /// from then on.
+    Replica {
+        /// Seconds since the epoch.
+        unlink_from: u64,
+    },
 }
 
 /// An object received to its end and not kept yet: nobody sees it.
@@ -126,7 +140,7 @@ impl Upload for Incoming {
         let content = received.content().await?;
         announced.check(&content)?;
         let reference = Reference { fingerprint: content.fingerprint, customer, token };
-        received.keep(content, vec![(reference, now)]).await?;
+        received.keep(content, vec![(reference, now)], Origin::Upload).await?;
         Ok(content)
     }
 }
@@ -147,6 +161,11 @@ impl Received {
         self.fingerprint
     }
 
+    /// Seconds that something nobody refers to is kept on this node.
+    pub fn orphan_grace(&self) -> u64 {
+        self.isn.settings().orphan_grace_seconds
+    }
+
     /// All of it; what was received without a name is read again for it.
     pub async fn content(&mut self) -> Result<Content, StoreError> {
         let fingerprint = match (self.fingerprint, self.files.first()) {
@@ -154,7 +173,7 @@ impl Received {
             (None, None) => return Err(StoreError::Unavailable("nothing was received".to_string())),
             (None, Some((mounted, temporary))) => {
                 let file = temporary.reopen().map_err(|error| to_store_error(error.into()))?;
-                mounted.run(move |_| Ok(fingerprint_of(file)?)).await.map_err(to_store_error)?
+                mounted.run_long(move |_| Ok(fingerprint_of(file)?)).await.map_err(to_store_error)?
             }
         };
         self.fingerprint = Some(fingerprint);
@@ -162,11 +181,17 @@ impl Received {
     }
 
     /// Makes it permanent as the object `content`, held by these references, each renewed at its second, on every disk
-    /// it is wanted on. Durable when this returns the number of a disk it lies on.
+    /// it is wanted on. Of a replica, references given up here lately stay given up. Durable when this returns the number
+    /// of a disk it lies on.
     ///
     /// # Errors
     /// `Mismatch` if it was not this that was received.
-    pub async fn keep(self, content: Content, references: Vec<(Reference, u64)>) -> Result<u32, StoreError> {
+    pub async fn keep(
+        self,
+        content: Content,
+        references: Vec<(Reference, u64)>,
+        origin: Origin,
+    ) -> Result<u32, StoreError> {
         let Self { isn, fingerprint, size, digest, blocks, files, _turn } = self;
         let is_named = fingerprint.is_none_or(|fingerprint| fingerprint == content.fingerprint);
         if !is_named || (size, digest) != (content.size, content.digest) {
@@ -179,7 +204,7 @@ impl Received {
         let wanted = files.len();
         isn.to_the_end(async move {
             let _lock = node.lock(content.fingerprint).await;
-            let keep = Keep { node: &node, content, references };
+            let keep = Keep { node: &node, content, references, origin };
             let mut holders = keep.hold().await?;
             for (mounted, temporary) in files {
                 if holders.len() < wanted && !holders.contains(&mounted.disk.id().to_string()) {
@@ -198,6 +223,7 @@ struct Keep<'node> {
     node: &'node Isn,
     content: Content,
     references: Vec<(Reference, u64)>,
+    origin: Origin,
 }
 
 impl Keep<'_> {
@@ -213,9 +239,12 @@ impl Keep<'_> {
     }
 
     async fn hold_on(&self, mounted: &Mounted) -> Result<bool, StoreError> {
-        let (content, references) = (self.content, self.references.clone());
-        let hold = move |disk: &Disk| {
-            references.iter().try_for_each(|(reference, renewed)| disk.hold(&content, *reference, *renewed))
+        let (content, references, origin) = (self.content, self.references.clone(), self.origin);
+        let hold = move |disk: &Disk| match origin {
+            Origin::Upload => references
+                .iter()
+                .try_for_each(|(reference, renewed)| disk.hold(&content, *reference, *renewed)),
+            Origin::Replica { unlink_from } => disk.replicate(&content, &references, unlink_from),
         };
         match mounted.run(hold).await {
             Ok(()) => Ok(true),
@@ -231,10 +260,16 @@ impl Keep<'_> {
         blocks: &BlockDigests,
     ) -> Result<(), StoreError> {
         let (content, blocks, references) = (self.content, blocks.clone(), self.references.clone());
-        let commit = move |disk: &Disk| {
-            let Some(((first, renewed), others)) = references.split_first() else { return Ok(()) };
-            disk.commit(temporary, &content, &blocks, *first, *renewed)?;
-            others.iter().try_for_each(|(reference, renewed)| disk.hold(&content, *reference, *renewed))
+        let origin = self.origin;
+        let commit = move |disk: &Disk| match (origin, references.split_first()) {
+            (Origin::Replica { unlink_from }, _) => {
+                disk.commit_replica(temporary, &content, &blocks, &references, unlink_from)
+            }
+            (Origin::Upload, None) => Ok(()),
+            (Origin::Upload, Some(((first, renewed), others))) => {
+                disk.commit(temporary, &content, &blocks, *first, *renewed)?;
+                others.iter().try_for_each(|(reference, renewed)| disk.hold(&content, *reference, *renewed))
+            }
         };
         mounted.run(commit).await.map_err(to_store_error)
     }

@@ -4,23 +4,24 @@
 //! VFS ([`crate::reconcile`]). References are a *set* of (customer, token) at each object, never a counter, so that
 //! a repeated STORE or DELETE changes nothing (REF-1, REF-3).
 
+mod backend;
+pub mod tables;
+
+use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use protocol::digest::{Content, Digest, Fingerprint};
 use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Token};
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
-    WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
 };
 
-/// Fingerprint → (size, digest).
-const OBJECTS: TableDefinition<&[u8; 16], (u64, &[u8; 32])> = TableDefinition::new("objects");
-/// (fingerprint, customer, token) → seconds since the epoch when it was made or last renewed.
-const REFERENCES: TableDefinition<(&[u8; 16], u32, &[u8; 16]), u64> = TableDefinition::new("references");
-/// Objects without a reference → seconds since the epoch from which they may be unlinked.
-const UNREFERENCED: TableDefinition<&[u8; 16], u64> = TableDefinition::new("unreferenced");
+use self::backend::Backend;
+use self::tables::{EXPIRIES, MISSING, OBJECTS, REFERENCES, Tables, UNREFERENCED};
+use super::files::{FileSystem, Host};
 
 /// Pages kept in memory. The index of a million objects has about 100 MB; its inner pages fit easily.
 const CACHE_BYTES: usize = 32 << 20;
@@ -37,43 +38,65 @@ pub enum Change {
         /// Seconds since the epoch.
         now: u64,
     },
-    /// The reference is given up; when it was the last, the object may be unlinked from `unlink_from` on.
+    /// The object is on the disk, and another copy says that this reference holds it. Nothing if the reference was
+    /// given up here meanwhile: whoever copies an object read its references before.
+    Replicate {
+        /// The object.
+        content: Content,
+        /// The reference.
+        reference: Reference,
+        /// Seconds since the epoch; of two, the later stays.
+        renewed: u64,
+    },
+    /// The reference is given up, whether or not it is here; when it was the last, the object may be unlinked from
+    /// `unlink_from` on. Remembered for [`tables::RELEASE_REMEMBERED_SECONDS`] after that.
     Release {
         /// The reference.
         reference: Reference,
         /// Seconds since the epoch.
         unlink_from: u64,
     },
-    /// The object was found on the disk without being known here.
+    /// The object was found on the disk without being known here. Nothing if it is not whole any more.
     Found {
         /// The object.
         content: Content,
         /// Seconds since the epoch.
         unlink_from: u64,
     },
-    /// The object's file is gone.
+    /// The object's file is gone. Nothing if it is whole again.
     Gone {
         /// Which object.
         fingerprint: Fingerprint,
+    },
+    /// Releases remembered for long enough are forgotten, up to [`tables::SWEPT_MAX`] of them.
+    Sweep {
+        /// Seconds since the epoch.
+        now: u64,
     },
 }
 
 /// The index file of one disk. All calls block on the disk.
 #[derive(Debug)]
-pub struct Index {
-    database: Database,
+pub struct Index<F = Host> {
+    files: F,
+    path: PathBuf,
+    /// `None` while it cannot be opened again after an error.
+    database: RwLock<Option<Database>>,
 }
 
 type Result<T> = std::result::Result<T, redb::Error>;
 
-impl Index {
-    /// Opens the index, making an empty one where there is none.
-    pub fn open(path: &Path) -> Result<Self> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        let index = Self { database };
+/// Whether an object's files are there in their full length.
+pub type IsWhole<'a> = &'a dyn Fn(&Content) -> io::Result<bool>;
+
+impl<F: FileSystem> Index<F> {
+    /// Opens the index, making an empty one where there is none. Its name is not durable yet.
+    pub fn open(files: F, path: &Path) -> Result<Self> {
+        let database = open_database(&files, path)?;
+        let index = Self { files, path: path.to_path_buf(), database: RwLock::new(Some(database)) };
         // The tables exist from the first moment, so that readers need not ask. A full disk can still be read.
-        if index.database.begin_read()?.open_table(UNREFERENCED).is_err() {
-            index.apply(&[])?;
+        if index.read(|transaction| Ok(transaction.open_table(MISSING).is_err()))? {
+            index.apply(&[], &|_| Ok(false))?;
         }
         Ok(index)
     }
@@ -82,182 +105,229 @@ impl Index {
     pub fn is_damaged(error: &redb::Error) -> bool {
         match error {
             redb::Error::Corrupted(_) => true,
-            redb::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+            redb::Error::Io(error) => error.kind() == ErrorKind::InvalidData,
             _ => false,
         }
     }
 
-    /// Applies changes in order and makes them durable together.
-    pub fn apply(&self, changes: &[Change]) -> Result<()> {
-        let transaction = self.database.begin_write()?;
+    /// Applies changes in order and makes them durable together. `is_whole` says of an object what the names say now.
+    pub fn apply(&self, changes: &[Change], is_whole: IsWhole<'_>) -> Result<()> {
+        let applied = self.write(changes, is_whole);
+        if let Err(redb::Error::Io(_)) = applied {
+            self.reopen();
+        }
+        applied
+    }
+
+    fn write(&self, changes: &[Change], is_whole: IsWhole<'_>) -> Result<()> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let transaction = database.as_ref().ok_or(redb::Error::DatabaseClosed)?.begin_write()?;
         {
             let mut tables = Tables::open(&transaction)?;
             for change in changes {
-                tables.apply(change)?;
+                tables.apply(change, is_whole)?;
             }
         }
         transaction.commit()?;
         Ok(())
     }
 
+    /// After any error redb answers nothing more. A disk that is full is no reason not to read from it; and of one that
+    /// failed to sync, the machine remembers bytes that are not on the disk, on which nothing must be built.
+    fn reopen(&self) {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        *database = None;
+        let rewritten = backend::rewrite(&self.files, &self.path).map_err(redb::Error::from);
+        match rewritten.and_then(|()| open_database(&self.files, &self.path)) {
+            Ok(opened) => *database = Some(opened),
+            Err(error) => tracing::error!(index = %self.path.display(), %error, "cannot be opened again"),
+        }
+    }
+
+    fn read<T>(&self, question: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        question(&database.as_ref().ok_or(redb::Error::DatabaseClosed)?.begin_read()?)
+    }
+
+    /// How many objects are here.
+    pub fn count(&self) -> Result<u64> {
+        self.read(|transaction| Ok(transaction.open_table(OBJECTS)?.len()?))
+    }
+
     /// The object's size and digest, if it is here.
     pub fn object(&self, fingerprint: Fingerprint) -> Result<Option<Content>> {
-        let objects = self.database.begin_read()?.open_table(OBJECTS)?;
-        let row = objects.get(&fingerprint.0)?;
-        Ok(row.map(|row| to_content(fingerprint, row.value())))
+        self.read(|transaction| {
+            let row = transaction.open_table(OBJECTS)?.get(&fingerprint.0)?;
+            Ok(row.map(|row| to_content(fingerprint, row.value())))
+        })
     }
 
     /// When this very reference was made or last renewed, in seconds since the epoch, if it is here.
     pub fn renewed(&self, reference: &Reference) -> Result<Option<u64>> {
-        let references = self.database.begin_read()?.open_table(REFERENCES)?;
-        Ok(references.get(key(reference))?.map(|renewed| renewed.value()))
+        self.read(|transaction| {
+            let row = transaction.open_table(REFERENCES)?.get(key(reference))?;
+            Ok(row.map(|renewed| renewed.value()))
+        })
     }
 
     /// Whether the customer has any reference to the object.
     pub fn customer_holds(&self, customer: CustomerId, fingerprint: Fingerprint) -> Result<bool> {
-        let references = self.database.begin_read()?.open_table(REFERENCES)?;
         let (low, high) = ([0; 16], [0xff; 16]);
         let range = (&fingerprint.0, customer.0, &low)..=(&fingerprint.0, customer.0, &high);
-        let mut found = references.range::<(&[u8; 16], u32, &[u8; 16])>(range)?;
-        Ok(found.next().transpose()?.is_some())
+        self.read(|transaction| {
+            let references = transaction.open_table(REFERENCES)?;
+            let found = references.range::<ReferenceKey<'_>>(range)?.next().transpose()?;
+            Ok(found.is_some())
+        })
     }
 
     /// Up to `limit` references after `after`, in order, each with the second it was renewed in.
     pub fn references(&self, after: Option<Reference>, limit: usize) -> Result<Vec<(Reference, u64)>> {
-        let references = self.database.begin_read()?.open_table(REFERENCES)?;
-        let start = after.unwrap_or(FIRST_REFERENCE);
-        let rows = references.range::<(&[u8; 16], u32, &[u8; 16])>(key(&start)..)?;
-        rows.map(|row| {
-            let (key, made) = row?;
-            Ok((to_reference(key.value()), made.value()))
-        })
-        .filter(|row| !matches!(row, Ok((reference, _)) if Some(*reference) == after))
-        .take(limit)
-        .collect()
+        self.references_within(after.unwrap_or(FIRST_REFERENCE), LAST_REFERENCE, after, limit)
     }
 
-    /// Objects on the disk, the empty one included.
-    pub fn count(&self) -> Result<u64> {
-        Ok(self.database.begin_read()?.open_table(OBJECTS)?.len()?)
+    /// The same of one object. `after` is a reference of that object.
+    pub fn references_of(
+        &self,
+        fingerprint: Fingerprint,
+        after: Option<Reference>,
+        limit: usize,
+    ) -> Result<Vec<(Reference, u64)>> {
+        let first = after.unwrap_or(Reference { fingerprint, ..FIRST_REFERENCE });
+        self.references_within(first, Reference { fingerprint, ..LAST_REFERENCE }, after, limit)
     }
 
-    /// All references to an object, in order, each with the second it was renewed in.
-    pub fn references_of(&self, fingerprint: Fingerprint) -> Result<Vec<(Reference, u64)>> {
-        let references = self.database.begin_read()?.open_table(REFERENCES)?;
-        let rows = references.range::<(&[u8; 16], u32, &[u8; 16])>(all_of(&fingerprint))?;
-        rows.map(|row| {
-            let (key, made) = row?;
-            Ok((to_reference(key.value()), made.value()))
+    fn references_within(
+        &self,
+        first: Reference,
+        last: Reference,
+        but: Option<Reference>,
+        limit: usize,
+    ) -> Result<Vec<(Reference, u64)>> {
+        self.read(|transaction| {
+            let references = transaction.open_table(REFERENCES)?;
+            let rows = references.range::<ReferenceKey<'_>>(key(&first)..=key(&last))?;
+            rows.map(|row| {
+                let (key, made) = row?;
+                Ok((to_reference(key.value()), made.value()))
+            })
+            .filter(|row| !matches!(row, Ok((reference, _)) if Some(*reference) == but))
+            .take(limit)
+            .collect()
         })
-        .collect()
     }
 
     /// Up to `limit` objects after `after`, in order of their fingerprints.
     pub fn objects(&self, after: Option<Fingerprint>, limit: usize) -> Result<Vec<Content>> {
-        let objects = self.database.begin_read()?.open_table(OBJECTS)?;
-        let start = after.map_or([0; 16], |fingerprint| fingerprint.0);
-        let rows = objects.range::<&[u8; 16]>(&start..)?;
-        rows.map(|row| {
-            let (key, value) = row?;
-            Ok(to_content(Fingerprint(*key.value()), value.value()))
+        self.contents(OBJECTS, after, limit)
+    }
+
+    /// The same of objects that have references here and lost their files.
+    pub fn missing(&self, after: Option<Fingerprint>, limit: usize) -> Result<Vec<Content>> {
+        self.contents(MISSING, after, limit)
+    }
+
+    /// What the object was whose file was lost here, if it still has references here.
+    pub fn missing_object(&self, fingerprint: Fingerprint) -> Result<Option<Content>> {
+        self.read(|transaction| {
+            let row = transaction.open_table(MISSING)?.get(&fingerprint.0)?;
+            Ok(row.map(|row| to_content(fingerprint, row.value())))
         })
-        .filter(|row| !matches!(row, Ok(content) if Some(content.fingerprint) == after))
-        .take(limit)
-        .collect()
+    }
+
+    fn contents(
+        &self,
+        table: TableDefinition<&'static [u8; 16], (u64, &'static [u8; 32])>,
+        after: Option<Fingerprint>,
+        limit: usize,
+    ) -> Result<Vec<Content>> {
+        let start = after.map_or([0; 16], |fingerprint| fingerprint.0);
+        self.read(|transaction| {
+            let objects = transaction.open_table(table)?;
+            let rows = objects.range::<&[u8; 16]>(&start..)?;
+            rows.map(|row| {
+                let (key, value) = row?;
+                Ok(to_content(Fingerprint(*key.value()), value.value()))
+            })
+            .filter(|row| !matches!(row, Ok(content) if Some(content.fingerprint) == after))
+            .take(limit)
+            .collect()
+        })
+    }
+
+    /// All objects whose fingerprints begin with this byte, in order.
+    pub fn for_objects_of(&self, first_byte: u8, mut each: impl FnMut(Content)) -> Result<()> {
+        let (mut first, mut last) = ([0; 16], [0xff; 16]);
+        (first[0], last[0]) = (first_byte, first_byte);
+        self.read(|transaction| {
+            for row in transaction.open_table(OBJECTS)?.range::<&[u8; 16]>(&first..=&last)? {
+                let (key, value) = row?;
+                each(to_content(Fingerprint(*key.value()), value.value()));
+            }
+            Ok(())
+        })
     }
 
     /// Up to `limit` objects that have had no reference for long enough.
     pub fn unlinkable(&self, now: u64, limit: usize) -> Result<Vec<Fingerprint>> {
-        let unreferenced = self.database.begin_read()?.open_table(UNREFERENCED)?;
-        let mut due = Vec::new();
-        for row in unreferenced.iter()? {
-            let (fingerprint, from) = row?;
-            if from.value() <= now {
-                due.push(Fingerprint(*fingerprint.value()));
+        self.read(|transaction| {
+            let mut due = Vec::new();
+            for row in transaction.open_table(UNREFERENCED)?.iter()? {
+                let (fingerprint, from) = row?;
+                if from.value() <= now {
+                    due.push(Fingerprint(*fingerprint.value()));
+                }
+                if due.len() == limit {
+                    break;
+                }
             }
-            if due.len() == limit {
-                break;
-            }
-        }
-        Ok(due)
+            Ok(due)
+        })
     }
 
     /// Whether the object may be unlinked now: still unreferenced, and for long enough.
     pub fn is_unlinkable(&self, fingerprint: Fingerprint, now: u64) -> Result<bool> {
-        let unreferenced = self.database.begin_read()?.open_table(UNREFERENCED)?;
-        Ok(unreferenced.get(&fingerprint.0)?.is_some_and(|from| from.value() <= now))
-    }
-}
-
-/// The three tables within one write transaction.
-struct Tables<'txn> {
-    objects: Table<'txn, &'static [u8; 16], (u64, &'static [u8; 32])>,
-    references: Table<'txn, (&'static [u8; 16], u32, &'static [u8; 16]), u64>,
-    unreferenced: Table<'txn, &'static [u8; 16], u64>,
-}
-
-impl<'txn> Tables<'txn> {
-    fn open(transaction: &'txn WriteTransaction) -> Result<Self> {
-        Ok(Self {
-            objects: transaction.open_table(OBJECTS)?,
-            references: transaction.open_table(REFERENCES)?,
-            unreferenced: transaction.open_table(UNREFERENCED)?,
+        self.read(|transaction| {
+            let from = transaction.open_table(UNREFERENCED)?.get(&fingerprint.0)?;
+            Ok(from.is_some_and(|from| from.value() <= now))
         })
     }
 
-    fn apply(&mut self, change: &Change) -> Result<()> {
-        match change {
-            Change::Hold { content, reference, now } => {
-                self.insert_object(content)?;
-                self.unreferenced.remove(&content.fingerprint.0)?;
-                self.references.insert(key(reference), now)?;
-            }
-            Change::Release { reference, unlink_from } => {
-                self.references.remove(key(reference))?;
-                self.mark_if_unreferenced(reference.fingerprint, *unlink_from)?;
-            }
-            Change::Found { content, unlink_from } => {
-                self.insert_object(content)?;
-                self.mark_if_unreferenced(content.fingerprint, *unlink_from)?;
-            }
-            Change::Gone { fingerprint } => {
-                self.objects.remove(&fingerprint.0)?;
-                self.unreferenced.remove(&fingerprint.0)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn insert_object(&mut self, content: &Content) -> Result<()> {
-        self.objects.insert(&content.fingerprint.0, (content.size, &content.digest.0))?;
-        Ok(())
-    }
-
-    /// The empty object belongs to everybody, so nothing ever marks it.
-    fn mark_if_unreferenced(&mut self, fingerprint: Fingerprint, unlink_from: u64) -> Result<()> {
-        let known = self.objects.get(&fingerprint.0)?.is_some();
-        let held =
-            self.references.range::<(&[u8; 16], u32, &[u8; 16])>(all_of(&fingerprint))?.next().is_some();
-        let marked = self.unreferenced.get(&fingerprint.0)?.is_some();
-        if known && !held && !marked && fingerprint != Content::EMPTY.fingerprint {
-            self.unreferenced.insert(&fingerprint.0, unlink_from)?;
-        }
-        Ok(())
+    /// Whether there are remembered releases to be swept.
+    pub fn has_old_releases(&self, now: u64) -> Result<bool> {
+        self.read(|transaction| {
+            let releases = transaction.open_table(EXPIRIES)?;
+            let oldest = releases.first()?;
+            Ok(oldest.is_some_and(|(oldest, _)| oldest.value().0 <= now))
+        })
     }
 }
+
+fn open_database(files: &impl FileSystem, path: &Path) -> Result<Database> {
+    let backend = Backend(files.open_or_create(path)?);
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
+}
+
+/// A reference as the tables have it.
+type ReferenceKey<'a> = (&'a [u8; 16], u32, &'a [u8; 16]);
 
 const FIRST_REFERENCE: Reference =
     Reference { fingerprint: Fingerprint([0; 16]), customer: CustomerId(0), token: Token([0; 16]) };
+const LAST_REFERENCE: Reference = Reference {
+    fingerprint: Fingerprint([0xff; 16]),
+    customer: CustomerId(u32::MAX),
+    token: Token([0xff; 16]),
+};
 
-fn all_of(fingerprint: &Fingerprint) -> RangeInclusive<(&[u8; 16], u32, &'static [u8; 16])> {
+fn all_of(fingerprint: &Fingerprint) -> RangeInclusive<ReferenceKey<'_>> {
     (&fingerprint.0, 0, &[0; 16])..=(&fingerprint.0, u32::MAX, &[0xff; 16])
 }
 
-fn key(reference: &Reference) -> (&[u8; 16], u32, &[u8; 16]) {
+fn key(reference: &Reference) -> ReferenceKey<'_> {
     (&reference.fingerprint.0, reference.customer.0, &reference.token.0)
 }
 
-fn to_reference((fingerprint, customer, token): (&[u8; 16], u32, &[u8; 16])) -> Reference {
+fn to_reference((fingerprint, customer, token): ReferenceKey<'_>) -> Reference {
     Reference { fingerprint: Fingerprint(*fingerprint), customer: CustomerId(customer), token: Token(*token) }
 }
 

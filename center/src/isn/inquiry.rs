@@ -5,10 +5,10 @@ use std::fs::File;
 use futures::future::join_all;
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::dosp::heartbeat::{DiskLoad, DiskState};
-use protocol::dosp::operations::{DiskReport, Presence, Scrub};
+use protocol::dosp::operations::{DiskReport, Presence};
 use protocol::id::CustomerId;
 
-use super::disk::{Disk, State};
+use super::disk::{Disk, DiskStatus, State};
 use super::fault::DiskError;
 use super::node::{Isn, Mounted};
 use super::object::StoredObject;
@@ -22,6 +22,8 @@ pub struct Copy {
     pub content: Content,
     /// The disk's number in the node.
     pub disk: u32,
+    /// The disk is being emptied: the copy is good to read, and none to count on.
+    pub leaving: bool,
 }
 
 /// An object's file, open to be sent as it is: its bytes have not been checked.
@@ -37,23 +39,6 @@ pub struct Opened {
     pub mounted: Mounted,
 }
 
-/// Numbers of a disk (ISN-10); zeros for one that cannot say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DiskStatus {
-    /// Bytes free.
-    pub bytes_free: u64,
-    /// Of these, what objects may take.
-    pub bytes_available: u64,
-    /// Bytes it has in all.
-    pub bytes_total: u64,
-    /// Inodes used.
-    pub inodes_used: u64,
-    /// Inodes free.
-    pub inodes_available: u64,
-    /// Operations under way.
-    pub outstanding: u64,
-}
-
 impl Isn {
     /// Which of these objects are here, each on one disk of those it lies on. The names on the disks are the truth
     /// (ISN-2): what somebody put there by hand is found as well, and from then on known (SYS-3).
@@ -67,12 +52,15 @@ impl Isn {
                 });
                 // A disk that fails has nothing to offer.
                 let found = found.await.unwrap_or_default();
-                found.into_iter().flatten().map(|content| Copy { content, disk: number }).collect::<Vec<_>>()
+                let leaving = mounted.disk.draining();
+                let copy = |content| Copy { content, disk: number, leaving };
+                found.into_iter().flatten().map(copy).collect::<Vec<_>>()
             }
         };
         let numbered = self.readable_numbered();
         let mut found: Vec<Copy> = join_all(numbered.map(search)).await.into_iter().flatten().collect();
-        found.sort_by_key(|copy| copy.content.fingerprint);
+        // Of two copies of one object, the one that stays.
+        found.sort_by_key(|copy| (copy.content.fingerprint, copy.leaving));
         found.dedup_by_key(|copy| copy.content.fingerprint);
         found
     }
@@ -131,7 +119,7 @@ impl Isn {
     ) -> Result<Vec<(Reference, u64)>, Unavailable> {
         let mut all = Vec::new();
         for mounted in self.readable().cloned().collect::<Vec<_>>() {
-            let held = mounted.run(move |disk| Ok(disk.index().references_of(fingerprint)?)).await;
+            let held = mounted.run(move |disk| disk.all_references_of(fingerprint)).await;
             all.extend(held.map_err(|error| Unavailable(error.to_string()))?);
         }
         all.sort_unstable();
@@ -163,17 +151,18 @@ impl Isn {
         let report = |(mounted, load): (&Mounted, DiskLoad)| {
             let mounted = mounted.clone();
             async move {
-                let objects = mounted.run(|disk| Ok(disk.index().count()?)).await;
+                let counted = mounted.run(|disk| Ok((disk.index().count()?, disk.quarantined()?))).await;
+                let (objects, quarantined) = counted.unwrap_or_default();
                 DiskReport {
                     path: mounted.disk.root().display().to_string(),
                     state: load.state,
                     reason: mounted.disk.reason(),
-                    draining: false,
+                    draining: mounted.disk.draining(),
                     bytes_free: load.bytes_free,
                     bytes_total: load.bytes_total,
-                    objects: objects.unwrap_or(0),
-                    quarantined: 0,
-                    scrub: Scrub::default(),
+                    objects,
+                    quarantined,
+                    scrub: mounted.scrub(),
                 }
             }
         };
@@ -204,7 +193,8 @@ impl Isn {
                 let last = page.last().map(|content| content.fingerprint);
                 until = until.map_or(last, |until| Some(last?.min(until)));
             }
-            copies.extend(page.into_iter().map(|content| Copy { content, disk }));
+            let leaving = mounted.disk.draining();
+            copies.extend(page.into_iter().map(|content| Copy { content, disk, leaving }));
         }
         copies.retain(|copy| until.is_none_or(|until| copy.content.fingerprint <= until));
         copies.sort_by_key(|copy| (copy.content.fingerprint, copy.disk));
@@ -218,9 +208,10 @@ impl Isn {
     pub fn disk_loads(&self) -> Vec<DiskLoad> {
         let load = |mounted: &Mounted| DiskLoad {
             state: match mounted.disk.state() {
+                State::Online if mounted.disk.draining() => DiskState::Offline,
                 State::Online => DiskState::Online,
                 State::ReadOnly => DiskState::Offline,
-                State::Offline => DiskState::Down,
+                State::Offline | State::Down => DiskState::Down,
             },
             bytes_free: mounted.disk.bytes_free(),
             bytes_total: mounted.disk.bytes_total(),
@@ -228,11 +219,11 @@ impl Isn {
         self.disks().iter().map(load).collect()
     }
 
-    /// Numbers of each disk (ISN-10).
-    pub async fn disk_status(&self) -> Vec<DiskStatus> {
+    /// Numbers of each disk (ISN-10); nothing of one that cannot say.
+    pub async fn disk_status(&self) -> Vec<Option<DiskStatus>> {
         let ask = |mounted: &Mounted| {
             let mounted = mounted.clone();
-            async move { mounted.run(|disk| disk.status()).await.unwrap_or_default() }
+            async move { mounted.run(|disk| disk.status()).await.ok() }
         };
         join_all(self.disks().iter().map(ask)).await
     }

@@ -1,23 +1,21 @@
-//! Where things lie on a disk.
+//! Where things lie on a disk, and what they are called. Does no I/O.
 //!
 //! ```text
 //! FORMAT                    whose disk this is; see [`super::format`]
 //! LOCK                      held (flock) by the process that serves the disk
+//! DRAIN                     there while the disk is to be emptied: it takes no new objects
+//! LOST                      there while references are to be restored, because the index was lost
 //! tmp/<sequence>            objects being received; swept when the disk is opened
 //! obj/ab/cd/<32 hex>.MD5    an object, immutable, named by its fingerprint (ISN-6)
 //! obj/ab/cd/<32 hex>.B3     its block digests, if it is larger than one block
+//! quarantine/<32 hex>.<n>   a copy whose bytes were wrong, in the order of n; see [`super::quarantine`]
 //! index.redb                sizes, digests and references; see [`super::index`]
 //! ```
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use protocol::digest::{Content, Digest, Fingerprint};
-use rustix::fs::{RenameFlags, XattrFlags};
-
-/// Extended attribute of an object file: its size and digest, so that the index can be rebuilt without reading it.
-const ATTRIBUTE: &str = "user.sc";
 
 /// Paths below one disk's directory.
 #[derive(Clone, Debug)]
@@ -51,6 +49,16 @@ impl Layout {
         self.root.join("index.redb")
     }
 
+    /// `DRAIN`.
+    pub fn drain_mark(&self) -> PathBuf {
+        self.root.join("DRAIN")
+    }
+
+    /// `LOST`.
+    pub fn lost_mark(&self) -> PathBuf {
+        self.root.join("LOST")
+    }
+
     /// `tmp/`.
     pub fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
@@ -76,6 +84,16 @@ impl Layout {
     pub fn block_digests(&self, fingerprint: Fingerprint) -> PathBuf {
         self.folder_of(fingerprint).join(format!("{fingerprint}.B3"))
     }
+
+    /// `quarantine/`.
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// The `number`th copy put into quarantine.
+    pub fn quarantined(&self, fingerprint: Fingerprint, number: u64) -> PathBuf {
+        self.quarantine().join(format!("{fingerprint}.{number}"))
+    }
 }
 
 /// The fingerprint in an object file's name; `None` for any other file.
@@ -83,42 +101,28 @@ pub fn fingerprint_of(name: &str) -> Option<Fingerprint> {
     Fingerprint::parse(name.strip_suffix(".MD5")?)
 }
 
-/// Moves a file to a name that must be free; `AlreadyExists` if it is not.
-pub fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
-    rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, RenameFlags::NOREPLACE)?;
-    Ok(())
+/// The fingerprint in the name of a file of block digests; `None` for any other file.
+pub fn list_of(name: &str) -> Option<Fingerprint> {
+    Fingerprint::parse(name.strip_suffix(".B3")?)
 }
 
-/// Makes a directory's entries durable.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+/// The number in the name of a file in quarantine; `None` for any other file.
+pub fn number_of(name: &str) -> Option<u64> {
+    let (fingerprint, number) = name.split_once('.')?;
+    Fingerprint::parse(fingerprint)?;
+    number.parse().ok()
 }
 
-/// Writes size and digest beside the bytes. File systems without such attributes do without: the index is then
-/// rebuilt by reading.
-pub fn describe(file: &File, content: &Content) -> io::Result<()> {
-    let text = format!("{} {}", content.size, content.digest);
-    match rustix::fs::fsetxattr(file, ATTRIBUTE, text.as_bytes(), XattrFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOTSUP) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// What an object file's attribute says: size and digest, so that the index can be rebuilt without reading the bytes.
+pub fn describe(content: &Content) -> String {
+    format!("{} {}", content.size, content.digest)
 }
 
-/// Reads what [`describe`] wrote. `None` if it is missing or not that of a file of this length.
-pub fn described(path: &Path, fingerprint: Fingerprint) -> io::Result<Option<Content>> {
-    let length = std::fs::metadata(path)?.len();
-    let mut buffer = [0; 128];
-    let used = match rustix::fs::getxattr(path, ATTRIBUTE, &mut buffer) {
-        Ok(used) => used,
-        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(parse_description(&buffer[..used], fingerprint).filter(|content| content.size == length))
-}
-
-fn parse_description(text: &[u8], fingerprint: Fingerprint) -> Option<Content> {
-    let (size, digest) = std::str::from_utf8(text).ok()?.split_once(' ')?;
-    Some(Content { fingerprint, size: size.parse().ok()?, digest: Digest::parse(digest)? })
+/// Reads what [`describe`] wrote. `None` if it is not the description of a file of this length.
+pub fn described(attribute: &[u8], fingerprint: Fingerprint, length: u64) -> Option<Content> {
+    let (size, digest) = std::str::from_utf8(attribute).ok()?.split_once(' ')?;
+    let content = Content { fingerprint, size: size.parse().ok()?, digest: Digest::parse(digest)? };
+    (content.size == length).then_some(content)
 }
 
 /// `Ok(None)` where the file does not exist.

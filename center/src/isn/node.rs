@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use protocol::digest::{Content, Fingerprint};
 use protocol::id::{CustomerId, Token};
@@ -22,6 +23,7 @@ use super::pool::{Interrupted, Pool};
 use super::scan::scan;
 use crate::objects::{FetchError, Objects, StoreError, Unavailable};
 use protocol::dosp::Reference;
+use protocol::dosp::operations::Scrub;
 
 /// Blocking jobs at once on one disk: enough to fill a batch of the committer, few enough for a spinning disk.
 pub(super) const JOBS_PER_DISK: usize = 16;
@@ -80,21 +82,43 @@ pub(super) struct Node {
 pub struct Mounted {
     pub(super) disk: Arc<Disk>,
     pool: Pool,
+    /// How far the reading of all its objects is (ISN-12).
+    scrub: Arc<Mutex<Scrub>>,
 }
 
 impl Mounted {
-    /// Runs `job` on the disk's threads and takes the disk out of use if it failed.
+    /// Runs `job` on the disk's threads and takes the disk out of use if it failed or took too long.
     pub async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Disk) -> Result<T, DiskError> + Send + 'static,
     ) -> Result<T, DiskError> {
+        self.enqueue(job, true).await
+    }
+
+    /// The same for a job that reads the whole disk, or a whole object, and may take its time.
+    pub async fn run_long<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Disk) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, DiskError> {
+        self.enqueue(job, false).await
+    }
+
+    async fn enqueue<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Disk) -> Result<T, DiskError> + Send + 'static,
+        is_timed: bool,
+    ) -> Result<T, DiskError> {
         let disk = Arc::clone(&self.disk);
+        let turn = disk.health().enter();
         let run = move || {
-            let _counted = disk.count();
+            if is_timed {
+                turn.begin(Instant::now());
+            }
             let outcome = job(&disk);
             if let Err(error) = &outcome {
                 disk.note(error);
             }
+            disk.check_jobs(Instant::now());
             outcome
         };
         self.pool.run(run).await.unwrap_or_else(|error| Err(DiskError::Failed(error.to_string())))
@@ -102,6 +126,15 @@ impl Mounted {
 }
 
 impl Mounted {
+    /// How far the reading of all its objects is.
+    pub fn scrub(&self) -> Scrub {
+        *self.scrub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_scrub(&self, scrub: Scrub) {
+        *self.scrub.lock().unwrap_or_else(PoisonError::into_inner) = scrub;
+    }
+
     /// Runs a job that reads from the disk on the disk's threads; what it returns says nothing about the disk.
     pub async fn read<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         self.pool.run(job).await.map_err(io::Error::other)
@@ -145,7 +178,7 @@ impl Isn {
         for mounted in isn.node.disks.iter().filter(|mounted| mounted.disk.lost_index()) {
             tracing::warn!(disk = %mounted.disk.root().display(), "the disk's index was lost: reading the names");
             let unlink_from = now.saturating_add(isn.node.settings.orphan_grace_seconds);
-            let scanned = mounted.run(move |disk| scan(disk, unlink_from)).await;
+            let scanned = mounted.run_long(move |disk| scan(disk, unlink_from)).await;
             scanned.map_err(|error| OpenError::Disk { path: mounted.disk.root().to_path_buf(), error })?;
         }
         Ok(isn)
@@ -219,8 +252,8 @@ impl Isn {
     }
 
     fn candidates(&self) -> Vec<Candidate> {
-        let online = |(_, mounted): &(usize, &Mounted)| mounted.disk.state() == State::Online;
-        let numbered = self.node.disks.iter().enumerate().filter(online);
+        let usable = |(_, mounted): &(usize, &Mounted)| mounted.disk.takes_objects();
+        let numbered = self.node.disks.iter().enumerate().filter(usable);
         numbered.map(|(disk, mounted)| Candidate { disk, bytes_free: mounted.disk.bytes_free() }).collect()
     }
 
@@ -339,5 +372,5 @@ async fn open_disk(settings: &Settings, root: &Path, new_id: &str) -> Result<Mou
         path: root.to_path_buf(),
         error: DiskError::Failed(error.to_string()),
     };
-    Ok(Mounted { disk: Arc::new(opened.map_err(interrupted)??), pool })
+    Ok(Mounted { disk: Arc::new(opened.map_err(interrupted)??), pool, scrub: Arc::default() })
 }

@@ -86,7 +86,7 @@ impl Copy {
         let (file, blocks, content) = (Arc::clone(&self.file), Arc::clone(&self.blocks), self.content);
         let read = move || {
             let length = usize::try_from(content.block_len(index)).unwrap_or(0);
-            let bytes = read_block(&file, index.saturating_mul(BLOCK_BYTES), length)?;
+            let bytes = read_block(&*file, index.saturating_mul(BLOCK_BYTES), length)?;
             blocks.verify(&content, index, &bytes).map_err(|_| DiskError::Missing(content.fingerprint))?;
             Ok(Bytes::from(bytes))
         };

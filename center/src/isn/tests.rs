@@ -194,7 +194,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 }
 
 /// Two contents of 128 bytes with one MD5 (X. Wang and H. Yu, 2005).
-fn colliding_objects() -> (Vec<u8>, Vec<u8>) {
+pub fn colliding_objects() -> (Vec<u8>, Vec<u8>) {
     const FIRST: &str = "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a\
         085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0\
         e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70";

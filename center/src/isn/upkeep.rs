@@ -9,10 +9,13 @@ use crate::objects::Unavailable;
 use crate::reconcile::Scanned;
 
 impl Isn {
-    /// Unlinks what has had no reference for its grace (REF-2). Answers how many copies it unlinked.
+    /// Unlinks what has had no reference for its grace (REF-2), and forgets old releases. Answers how many copies it
+    /// unlinked.
     pub async fn collect(&self, now: u64) -> Result<u64, Unavailable> {
         let mut unlinked = 0;
         for mounted in self.online() {
+            let swept = mounted.run(move |disk| disk.sweep_releases(now)).await;
+            swept.map_err(|error| Unavailable(error.to_string()))?;
             loop {
                 let due = mounted.run(move |disk| Ok(disk.index().unlinkable(now, PAGE)?)).await;
                 let due = due.map_err(|error| Unavailable(error.to_string()))?;
@@ -50,7 +53,7 @@ impl Isn {
         let unlink_from = now.saturating_add(self.node.settings.orphan_grace_seconds);
         let mut sum = Scanned::default();
         for mounted in self.online() {
-            let scanned = mounted.run(move |disk| scan(disk, unlink_from)).await;
+            let scanned = mounted.run_long(move |disk| scan(disk, unlink_from)).await;
             let scanned = scanned.map_err(|error| Unavailable(error.to_string()))?;
             sum.objects += scanned.objects;
             sum.found += scanned.found;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Addresses, Listening, Running, ServeError, beside, collect, compare, serve_control, settings};
+use super::{
+    Addresses, Listening, Running, ServeError, beside, collect, compare, scrub, serve_control, settings,
+};
 use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
 use crate::control::{Answer, Answering, Question, check};
 use crate::dosm::{Authenticator, ObjectManager};
@@ -58,6 +60,7 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     let house = (vfs.clone(), cluster);
     beside(&tasks, &stop, async move { keep_house(house.0, &*house.1, host::now).await });
     beside(&tasks, &stop, collect(isn.clone()));
+    beside(&tasks, &stop, scrub(isn.clone(), isn_of(config)?.scrub_days));
     let orphan_grace = isn.settings().orphan_grace_seconds;
     beside(&tasks, &stop, compare(vfs, isn, orphan_grace));
     Ok(Running { addresses, stop, tasks })

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use protocol::dosp::ClusterKey;
 use protocol::dosp::heartbeat::{Heartbeat, NodeState, Roles};
+use protocol::dosp::operations::{self as op, DrainIn};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Addresses, Listening, Running, ServeError, beside, collect, compare, listen, serve_control, settings,
+    Addresses, Listening, Running, ServeError, beside, collect, compare, listen, scrub, serve_control,
+    settings,
 };
 use crate::cluster::beacon::{self, Beacon};
 use crate::cluster::daemon::{self, Registry};
@@ -39,6 +41,9 @@ use crate::vfs::{DirectoryManager, KnownNode, MetaStore, keep_house};
 
 /// How often the directory manager looks for new nodes and for nodes that lost their references.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Longest time for the node to mark its disks.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the parts of this process share.
 struct Process<'a> {
@@ -132,6 +137,7 @@ impl Process<'_> {
         let isn = Isn::open(settings(isn_config), host::generator(), host::now_seconds()).await?;
         register_node(&mut self.registry, &isn);
         beside(&self.tasks, &self.stop, collect(isn.clone()));
+        beside(&self.tasks, &self.stop, scrub(isn.clone(), isn_config.scrub_days));
         Ok(Some(isn))
     }
 
@@ -186,7 +192,7 @@ impl Process<'_> {
                         Ok(json) => Answer::done(json),
                         Err(error) => Answer::failed(error.to_string()),
                     },
-                    (Question::Drain { .. }, _) => Answer::failed("not yet"),
+                    (Question::Drain { disk, on }, _) => drain(&view, disk, on).await,
                 }
             })
         });
@@ -257,6 +263,20 @@ async fn watch_nodes(view: View, store: MetaStore, references: ClusterReferences
             }
             Err(error) => tracing::warn!(nodes = ?lost, error, "references are restored later"),
         }
+    }
+}
+
+/// By the process's own handler, as any other process would be answered.
+async fn drain(view: &View, disk: Option<u32>, on: bool) -> Answer {
+    if !view.own().roles.isn {
+        return Answer::failed("this process is no storage node; ask the one whose disks shall be emptied");
+    }
+    let asked =
+        view.links().ask::<op::Drain>(view.own().address, &DrainIn { disk, on }, DRAIN_PATIENCE).await;
+    match asked {
+        Ok(()) if on => Answer::done("draining; `storage-center status` shows what is left"),
+        Ok(()) => Answer::done("taking objects again"),
+        Err(error) => Answer::failed(error.to_string()),
     }
 }
 

@@ -52,8 +52,9 @@ fn parse(text: &str) -> Option<Status> {
         let disks = disks.iter().map(|disk| word(disk, "state")).collect::<Option<_>>()?;
         Some((process["node"].as_u64()?, NodeStatus { state, disks }))
     };
-    let is_node =
-        |process: &&Value| process["roles"].as_array().is_some_and(|roles| roles.iter().any(|role| role == "isn"));
+    let is_node = |process: &&Value| {
+        process["roles"].as_array().is_some_and(|roles| roles.iter().any(|role| role == "isn"))
+    };
     let nodes = json["processes"].as_array()?.iter().filter(is_node).map(node).collect::<Option<_>>()?;
     Some(Status { nodes, owed: json["copies_owed"].as_u64()? })
 }
