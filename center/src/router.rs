@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ::http::{Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use protocol::srl::SignedSrl;
@@ -10,9 +11,11 @@ use protocol::vfs::REQUEST_BYTES_MAX;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::dosm::{Authenticator, Body, ObjectManager, Refusal, complete};
+use crate::dosm::cache::Piece;
+use crate::dosm::{Authenticator, Body, ObjectManager, Outgoing, Refusal, complete};
 use crate::host;
-use crate::http::Handler;
+use crate::http::{Handler, Head, Payload};
+use crate::isn::Isn;
 use crate::local::{LocalCluster, LocalDirectory};
 use crate::vfs::{DirectoryManager, DocumentError};
 
@@ -87,8 +90,47 @@ impl Router {
 }
 
 impl Handler for Router {
+    type Payload = Outgoing<Isn>;
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         self.route(request).await.unwrap_or_else(Refusal::into_response)
+    }
+
+    fn at_hand(&self, head: &Head<'_>, output: &mut Vec<u8>) -> Option<Outgoing<Isn>> {
+        let method = head.plain_method.as_ref()?;
+        if !is_plain_path(head.target) {
+            return None;
+        }
+        let (answer, outgoing) = self.objects.at_hand(method, head.target, head, host::now_seconds())?;
+        answer.write(head.version(), output);
+        Some(outgoing)
+    }
+}
+
+/// A path that says what it says: no query, and nothing a URL may not contain (RFC 3986 §3.3).
+fn is_plain_path(target: &str) -> bool {
+    target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&byte))
+}
+
+impl Payload for Outgoing<Isn> {
+    fn left(&self) -> u64 {
+        Self::left(self)
+    }
+
+    fn append_rest(&mut self, output: &mut Vec<u8>) -> bool {
+        Self::append_rest(self, output)
+    }
+
+    fn next_in_file(&mut self) -> Option<Piece> {
+        Self::next_in_file(self)
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        Self::advance(self, bytes);
+    }
+
+    async fn next_in_memory(&mut self) -> Option<Bytes> {
+        Self::next_in_memory(self).await.ok()
     }
 }
 
@@ -101,3 +143,6 @@ impl From<DocumentError> for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Isn as IsnConfig};
 use crate::control;
+use crate::dosm::cache::Cache;
 use crate::dosm::{Authenticator, ObjectManager};
 use crate::host;
 use crate::http::{Limits, TlsError, acceptor, serve as serve_http};
@@ -117,8 +118,9 @@ pub async fn serve(config: &Config, ready: impl FnOnce(&[SocketAddr])) -> Result
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let cluster = Arc::new(LocalCluster(isn.clone()));
-    let router = Arc::new(assemble(&vfs, &isn, &cluster, &stop));
+    let cache = Cache::without_files(isn.clone());
+    let cluster = Arc::new(LocalCluster::new(isn.clone(), Some(cache.clone())));
+    let router = Arc::new(assemble(&vfs, &isn, cache.clone(), &cluster, &stop));
     let limits = Limits {
         connections_max: config.http.connections_max,
         head_timeout: HEAD_TIMEOUT,
@@ -133,6 +135,7 @@ pub async fn serve(config: &Config, ready: impl FnOnce(&[SocketAddr])) -> Result
         keep_house(house.0, &*house.1, host::now).await;
     }));
     tasks.spawn(stop.clone().run_until_cancelled_owned(collect(isn.clone())));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(close_unused(cache)));
     tasks.spawn(stop.clone().run_until_cancelled_owned(compare(vfs, isn)));
     ready(&addresses);
 
@@ -147,11 +150,17 @@ pub async fn serve(config: &Config, ready: impl FnOnce(&[SocketAddr])) -> Result
     Ok(())
 }
 
-fn assemble(vfs: &MetaStore, isn: &Isn, cluster: &Arc<LocalCluster>, stop: &CancellationToken) -> Router {
+fn assemble(
+    vfs: &MetaStore,
+    isn: &Isn,
+    cache: Cache<Isn>,
+    cluster: &Arc<LocalCluster>,
+    stop: &CancellationToken,
+) -> Router {
     let directories = Arc::new(DirectoryManager::new(vfs.clone(), Arc::clone(cluster)));
     let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-    let objects = ObjectManager::new(isn.clone(), directory, Arc::clone(&authenticator));
+    let objects = ObjectManager::new(isn.clone(), cache, directory, Arc::clone(&authenticator));
     Router::new(directories, objects, authenticator, stop.clone())
 }
 
@@ -184,6 +193,14 @@ async fn collect(isn: Isn) {
             Ok(unlinked) => tracing::info!(unlinked, "copies of objects nobody refers to removed"),
             Err(error) => tracing::warn!(%error, "objects nobody refers to are removed later"),
         }
+    }
+}
+
+/// Closes files nobody asks for, so that those of removed objects give back their space.
+async fn close_unused(cache: Cache<Isn>) {
+    loop {
+        tokio::time::sleep(COLLECT_EVERY).await;
+        cache.close_unused(host::now_seconds());
     }
 }
 

@@ -7,10 +7,13 @@ use hyper::body::Incoming as RequestBody;
 use protocol::id::ObjectId;
 use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlError, SrlOperation, SrlRequest};
 
+use super::answer::Answer;
 use super::authenticator::Authenticator;
 use super::body::{Body, empty};
+use super::cache::Cache;
+use super::conditions::Fields;
 use super::directory::Directory;
-use super::fetch::{FetchRequest, Fetcher};
+use super::fetch::{FetchRequest, Fetcher, Outgoing};
 use super::refusal::Refusal;
 use super::store::{Destination, Storer};
 use crate::isn::Isn;
@@ -19,14 +22,31 @@ use crate::isn::Isn;
 #[derive(Debug)]
 pub struct ObjectManager<D> {
     authenticator: Arc<Authenticator<D>>,
-    fetcher: Fetcher,
+    cache: Cache<Isn>,
+    fetcher: Fetcher<Isn>,
     storer: Storer<D>,
 }
 
 impl<D: Directory> ObjectManager<D> {
-    /// In front of this node and this directory.
-    pub fn new(isn: Isn, directory: Arc<D>, authenticator: Arc<Authenticator<D>>) -> Self {
-        Self { authenticator, fetcher: Fetcher::new(isn.clone()), storer: Storer::new(isn, directory) }
+    /// In front of this node, of which objects are fetched through the cache, and this directory.
+    pub fn new(isn: Isn, cache: Cache<Isn>, directory: Arc<D>, authenticator: Arc<Authenticator<D>>) -> Self {
+        let fetcher = Fetcher::new(cache.clone());
+        Self { authenticator, cache, fetcher, storer: Storer::new(isn, directory) }
+    }
+
+    /// The answer to a GET or HEAD of this path, if it is an authentic FETCH and nobody need be asked: the same as
+    /// [`Self::handle`] gives. `None` says nothing about the request.
+    pub fn at_hand(
+        &self,
+        method: &Method,
+        path: &str,
+        fields: &impl Fields,
+        now: u64,
+    ) -> Option<(Answer, Outgoing<Isn>)> {
+        let (permit, uri) = self.authenticator.at_hand(path, now)?;
+        let (customer, expires) = (permit.customer, permit.expires);
+        let fetch = FetchRequest { method, fields, uri, customer, expires, now };
+        self.fetcher.at_hand(fetch, permit.object)
     }
 
     /// Answers a request for `/<encoded-request>/<certificate>/<customer-uri>`. Of the body nothing is read before
@@ -36,7 +56,8 @@ impl<D: Directory> ObjectManager<D> {
         let (signed, uri) = SignedSrl::parse(parts.uri.path())?;
         let srl = self.authenticator.authenticate(&signed, now).await?;
         let (method, headers) = (&parts.method, &parts.headers);
-        let fetch = FetchRequest { method, headers, uri, srl: &srl, now };
+        let (customer, expires) = (srl.customer, srl.expires);
+        let fetch = FetchRequest { method, fields: headers, uri, customer, expires, now };
         match &srl.operation {
             SrlOperation::NoOp => allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")
                 .map(|()| empty(StatusCode::NO_CONTENT)),
@@ -49,11 +70,11 @@ impl<D: Directory> ObjectManager<D> {
             }
             SrlOperation::FetchDigests { fingerprint } => {
                 allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-                self.fetcher.digests(fetch, *fingerprint).await
+                self.fetcher.digests(customer, *fingerprint, now).await
             }
             SrlOperation::Store { parent } => {
                 may_store(&srl, *parent)?;
-                let to = Destination { customer: srl.customer, parent: *parent, uri };
+                let to = Destination { customer, parent: *parent, uri };
                 match *method {
                     Method::PUT => self.storer.put(to, headers, body, now).await,
                     Method::POST => self.storer.post(to, headers, body, now).await,
@@ -62,7 +83,10 @@ impl<D: Directory> ObjectManager<D> {
             }
             SrlOperation::Delete { fingerprint } => {
                 allow(method, &[Method::DELETE], "DELETE")?;
-                self.storer.delete(srl.customer, *fingerprint, headers, now).await
+                let deleted = self.storer.delete(customer, *fingerprint, headers, now).await;
+                // Also after an error: the reference may be gone.
+                self.cache.forget(*fingerprint);
+                deleted
             }
             // No callback is registered for anybody, so nobody can be asked: closed (SRL-10). CONTROL is the
             // VFS's, at its own address.

@@ -23,6 +23,8 @@ mod upkeep;
 pub use fault::OpenError;
 pub use incoming::{Announced, Incoming};
 pub use index::Reference;
+pub use layout::{fingerprint_of, optional};
 pub use node::{FetchError, Isn, Settings, StoreError, Unavailable};
 pub use object::StoredObject;
+pub use pool::{Interrupted, Pool};
 pub use scan::Scanned;

@@ -65,7 +65,7 @@ pub enum StoreError {
 }
 
 /// Why an object cannot be read.
-#[derive(Debug, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FetchError {
     /// Not here, or this customer has no reference to it (SRL-17).
     #[error("no such object")]

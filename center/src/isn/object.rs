@@ -45,6 +45,11 @@ impl StoredObject {
         self.copy.blocks.as_bytes()
     }
 
+    /// The copy's file, from which the last block was read.
+    pub fn file(&self) -> &Arc<File> {
+        &self.copy.file
+    }
+
     /// Reads block `index`, checked. After a copy that fails comes the next; the failed one is not asked again.
     pub async fn read_block(&mut self, index: u64) -> Result<Bytes, FetchError> {
         let content = self.copy.content;
