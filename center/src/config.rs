@@ -108,6 +108,10 @@ pub struct Dosm {
     pub lookup_entries: NonZeroUsize,
     /// In which order objects are looked for.
     pub order: Order,
+    /// Where objects are kept that were fetched from the nodes (DOSM-10); nothing is kept without it.
+    pub cache_dir: Option<PathBuf>,
+    /// Most bytes of them.
+    pub cache_bytes: u64,
     /// Where each request is written down (SYS-7).
     pub usage_log: Option<PathBuf>,
 }
@@ -116,7 +120,13 @@ impl Default for Dosm {
     fn default() -> Self {
         // A million of them take some 100 MB.
         let lookup_entries = NonZeroUsize::new(1_000_000).unwrap_or(NonZeroUsize::MIN);
-        Self { lookup_entries, order: Order::default(), usage_log: None }
+        Self {
+            lookup_entries,
+            order: Order::default(),
+            cache_dir: None,
+            cache_bytes: 64 << 30,
+            usage_log: None,
+        }
     }
 }
 
@@ -467,6 +477,8 @@ mod tests {
             "scrub_days",
             "lookup_entries",
             "order",
+            "cache_dir",
+            "cache_bytes",
             "usage_log",
             "name",
             "key_file",

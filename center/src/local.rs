@@ -8,6 +8,7 @@ use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{Answer, Existing, Operation, Request, Upload, VfsError, VfsErrorCode};
 
+use crate::dosm::cache::Cache;
 use crate::dosm::{Directory, NewFile};
 use crate::host;
 use crate::isn::Isn;
@@ -15,7 +16,17 @@ use crate::vfs::{Cluster, ClusterError, DirectoryManager, MetaStore};
 
 /// The storage node as the VFS sees it.
 #[derive(Clone, Debug)]
-pub struct LocalCluster(pub Isn);
+pub struct LocalCluster {
+    isn: Isn,
+    cache: Option<Cache<Isn>>,
+}
+
+impl LocalCluster {
+    /// This node; the cache in front of it, if there is one, is told of released references (DOSM-19).
+    pub const fn new(isn: Isn, cache: Option<Cache<Isn>>) -> Self {
+        Self { isn, cache }
+    }
+}
 
 impl Cluster for LocalCluster {
     async fn has_reference(
@@ -24,7 +35,7 @@ impl Cluster for LocalCluster {
         content: &Content,
         token: Token,
     ) -> Result<bool, ClusterError> {
-        let kept = self.0.keep_reference(customer, *content, token, host::now_seconds()).await;
+        let kept = self.isn.keep_reference(customer, *content, token, host::now_seconds()).await;
         kept.map_err(|error| ClusterError(error.to_string()))
     }
 
@@ -35,12 +46,14 @@ impl Cluster for LocalCluster {
         token: Token,
     ) -> Result<(), ClusterError> {
         let reference = Reference { fingerprint, customer, token };
-        let released = self.0.give_up(reference, host::now_seconds()).await;
+        let released = self.isn.give_up(reference, host::now_seconds()).await;
+        // Also after an error: the reference may be gone.
+        self.cache.iter().for_each(|cache| cache.forget(fingerprint));
         released.map_err(|error| ClusterError(error.to_string()))
     }
 
     async fn space(&self) -> Result<u64, ClusterError> {
-        Ok(self.0.bytes_free())
+        Ok(self.isn.bytes_free())
     }
 }
 

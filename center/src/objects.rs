@@ -1,8 +1,11 @@
 //! Objects as an object manager sees them: opened, received, given up. Behind it are the disks of this process
 //! ([`crate::isn`]) or nodes of a cluster ([`crate::cluster`]).
 
+use std::fmt::Debug;
+use std::fs::File;
 use std::future::Future;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::digest::{Content, Digest, Fingerprint};
@@ -10,7 +13,7 @@ use protocol::id::{CustomerId, Token};
 use thiserror::Error;
 
 /// Whoever holds objects. Cheap to clone.
-pub trait Objects: Clone + Send + Sync + 'static {
+pub trait Objects: Clone + Debug + Send + Sync + 'static {
     /// An object opened for reading.
     type Object: Readable;
     /// An object being received.
@@ -41,12 +44,15 @@ pub trait Objects: Clone + Send + Sync + 'static {
 }
 
 /// An object that can be read to its end, whatever becomes of it meanwhile.
-pub trait Readable: Send + 'static {
+pub trait Readable: Debug + Send + Sync + 'static {
     /// Fingerprint, size and digest.
     fn content(&self) -> &Content;
 
     /// The digests of its blocks in order, 32 bytes each; none for an object of at most one block.
     fn block_digests(&self) -> Vec<u8>;
+
+    /// The file of this machine that the last block came from, if it did: the object's bytes from its start.
+    fn file(&self) -> Option<&Arc<File>>;
 
     /// Tells which blocks will be read, in order: they may come in one go. Others can be read all the same.
     fn expect(&mut self, blocks: Range<u64>);
@@ -119,7 +125,7 @@ pub enum StoreError {
 }
 
 /// Why an object cannot be read.
-#[derive(Debug, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FetchError {
     /// Not here, or this customer has no reference to it (SRL-17).
     #[error("no such object")]

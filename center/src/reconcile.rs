@@ -278,7 +278,7 @@ mod tests {
             upload: Some(Upload { content, token }),
             existing: Existing::Refuse,
         };
-        let manager = DirectoryManager::new(vfs.clone(), Arc::new(LocalCluster(isn.clone())));
+        let manager = DirectoryManager::new(vfs.clone(), Arc::new(LocalCluster::new(isn.clone(), None)));
         manager.perform(customer.id, Request { key: None, operation }, Timestamp(2)).await.unwrap();
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ::http::{Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use protocol::srl::SignedSrl;
@@ -10,9 +11,10 @@ use protocol::vfs::REQUEST_BYTES_MAX;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::dosm::{Authenticator, Body, Directory, ObjectManager, Refusal, complete};
+use crate::dosm::cache::Piece;
+use crate::dosm::{Authenticator, Body, Directory, ObjectManager, Outgoing, Refusal, complete};
 use crate::host;
-use crate::http::Handler;
+use crate::http::{Handler, Head, Payload};
 use crate::objects::Objects;
 use crate::vfs::{Cluster, DirectoryManager, DocumentError};
 
@@ -22,7 +24,7 @@ const DOCUMENTS_KIB: usize = 32 << 10;
 const DOCUMENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// All that is served at one address.
-pub struct Router<D, O, C> {
+pub struct Router<D, O: Objects, C> {
     directories: Option<Arc<DirectoryManager<C>>>,
     objects: Option<ObjectManager<D, O>>,
     authenticator: Arc<Authenticator<D>>,
@@ -94,8 +96,48 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
 }
 
 impl<D: Directory, O: Objects, C: Cluster> Handler for Router<D, O, C> {
+    type Payload = Outgoing<O>;
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         self.route(request).await.unwrap_or_else(Refusal::into_response)
+    }
+
+    fn at_hand(&self, head: &Head<'_>, output: &mut Vec<u8>) -> Option<Outgoing<O>> {
+        let method = head.plain_method.as_ref()?;
+        if !is_plain_path(head.target) {
+            return None;
+        }
+        let objects = self.objects.as_ref()?;
+        let (answer, outgoing) = objects.at_hand(method, head.target, head, host::now_seconds())?;
+        answer.write(head.version(), output);
+        Some(outgoing)
+    }
+}
+
+/// A path that says what it says: no query, and nothing a URL may not contain (RFC 3986 §3.3).
+fn is_plain_path(target: &str) -> bool {
+    target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&byte))
+}
+
+impl<O: Objects> Payload for Outgoing<O> {
+    fn left(&self) -> u64 {
+        Self::left(self)
+    }
+
+    fn append_rest(&mut self, output: &mut Vec<u8>) -> bool {
+        Self::append_rest(self, output)
+    }
+
+    fn next_in_file(&mut self) -> Option<Piece> {
+        Self::next_in_file(self)
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        Self::advance(self, bytes);
+    }
+
+    async fn next_in_memory(&mut self) -> Option<Bytes> {
+        Self::next_in_memory(self).await.ok()
     }
 }
 
@@ -108,3 +150,6 @@ impl From<DocumentError> for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

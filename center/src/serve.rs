@@ -22,9 +22,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
 use crate::control::{self, Answering};
+use crate::dosm::UsageLog;
+use crate::dosm::cache::Cache;
 use crate::host;
 use crate::http::{Handler, Limits, TlsError, acceptor, serve as serve_http};
 use crate::isn::{Isn, OpenError, Settings};
+use crate::objects::Objects;
 use crate::reconcile::{Holders, Mode, reconcile};
 use crate::vfs::{MetaStore, StoreError};
 
@@ -80,6 +83,14 @@ pub enum ServeError {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// The usage log.
+    #[error("dosm.usage_log {path}: {error}; name a file that this process may write")]
+    UsageLog {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
     },
     /// References could not be restored.
     #[error("a disk's index was lost and its references cannot be restored from the rows: {0}")]
@@ -226,6 +237,21 @@ async fn collect(isn: Isn) {
 /// Reads every object against its digests, once in so many days (ISN-12).
 async fn scrub(isn: Isn, days: NonZeroU32) {
     isn.scrub(Duration::from_secs(86_400).saturating_mul(days.get()), host::now_seconds).await;
+}
+
+/// Closes files nobody asks for, so that those of removed objects give back their space.
+async fn close_unused<O: Objects>(cache: Cache<O>) {
+    loop {
+        tokio::time::sleep(COLLECT_EVERY).await;
+        cache.close_unused(host::now_seconds());
+    }
+}
+
+/// The usage log, where one is wanted.
+fn usage_log(config: &Config) -> Result<Option<UsageLog>, ServeError> {
+    let Some(path) = &config.dosm.usage_log else { return Ok(None) };
+    let opened = UsageLog::open(path);
+    opened.map(Some).map_err(|error| ServeError::UsageLog { path: path.clone(), error })
 }
 
 /// Compares rows and references (REF-4).

@@ -1,5 +1,6 @@
 //! The cluster's objects as an object manager sees them.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,12 @@ const UPLOADS_MAX: usize = 256;
 #[derive(Clone)]
 pub struct ClusterObjects {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for ClusterObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterObjects").field("copies", &self.copies()).finish_non_exhaustive()
+    }
 }
 
 struct Shared {

@@ -1,6 +1,9 @@
 //! An object of the cluster being read: from one copy as long as that goes well, then from the next (DOSM-8).
 
+use std::fmt;
+use std::fs::File;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +34,12 @@ pub struct ClusterObject {
     customer: Option<CustomerId>,
     expected: Range<u64>,
     stream: Option<Running>,
+}
+
+impl fmt::Debug for ClusterObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterObject").field("content", &self.content).finish_non_exhaustive()
+    }
 }
 
 struct Running {
@@ -112,6 +121,11 @@ impl Readable for ClusterObject {
 
     fn block_digests(&self) -> Vec<u8> {
         self.blocks.as_bytes()
+    }
+
+    /// It comes from another machine.
+    fn file(&self) -> Option<&Arc<File>> {
+        None
     }
 
     fn expect(&mut self, blocks: Range<u64>) {

@@ -1,7 +1,20 @@
 //! Conditional and range requests (CDN-2; RFC 9110 §13, §14): pure.
 
+use http::header::HeaderName;
 use http::{HeaderMap, header};
 use protocol::digest::Fingerprint;
+
+/// The header fields of a request, however they were parsed.
+pub trait Fields {
+    /// The values of a field, in their order.
+    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]>;
+}
+
+impl Fields for HeaderMap {
+    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name).iter().map(|value| value.as_bytes())
+    }
+}
 
 /// What to answer to a GET or HEAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,34 +42,40 @@ pub fn etag(fingerprint: Fingerprint) -> String {
 }
 
 /// Applies the request's conditions and range to an object.
-pub fn select(headers: &HeaderMap, fingerprint: Fingerprint, size: u64) -> Selected {
+pub fn select(fields: &impl Fields, fingerprint: Fingerprint, size: u64) -> Selected {
     let etag = etag(fingerprint);
-    if headers.contains_key(header::IF_MATCH) && !lists(headers, header::IF_MATCH, &etag, false) {
+    if fields.values(&header::IF_MATCH).next().is_some() && !lists(fields, &header::IF_MATCH, &etag, false) {
         return Selected::PreconditionFailed;
     }
-    if lists(headers, header::IF_NONE_MATCH, &etag, true) {
+    if lists(fields, &header::IF_NONE_MATCH, &etag, true) {
         return Selected::NotModified;
     }
-    let Some(range) = single_value(headers, header::RANGE) else { return Selected::Whole };
-    if headers.contains_key(header::IF_RANGE) && single_value(headers, header::IF_RANGE) != Some(&etag) {
+    let Some(range) = single_value(fields, &header::RANGE) else { return Selected::Whole };
+    let has_if_range = fields.values(&header::IF_RANGE).next().is_some();
+    if has_if_range && single_value(fields, &header::IF_RANGE) != Some(&etag) {
         return Selected::Whole;
     }
     parse_range(range, size)
 }
 
-fn single_value(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    let mut values = headers.get_all(name).iter();
+fn single_value<'a>(fields: &'a impl Fields, name: &'a HeaderName) -> Option<&'a str> {
+    let mut values = fields.values(name);
     let first = values.next()?;
-    if values.next().is_some() { None } else { first.to_str().ok() }
+    if values.next().is_some() { None } else { to_text(first) }
 }
 
-fn lists(headers: &HeaderMap, name: header::HeaderName, etag: &str, weakly: bool) -> bool {
-    let values = headers.get_all(name);
-    let mut tags = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+fn lists(fields: &impl Fields, name: &HeaderName, etag: &str, weakly: bool) -> bool {
+    let mut tags = fields.values(name).filter_map(to_text).flat_map(|value| value.split(','));
     tags.any(|tag| {
         let tag = tag.trim();
         tag == "*" || tag == etag || (weakly && tag.strip_prefix("W/") == Some(etag))
     })
+}
+
+/// A value that is nothing but visible ASCII, spaces and tabs.
+fn to_text(value: &[u8]) -> Option<&str> {
+    let plain = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    str::from_utf8(value).ok().filter(|_| plain)
 }
 
 /// A single byte range. Several ranges, and what is no byte range, are ignored as RFC 9110 §14.2 allows.

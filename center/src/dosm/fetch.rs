@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::try_unfold;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use protocol::digest::{BLOCK_BYTES, Content, Fingerprint};
-use protocol::srl::SrlRequest;
+use protocol::digest::{BLOCK_BYTES, Fingerprint};
+use protocol::id::CustomerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::answer::Answer;
 use super::body::{Body, BodyError, complete, empty};
-use super::conditions::{Selected, etag, select};
-use super::content_type::by_extension;
+use super::cache::{Cache, Piece, Reader, Source, read_now};
+use super::conditions::Fields;
 use super::refusal::Refusal;
-use crate::objects::{FetchError, Objects, Readable};
+use crate::objects::FetchError;
 
-/// Seconds a cache may keep an object whose SRL never expires.
-const CACHE_SECONDS_MAX: u64 = 365 * 86_400;
 /// Memory for whole blocks on their way out of all connections, in KiB.
 const OUTGOING_KIB: usize = 32 << 10;
 /// What a connection gets at a time when that memory is used up, by clients too slow or unwilling to read: then each
@@ -26,152 +25,177 @@ const OUTGOING_KIB: usize = 32 << 10;
 const SCARCE_BYTES: usize = 128 << 10;
 
 /// Serves objects.
-#[derive(Clone, Debug)]
-pub struct Fetcher<O> {
-    objects: O,
+#[derive(Debug)]
+pub struct Fetcher<S: Source> {
+    cache: Cache<S>,
     memory: Arc<Semaphore>,
 }
 
-/// The parts of a request that matter here.
+/// The parts of a request that matter here, its SRL being authentic.
 #[derive(Clone, Copy, Debug)]
-pub struct FetchRequest<'request> {
+pub struct FetchRequest<'request, F> {
     /// GET or HEAD.
     pub method: &'request Method,
     /// Conditions and range.
-    pub headers: &'request HeaderMap,
+    pub fields: &'request F,
     /// The customer's part of the SRL.
     pub uri: &'request str,
-    /// The authentic SRL.
-    pub srl: &'request SrlRequest,
+    /// Whose SRL it is.
+    pub customer: CustomerId,
+    /// When the SRL expires, in seconds since the epoch; 0 for never.
+    pub expires: u64,
     /// Seconds since the epoch.
     pub now: u64,
 }
 
-impl<O: Objects> Fetcher<O> {
-    /// From there.
-    pub fn new(objects: O) -> Self {
-        Self { objects, memory: Arc::new(Semaphore::new(OUTGOING_KIB)) }
+impl<S: Source> Fetcher<S> {
+    /// Through this cache.
+    pub fn new(cache: Cache<S>) -> Self {
+        Self { cache, memory: Arc::new(Semaphore::new(OUTGOING_KIB)) }
     }
 
     /// The object's bytes.
-    pub async fn fetch(
+    pub async fn fetch<F: Fields>(
         &self,
-        request: FetchRequest<'_>,
+        request: FetchRequest<'_, F>,
         name: Fingerprint,
     ) -> Result<Response<Body>, Refusal> {
-        let object = self.objects.open(request.srl.customer, name).await?;
-        let Content { size, .. } = *object.content();
-        let (status, start, end) = match select(request.headers, name, size) {
-            Selected::Whole => (StatusCode::OK, 0, size),
-            Selected::Part { start, end } => (StatusCode::PARTIAL_CONTENT, start, end),
-            Selected::Unsatisfiable => return Err(Refusal::Range { size }),
-            Selected::PreconditionFailed => return Err(Refusal::Precondition),
-            Selected::NotModified => return Ok(describe(empty(StatusCode::NOT_MODIFIED), &request, name)),
-        };
-        let body = if *request.method == Method::HEAD {
-            empty(status).into_body()
+        let object = self.cache.fetch(request.customer, name, request.now).await?;
+        let answer = request.answer(&object)?;
+        let body = if *request.method == Method::HEAD || answer.start == answer.end {
+            empty(StatusCode::OK).into_body()
         } else {
-            self.body(Reading::new(object, start, end)).await?
+            self.body(self.outgoing(object, &answer)).await?
         };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(end - start));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(by_extension(request.uri)));
-        if status == StatusCode::PARTIAL_CONTENT {
-            let range = format!("bytes {start}-{}/{size}", end - 1);
-            headers.extend(HeaderValue::try_from(range).map(|range| (header::CONTENT_RANGE, range)).ok());
+        Ok(answer.into_response(body))
+    }
+
+    /// As [`Self::fetch`], if nobody need be asked and no error told. `None` as well where the object is in no file:
+    /// nothing would be won.
+    pub fn at_hand<F: Fields>(
+        &self,
+        request: FetchRequest<'_, F>,
+        name: Fingerprint,
+    ) -> Option<(Answer, Outgoing<S>)> {
+        let object = self.cache.at_hand(request.customer, name, request.now)?;
+        let answer = request.answer(&object).ok()?;
+        let mut outgoing = self.outgoing(object, &answer);
+        if *request.method == Method::HEAD {
+            outgoing.end = outgoing.offset;
         }
-        Ok(describe(response, &request, name))
+        Some((answer, outgoing))
     }
 
     /// The digests by which a receiver checks ranges.
     pub async fn digests(
         &self,
-        request: FetchRequest<'_>,
+        customer: CustomerId,
         name: Fingerprint,
+        now: u64,
     ) -> Result<Response<Body>, Refusal> {
-        let object = self.objects.open(request.srl.customer, name).await?;
+        let object = self.cache.fetch(customer, name, now).await?;
         Ok(complete(StatusCode::OK, "application/octet-stream", object.block_digests()))
     }
 
+    fn outgoing(&self, object: Reader<S>, answer: &Answer) -> Outgoing<S> {
+        Outgoing { object, offset: answer.start, end: answer.end, memory: Arc::clone(&self.memory) }
+    }
+
     /// The first block is read before the answer begins: if no copy can be read, that is still told by a status.
-    async fn body(&self, reading: Reading<O::Object>) -> Result<Body, Refusal> {
-        let Some((first, rest)) = reading.next(&self.memory).await? else {
-            return Ok(empty(StatusCode::OK).into_body());
-        };
-        let memory = Arc::clone(&self.memory);
-        let blocks = try_unfold((Some(first), rest), move |(first, rest)| {
-            let memory = Arc::clone(&memory);
-            async move {
-                if let Some(first) = first {
-                    return Ok(Some((Frame::data(first), (None, rest))));
-                }
-                let next = rest.next(&memory).await.map_err(|_| BodyError)?;
-                Ok(next.map(|(bytes, rest)| (Frame::data(bytes), (None, rest))))
+    async fn body(&self, mut outgoing: Outgoing<S>) -> Result<Body, Refusal> {
+        let first = outgoing.next_in_memory().await?;
+        let blocks = try_unfold((Some(first), outgoing), |(first, mut rest)| async move {
+            if let Some(first) = first {
+                return Ok(Some((Frame::data(first), (None, rest))));
             }
+            if rest.left() == 0 {
+                return Ok(None);
+            }
+            let next = rest.next_in_memory().await.map_err(|_| BodyError)?;
+            Ok(Some((Frame::data(next), (None, rest))))
         });
         Ok(StreamBody::new(blocks).boxed_unsync())
     }
 }
 
-/// Headers that every answer about an object has (CDN-2). An object never changes under its name, so a cache may keep
-/// it for as long as the SRL lasts.
-fn describe(mut response: Response<Body>, request: &FetchRequest<'_>, name: Fingerprint) -> Response<Body> {
-    let headers = response.headers_mut();
-    let max_age = match request.srl.expires {
-        0 => CACHE_SECONDS_MAX,
-        expires => expires.saturating_sub(request.now).min(CACHE_SECONDS_MAX),
-    };
-    headers.extend(HeaderValue::try_from(etag(name)).map(|etag| (header::ETAG, etag)).ok());
-    let cache = HeaderValue::try_from(format!("max-age={max_age}, immutable"));
-    headers.extend(cache.map(|cache| (header::CACHE_CONTROL, cache)).ok());
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+impl<F: Fields> FetchRequest<'_, F> {
+    fn answer<S: Source>(&self, object: &Reader<S>) -> Result<Answer, Refusal> {
+        Answer::select(self.fields, object.content(), self.uri, self.expires, self.now)
+    }
 }
 
 /// An object on its way out, from `offset` up to `end`.
-struct Reading<R> {
-    object: R,
+#[derive(Debug)]
+pub struct Outgoing<S: Source> {
+    object: Reader<S>,
     offset: u64,
     end: u64,
+    memory: Arc<Semaphore>,
 }
 
-impl<R: Readable> Reading<R> {
-    fn new(mut object: R, offset: u64, end: u64) -> Self {
-        object.expect(offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES));
-        Self { object, offset, end }
+impl<S: Source> Outgoing<S> {
+    /// Bytes still to come.
+    pub const fn left(&self) -> u64 {
+        self.end.saturating_sub(self.offset)
     }
 
-    async fn next(mut self, memory: &Arc<Semaphore>) -> Result<Option<(Bytes, Self)>, FetchError> {
-        if self.offset >= self.end {
-            return Ok(None);
+    /// The next bytes where they lie, if they may be sent from there at once; the caller says by [`Self::advance`] how
+    /// many it took.
+    pub fn next_in_file(&mut self) -> Option<Piece> {
+        let left = self.left();
+        if left == 0 { None } else { self.object.piece(self.offset, left) }
+    }
+
+    /// Appends the rest, which lies within one block, if it can be had at once.
+    pub fn append_rest(&mut self, out: &mut Vec<u8>) -> bool {
+        let left = self.left();
+        let Some(piece) = self.object.piece_in_file(self.offset, left).filter(|piece| piece.len == left)
+        else {
+            return false;
+        };
+        let before = out.len();
+        // At most a block.
+        out.resize(before + left as usize, 0);
+        let was_read = read_now(&piece.file, &mut out[before..], piece.offset);
+        if was_read {
+            self.advance(left);
+        } else {
+            out.truncate(before);
         }
+        was_read
+    }
+
+    /// So many bytes were taken.
+    pub const fn advance(&mut self, bytes: u64) {
+        self.offset += bytes;
+    }
+
+    /// The next bytes, of which there are some, wherever they must be fetched from.
+    pub async fn next_in_memory(&mut self) -> Result<Bytes, FetchError> {
         let index = self.offset / BLOCK_BYTES;
         let block_start = index * BLOCK_BYTES;
         let kib = u32::try_from(self.object.content().block_len(index).div_ceil(1024)).unwrap_or(1024);
-        let permit = Arc::clone(memory).try_acquire_many_owned(kib).ok();
+        let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).ok();
         let block = self.object.read_block(index).await?;
         // Both lie within one block, so they fit.
         let from = (self.offset - block_start) as usize;
         let to = (self.end - block_start).min(block.len() as u64) as usize;
         let bytes = match permit {
-            Some(permit) => Bytes::from_owner(Outgoing { bytes: block.slice(from..to), _permit: permit }),
+            Some(permit) => Bytes::from_owner(Accounted { bytes: block.slice(from..to), _permit: permit }),
             None => Bytes::copy_from_slice(&block[from..to.min(from + SCARCE_BYTES)]),
         };
-        self.offset += bytes.len() as u64;
-        Ok(Some((bytes, self)))
+        self.advance(bytes.len() as u64);
+        Ok(bytes)
     }
 }
 
 /// Bytes that count as used memory until they are sent.
-struct Outgoing {
+struct Accounted {
     bytes: Bytes,
     _permit: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Outgoing {
+impl AsRef<[u8]> for Accounted {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -2,32 +2,65 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming as RequestBody;
-use protocol::id::ObjectId;
+use protocol::digest::Fingerprint;
+use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlError, SrlOperation, SrlRequest};
 
+use super::answer::Answer;
 use super::authenticator::Authenticator;
 use super::body::{Body, empty};
+use super::cache::{Cache, Figures};
+use super::conditions::Fields;
 use super::directory::Directory;
-use super::fetch::{FetchRequest, Fetcher};
+use super::fetch::{FetchRequest, Fetcher, Outgoing};
 use super::refusal::Refusal;
 use super::store::{Destination, Storer};
+use super::usage::{Usage, UsageLog};
+use crate::host;
 use crate::objects::Objects;
 
 /// One object manager.
 #[derive(Debug)]
-pub struct ObjectManager<D, O> {
+pub struct ObjectManager<D, O: Objects> {
     authenticator: Arc<Authenticator<D>>,
+    cache: Cache<O>,
     fetcher: Fetcher<O>,
     storer: Storer<D, O>,
+    usage: Option<UsageLog>,
 }
 
 impl<D: Directory, O: Objects> ObjectManager<D, O> {
-    /// In front of these objects and this directory.
-    pub fn new(objects: O, directory: Arc<D>, authenticator: Arc<Authenticator<D>>) -> Self {
-        let fetcher = Fetcher::new(objects.clone());
-        Self { authenticator, fetcher, storer: Storer::new(objects, directory) }
+    /// In front of these objects, which are fetched through the cache, and this directory.
+    pub fn new(
+        objects: O,
+        cache: Cache<O>,
+        directory: Arc<D>,
+        authenticator: Arc<Authenticator<D>>,
+        usage: Option<UsageLog>,
+    ) -> Self {
+        let fetcher = Fetcher::new(cache.clone());
+        Self { authenticator, cache, fetcher, storer: Storer::new(objects, directory), usage }
+    }
+
+    /// The answer to a GET or HEAD of this path, if it is an authentic FETCH and nobody need be asked: the same as
+    /// [`Self::handle`] gives. `None` says nothing about the request.
+    pub fn at_hand(
+        &self,
+        method: &Method,
+        path: &str,
+        fields: &impl Fields,
+        now: u64,
+    ) -> Option<(Answer, Outgoing<O>)> {
+        let (permit, uri) = self.authenticator.at_hand(path, now)?;
+        let (customer, expires) = (permit.customer, permit.expires);
+        let fetch = FetchRequest { method, fields, uri, customer, expires, now };
+        let (answer, outgoing) = self.fetcher.at_hand(fetch, permit.object)?;
+        let (status, bytes) = (answer.status(), outgoing.left());
+        self.record(customer, "fetch", Some(permit.object), status, bytes);
+        Some((answer, outgoing))
     }
 
     /// Answers a request for `/<encoded-request>/<certificate>/<customer-uri>`. Of the body nothing is read before
@@ -36,8 +69,50 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         let (parts, body) = request.into_parts();
         let (signed, uri) = SignedSrl::parse(parts.uri.path())?;
         let srl = self.authenticator.authenticate(&signed, now).await?;
+        let done = self.perform(&srl, uri, &parts, body, now).await;
+        let status = done.as_ref().map_or_else(Refusal::status, Response::status);
+        let (operation, object) = describe(&srl.operation);
+        let moved = match (&srl.operation, &done) {
+            (_, Err(_)) => 0,
+            (SrlOperation::Store { .. }, Ok(_)) => content_length(&parts.headers),
+            _ if parts.method == Method::HEAD => 0,
+            (_, Ok(response)) => content_length(response.headers()),
+        };
+        self.record(srl.customer, operation, object, status, moved);
+        done
+    }
+
+    /// Writes the request down (SYS-7).
+    fn record(
+        &self,
+        customer: CustomerId,
+        operation: &'static str,
+        object: Option<Fingerprint>,
+        status: StatusCode,
+        bytes: u64,
+    ) {
+        if let Some(usage) = &self.usage {
+            let (at_ms, status) = (host::now_ms(), status.as_u16());
+            usage.record(Usage { at_ms, customer, operation, object, status, bytes });
+        }
+    }
+
+    /// What happened in the data cache, and what is in it.
+    pub fn figures(&self) -> Figures {
+        self.cache.figures()
+    }
+
+    async fn perform(
+        &self,
+        srl: &SrlRequest,
+        uri: &str,
+        parts: &Parts,
+        body: RequestBody,
+        now: u64,
+    ) -> Result<Response<Body>, Refusal> {
         let (method, headers) = (&parts.method, &parts.headers);
-        let fetch = FetchRequest { method, headers, uri, srl: &srl, now };
+        let (customer, expires) = (srl.customer, srl.expires);
+        let fetch = FetchRequest { method, fields: headers, uri, customer, expires, now };
         match &srl.operation {
             SrlOperation::NoOp => allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")
                 .map(|()| empty(StatusCode::NO_CONTENT)),
@@ -50,11 +125,11 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
             }
             SrlOperation::FetchDigests { fingerprint } => {
                 allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-                self.fetcher.digests(fetch, *fingerprint).await
+                self.fetcher.digests(customer, *fingerprint, now).await
             }
             SrlOperation::Store { parent } => {
-                may_store(&srl, *parent)?;
-                let to = Destination { customer: srl.customer, parent: *parent, uri };
+                may_store(srl, *parent)?;
+                let to = Destination { customer, parent: *parent, uri };
                 match *method {
                     Method::PUT => self.storer.put(to, headers, body, now).await,
                     Method::POST => self.storer.post(to, headers, body, now).await,
@@ -63,13 +138,36 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
             }
             SrlOperation::Delete { fingerprint } => {
                 allow(method, &[Method::DELETE], "DELETE")?;
-                self.storer.delete(srl.customer, *fingerprint, headers, now).await
+                let deleted = self.storer.delete(customer, *fingerprint, headers, now).await;
+                // Also after an error: the reference may be gone.
+                self.cache.forget(*fingerprint);
+                deleted
             }
             // No callback is registered for anybody, so nobody can be asked: closed (SRL-10). CONTROL is the
             // VFS's, at its own address.
             SrlOperation::FetchAuth { .. } | SrlOperation::Control { .. } => Err(SrlError::NotAllowed.into()),
         }
     }
+}
+
+/// An operation and its object, for the usage log.
+fn describe(operation: &SrlOperation) -> (&'static str, Option<Fingerprint>) {
+    match operation {
+        SrlOperation::NoOp => ("no-op", None),
+        SrlOperation::Fetch { object: ObjectName::Content(fingerprint) } => ("fetch", Some(*fingerprint)),
+        SrlOperation::Fetch { object: ObjectName::ClientFile(_) } => ("fetch", None),
+        SrlOperation::FetchDigests { fingerprint } => ("fetch-digests", Some(*fingerprint)),
+        SrlOperation::FetchAuth { .. } => ("fetch-auth", None),
+        SrlOperation::Store { .. } => ("store", None),
+        SrlOperation::Delete { fingerprint } => ("delete", Some(*fingerprint)),
+        SrlOperation::Control { .. } => ("control", None),
+    }
+}
+
+/// 0 where it is not told.
+fn content_length(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 /// Objects without a row are for storage ports, who make the row themselves.

@@ -1,11 +1,13 @@
 //! The object manager (DOSM): objects over HTTP, to whoever shows a valid SRL.
 //!
-//! A request's way: [`authenticator`] checks the SRL → [`fetch`] or [`store`] moves bytes between the connection and
-//! [`crate::isn`] → [`refusal`] words what went wrong. Keeps no state that matters (SYS-2) and knows no folders: a
+//! A request's way: [`authenticator`] checks the SRL → [`fetch`], through [`cache`], or [`store`] moves bytes between the
+//! connection and whoever holds them ([`crate::objects`]) → [`refusal`] words what went wrong. Keeps no state that matters (SYS-2) and knows no folders: a
 //! file row for a stored object is made by the VFS, through [`Directory`].
 
+mod answer;
 mod authenticator;
 mod body;
+pub mod cache;
 mod conditions;
 mod content_type;
 mod directory;
@@ -14,9 +16,14 @@ mod manager;
 mod multipart;
 mod refusal;
 mod store;
+mod usage;
 
-pub use authenticator::Authenticator;
+pub use answer::Answer;
+pub use authenticator::{Authenticator, Permit};
 pub use body::{Body, BodyError, complete, empty};
+pub use conditions::Fields;
 pub use directory::{Directory, NewFile};
+pub use fetch::Outgoing;
 pub use manager::ObjectManager;
 pub use refusal::Refusal;
+pub use usage::UsageLog;

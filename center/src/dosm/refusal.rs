@@ -81,6 +81,11 @@ impl Refusal {
         }
     }
 
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status_and_code().0
+    }
+
     /// The answer: an XML error.
     pub fn into_response(self) -> Response<Body> {
         let (status, code) = self.status_and_code();

@@ -1,31 +1,31 @@
-//! Accepts connections and speaks HTTP/1.1 on them.
+//! Accepts connections and gives each to whom it is for: plain ones to the reactors, those under TLS to hyper.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::stall::Stall;
+use super::head::Head;
+use super::reactor::Reactors;
+use super::{fast, slow};
 use crate::dosm::Body;
+use crate::dosm::cache::Piece;
 
 /// Longest time for a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Pause after accept fails for want of descriptors: the next attempt would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Largest head of a request.
-const HEAD_BYTES_MAX: usize = 32 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
 /// How long open requests may take to end when the server stops.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
@@ -42,11 +42,46 @@ pub struct Limits {
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
+    /// The body of an answer that is at hand.
+    type Payload: Payload;
+
     /// Always answers, if only with an error.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// What [`Self::answer`] would answer to a GET or HEAD, if that can be said at once: appends status line and header
+    /// fields, without those of the connection, the date and the empty line. If there is no such answer, nothing it
+    /// appended is used.
+    fn at_hand(&self, head: &Head<'_>, output: &mut Vec<u8>) -> Option<Self::Payload>;
 }
 
-/// Serves until `stop`, then lets open requests end.
+/// The body of an answer, taken piece by piece.
+pub trait Payload: Send + 'static {
+    /// Bytes still to come.
+    fn left(&self) -> u64;
+
+    /// Appends all that is to come, if that can be done without waiting. For small bodies.
+    fn append_rest(&mut self, output: &mut Vec<u8>) -> bool;
+
+    /// The next bytes, if they lie in a file and can be sent from there without waiting for a disk.
+    fn next_in_file(&mut self) -> Option<Piece>;
+
+    /// So many bytes of the piece were sent.
+    fn advance(&mut self, bytes: u64);
+
+    /// The next bytes, wherever they must be fetched from; `None` if that fails.
+    fn next_in_memory(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
+}
+
+/// What all connections of a listener share.
+pub(super) struct Shared<H> {
+    pub handler: Arc<H>,
+    pub limits: Limits,
+    pub stop: CancellationToken,
+    /// Where the handler's work belongs.
+    pub runtime: Handle,
+}
+
+/// Serves until `stop`, then lets open requests end. What the handler starts runs in the caller's runtime.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -56,26 +91,52 @@ pub async fn serve<H: Handler>(
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
+    let reactors = if tls.is_none() { start_reactors() } else { None };
+    let shared = Arc::new(Shared { handler, limits, stop: stop.clone(), runtime: Handle::current() });
     while let Some((stream, slot)) = next(&listener, &slots, &stop).await {
-        let (tls, handler, stop) = (tls.clone(), Arc::clone(&handler), stop.clone());
-        connections.spawn(async move {
+        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
+        // Small answers leave at once.
+        let _ = stream.set_nodelay(true);
+        let serve = async move {
             let _slot = slot;
-            // Small answers leave at once.
-            let _ = stream.set_nodelay(true);
             match tls {
-                None => converse(stream, handler, limits, stop).await,
+                None => converse(stream, &shared).await,
                 Some(tls) => {
                     // A failed handshake is the client's affair.
                     if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-                        converse(stream, handler, limits, stop).await;
+                        slow::converse(stream, Bytes::new(), &shared).await;
                     }
                 }
             }
-        });
+        };
+        match &reactors {
+            Some(reactors) => reactors.serve(&connections, serve),
+            None => _ = connections.spawn(serve),
+        }
     }
     connections.close();
     if tokio::time::timeout(FAREWELL_MAX, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections cut off at the end");
+    }
+}
+
+fn start_reactors() -> Option<Reactors> {
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    match Reactors::start(count) {
+        Ok(reactors) => Some(reactors),
+        Err(error) => {
+            tracing::warn!(%error, "no threads of their own for connections: the others serve them too");
+            None
+        }
+    }
+}
+
+/// To be polled where the connection is to be served.
+async fn converse<H: Handler>(stream: TcpStream, shared: &Shared<H>) {
+    // Its events are to wake the thread that serves it.
+    match stream.into_std().and_then(TcpStream::from_std) {
+        Ok(stream) => fast::converse(stream, shared).await,
+        Err(error) => tracing::warn!(%error, "cannot serve a connection"),
     }
 }
 
@@ -100,34 +161,5 @@ async fn next(
     tokio::select! {
         () = stop.cancelled() => None,
         accepted = accept => accepted,
-    }
-}
-
-async fn converse<S, H>(stream: S, handler: Arc<H>, limits: Limits, stop: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Handler,
-{
-    let answer = service_fn(move |request| {
-        let handler = Arc::clone(&handler);
-        async move { Ok::<_, Infallible>(handler.answer(request).await) }
-    });
-    let stream = TokioIo::new(Stall::new(stream, limits.stall_timeout));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .half_close(true)
-        .serve_connection(stream, answer);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
     }
 }

@@ -36,5 +36,7 @@ pub use disk::DiskStatus;
 pub use fault::OpenError;
 pub use incoming::{Incoming, Origin, Received};
 pub use inquiry::{Copy, Opened};
+pub use layout::{fingerprint_of, optional};
 pub use node::{Isn, Mounted, Settings};
 pub use object::StoredObject;
+pub use pool::{Interrupted, Pool};

@@ -47,6 +47,11 @@ impl Readable for StoredObject {
         self.copy.blocks.as_bytes()
     }
 
+    /// The copy's, from which the last block was read.
+    fn file(&self) -> Option<&Arc<File>> {
+        Some(&self.copy.file)
+    }
+
     /// Each block is read when it is asked for: the disk's own read-ahead does the rest.
     fn expect(&mut self, _: Range<u64>) {}
 

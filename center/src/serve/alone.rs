@@ -6,10 +6,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Addresses, Listening, Running, ServeError, beside, collect, compare, scrub, serve_control, settings,
+    Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, scrub, serve_control,
+    settings, usage_log,
 };
 use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
 use crate::control::{Answer, Answering, Question, check};
+use crate::dosm::cache::Cache;
 use crate::dosm::{Authenticator, ObjectManager};
 use crate::host;
 use crate::isn::Isn;
@@ -48,11 +50,19 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     serve_control(config, answering(&vfs, &isn), &tasks, &stop)?;
 
-    let cluster = Arc::new(LocalCluster(isn.clone()));
+    // The disks are at hand: nothing is copied, but files that were checked are sent from again.
+    let cache = Cache::without_files(isn.clone());
+    let cluster = Arc::new(LocalCluster::new(isn.clone(), Some(cache.clone())));
     let directories = Arc::new(DirectoryManager::new(vfs.clone(), Arc::clone(&cluster)));
     let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-    let objects = ObjectManager::new(isn.clone(), directory, Arc::clone(&authenticator));
+    let objects = ObjectManager::new(
+        isn.clone(),
+        cache.clone(),
+        directory,
+        Arc::clone(&authenticator),
+        usage_log(config)?,
+    );
     let router = Arc::new(Router::new(Some(directories), Some(objects), authenticator, stop.clone()));
     let addresses = Addresses { http: listening.addresses.clone(), dosp: None };
     listening.serve(&router, &tasks, &stop);
@@ -60,6 +70,7 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     let house = (vfs.clone(), cluster);
     beside(&tasks, &stop, async move { keep_house(house.0, &*house.1, host::now).await });
     beside(&tasks, &stop, collect(isn.clone()));
+    beside(&tasks, &stop, close_unused(cache));
     beside(&tasks, &stop, scrub(isn.clone(), isn_of(config)?.scrub_days));
     let orphan_grace = isn.settings().orphan_grace_seconds;
     beside(&tasks, &stop, compare(vfs, isn, orphan_grace));

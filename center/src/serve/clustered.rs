@@ -10,12 +10,13 @@ use std::time::Duration;
 use protocol::dosp::ClusterKey;
 use protocol::dosp::heartbeat::{Heartbeat, NodeState, Roles};
 use protocol::dosp::operations::{self as op, DrainIn};
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Addresses, Listening, Running, ServeError, beside, collect, compare, listen, scrub, serve_control,
-    settings,
+    Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, listen, scrub,
+    serve_control, settings, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
 use crate::cluster::daemon::{self, Registry};
@@ -31,6 +32,7 @@ use crate::cluster::status::gather;
 use crate::cluster::view::{Own, View};
 use crate::config::{Cluster as ClusterConfig, Config, NotHere, Role};
 use crate::control::{Answer, Answering, Question, check};
+use crate::dosm::cache::{Cache, Settings};
 use crate::dosm::{Authenticator, Directory, ObjectManager};
 use crate::host;
 use crate::isn::Isn;
@@ -101,12 +103,12 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
         (Some(vfs), listening) => {
             let directory = Arc::clone(&vfs.directory);
             process.answer(Some(vfs.store.clone()))?;
-            process.route(listening, directory, Some(vfs.manager));
+            process.route(listening, directory, Some(vfs.manager)).await?;
         }
         (None, listening) => {
             let directory = Arc::new(ClusterDirectory::new(process.view.clone()));
             process.answer(None)?;
-            process.route::<_>(listening, directory, None);
+            process.route(listening, directory, None).await?;
         }
     }
     let Process { view, registry, tasks, stop, .. } = process;
@@ -199,19 +201,52 @@ impl Process<'_> {
         serve_control(self.config, answering, &self.tasks, &self.stop)
     }
 
-    fn route<D: Directory>(
+    async fn route<D: Directory>(
         &self,
         listening: Option<Listening>,
         directory: Arc<D>,
         manager: Option<Arc<DirectoryManager<ClusterReferences>>>,
-    ) {
-        let Some(listening) = listening else { return };
+    ) -> Result<(), ServeError> {
+        let Some(listening) = listening else { return Ok(()) };
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-        let is_manager = self.config.plays(Role::Dosm);
-        let objects =
-            is_manager.then(|| ObjectManager::new(self.objects(), directory, Arc::clone(&authenticator)));
+        let objects = match self.config.plays(Role::Dosm) {
+            true => Some(self.object_manager(directory, Arc::clone(&authenticator)).await?),
+            false => None,
+        };
         let router = Router::new(manager, objects, authenticator, self.stop.clone());
         listening.serve(&Arc::new(router), &self.tasks, &self.stop);
+        Ok(())
+    }
+
+    async fn object_manager<D: Directory>(
+        &self,
+        directory: Arc<D>,
+        authenticator: Arc<Authenticator<D>>,
+    ) -> Result<ObjectManager<D, ClusterObjects>, ServeError> {
+        let (objects, dosm) = (self.objects(), &self.config.dosm);
+        let cache = match &dosm.cache_dir {
+            None => Cache::without_files(objects.clone()),
+            Some(directory) => {
+                let settings = Settings { directory: directory.clone(), bytes_max: dosm.cache_bytes };
+                Cache::open(settings, objects.clone()).await
+            }
+        };
+        beside(&self.tasks, &self.stop, close_unused(cache.clone()));
+        beside(&self.tasks, &self.stop, forget_deleted(self.view.clone(), cache.clone()));
+        Ok(ObjectManager::new(objects, cache, directory, authenticator, usage_log(self.config)?))
+    }
+}
+
+/// Takes back the cache's word on objects of which somebody gave up a reference (DOSM-19).
+async fn forget_deleted(view: View, cache: Cache<ClusterObjects>) {
+    let mut deletions = view.deletions();
+    loop {
+        match deletions.recv().await {
+            Ok(fingerprint) => cache.forget(fingerprint),
+            // What was missed is asked again within a minute.
+            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "invalidations came too fast"),
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 
