@@ -70,14 +70,17 @@ impl<S: Source> Fetcher<S> {
         Ok(answer.into_response(body))
     }
 
-    /// As [`Self::fetch`], if nobody need be asked and no error told. `None` as well where the object is in no file:
-    /// nothing would be won.
+    /// As [`Self::fetch`], if nobody need be asked and no error told. `None` as well where nothing would be won: the
+    /// object lies in no file, or is empty.
     pub fn at_hand<F: Fields>(
         &self,
         request: FetchRequest<'_, F>,
         name: Fingerprint,
     ) -> Option<(Answer, Outgoing<S>)> {
         let object = self.cache.at_hand(request.customer, name, request.now)?;
+        if object.content().size == 0 {
+            return None;
+        }
         let answer = request.answer(&object).ok()?;
         let mut outgoing = self.outgoing(object, &answer);
         if *request.method == Method::HEAD {

@@ -191,7 +191,15 @@ async fn both_ways_give_the_same_answers() {
                 {
                     let path = center.path(content.fingerprint, host::now_seconds() + 1_500_000, "a/cat.jpg");
                     let head = format!("{method} {path} HTTP/{version}\r\nHost: x\r\n{fields}");
-                    let (short, was_handed) = center.exchange(&format!("{head}\r\n")).await;
+                    let mut tries = 0;
+                    let (short, was_handed) = loop {
+                        // Every five seconds the secrets are asked for anew, on the long way.
+                        let (answer, was_handed) = center.exchange(&format!("{head}\r\n")).await;
+                        tries += 1;
+                        if was_handed || tries == 3 {
+                            break (answer, was_handed);
+                        }
+                    };
                     // A length makes it hyper's, and changes nothing else.
                     let (long, was_handed_too) =
                         center.exchange(&format!("{head}Content-Length: 0\r\n\r\n")).await;
@@ -205,7 +213,8 @@ async fn both_ways_give_the_same_answers() {
                     let (short, long) = (without_age(short), without_age(long));
                     assert!(short == long, "{len} {head}\n{}\n{}", told(&short), told(&long));
                     let status = str::from_utf8(&short[9..12]).unwrap();
-                    assert_eq!(was_handed, ["200", "206", "304"].contains(&status), "{len} {head}");
+                    let is_short = len > 0 && ["200", "206", "304"].contains(&status);
+                    assert_eq!(was_handed, is_short, "{len} {head}");
                     compared += 1;
                 }
             }

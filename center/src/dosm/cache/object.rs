@@ -35,6 +35,8 @@ pub struct Object<O> {
     checked: Bits,
     /// Not the cache's any more: nothing is kept for it, what is open can be read to its end.
     is_gone: AtomicBool,
+    /// Its file was found to be of no use: nothing more is read from it.
+    is_spoiled: AtomicBool,
     entitled: Mutex<Entitled>,
     /// An open object of the source, for whoever misses a block next.
     idle: Mutex<Option<O>>,
@@ -99,6 +101,7 @@ impl<O> Object<O> {
             present,
             checked: Bits::none(content.blocks()),
             is_gone: AtomicBool::new(false),
+            is_spoiled: AtomicBool::new(false),
             entitled: Mutex::default(),
             idle: Mutex::new(None),
             used: AtomicU64::new(0),
@@ -142,6 +145,15 @@ impl<O> Object<O> {
         locked(&self.home).as_ref().and_then(|home| home.path.clone())
     }
 
+    /// Its file is of no use. Whether that is news.
+    pub fn spoil(&self) -> bool {
+        !self.is_spoiled.swap(true, Ordering::AcqRel)
+    }
+
+    fn is_spoiled(&self) -> bool {
+        self.is_spoiled.load(Ordering::Acquire)
+    }
+
     /// Whether all of it lies in a file of ours.
     pub fn is_whole(&self) -> bool {
         self.present.is_full()
@@ -170,7 +182,7 @@ impl<O> Object<O> {
     /// not say whether they are in memory.
     pub fn in_file(&self, offset: u64, max: u64) -> Option<Piece> {
         let index = offset / BLOCK_BYTES;
-        if !self.checked.has(index) {
+        if !self.checked.has(index) || self.is_spoiled() {
             return None;
         }
         let file = {
@@ -202,7 +214,7 @@ impl<O> Object<O> {
     /// # Errors
     /// The file is of no use.
     pub fn read_kept(&self, index: u64) -> Result<Option<Bytes>, Spoiled> {
-        if !self.present.has(index) {
+        if !self.present.has(index) || self.is_spoiled() {
             return Ok(None);
         }
         let Some(file) = self.trusted_file()? else { return Ok(None) };

@@ -177,6 +177,9 @@ impl<S: Source> Shared<S> {
     /// The object's file goes; nobody is the worse for it but the cache.
     fn drop_spoiled(&self, object: &Arc<Object<S::Object>>, spoiled: &Spoiled) {
         self.discard(object);
+        if !object.spoil() {
+            return;
+        }
         match spoiled {
             Spoiled::Changed => {
                 self.spoiled.fetch_add(1, Ordering::Relaxed);
