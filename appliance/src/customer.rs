@@ -13,6 +13,7 @@ use protocol::vfs::Usage;
 
 use crate::center::StorageCenter;
 use crate::directory_cache::Directory;
+use crate::journal::StagedView;
 use crate::object::Objects;
 
 /// How old the known use may be before it is asked for again.
@@ -95,19 +96,14 @@ impl<C: StorageCenter> Customer<C> {
         self.room().takes(file, size - counted)
     }
 
-    /// Notes the size of a staged file, of which the VFS counts `counted` bytes.
-    pub fn note_staged(&self, file: ObjectId, counted: u64, size: u64) {
-        self.room().stage(file, size.saturating_sub(counted));
-    }
-
-    /// Notes that a file is no longer staged: the VFS counts all of it.
-    pub fn note_settled(&self, file: ObjectId) {
+    /// Notes what is staged of a file now, as `view` of the journal says, and how large it is beyond what the VFS counts
+    /// of it. Whoever stages, uploads or drops says so afterwards, in any order: the view is taken under the lock, so
+    /// that the last to say it says what is true, and a file that is settled stays so.
+    pub fn note(&self, file: ObjectId, view: impl FnOnce() -> Option<StagedView>) {
         let mut room = self.room();
-        room.stage(file, 0);
-        room.staged.remove(&file);
-        // The VFS counts more than before: ask at the next chance.
-        if let Some((_, asked)) = &mut room.usage {
-            *asked = asked.checked_sub(USAGE_AGE_MAX).unwrap_or(*asked);
+        match view() {
+            Some(view) => room.stage(file, view.size.saturating_sub(view.base.content.size)),
+            None => room.settle(file),
         }
     }
 
@@ -175,6 +171,14 @@ impl Room {
     fn stage(&mut self, file: ObjectId, growth: u64) {
         let before = self.staged.insert(file, growth).unwrap_or(0);
         self.staged_bytes = self.staged_bytes - before + growth;
+    }
+
+    fn settle(&mut self, file: ObjectId) {
+        self.staged_bytes -= self.staged.remove(&file).unwrap_or(0);
+        // The VFS counts more than before: ask at the next chance.
+        if let Some((_, asked)) = &mut self.usage {
+            *asked = asked.checked_sub(USAGE_AGE_MAX).unwrap_or(*asked);
+        }
     }
 }
 

@@ -143,7 +143,7 @@ impl<C: StorageCenter> Translator<C> {
             };
             match appended {
                 Ok(lsn) => {
-                    object.customer.note_staged(entry.row.id, counted, size);
+                    object.customer.note(entry.row.id, || self.journal.view(file));
                     self.note_room();
                     return Ok((Before::from(&shown), Some(lsn)));
                 }
@@ -194,7 +194,7 @@ impl<C: StorageCenter> Translator<C> {
                 // The uploader finds the file gone and tries again.
                 tracing::warn!(%removed, "removed, but not yet dropped from the journal: {error}");
             }
-            object.customer.note_settled(removed);
+            object.customer.note(removed, || self.journal.view(file));
         }
     }
 

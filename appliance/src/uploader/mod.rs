@@ -193,10 +193,7 @@ impl<C: StorageCenter> Uploader<C> {
     }
 
     fn finished(&self, customer: &Customer<C>, file: FileKey, result: Result<(), UploadError>) {
-        match self.journal.view(file) {
-            Some(view) => customer.note_staged(file.file, view.base.content.size, view.size),
-            None => customer.note_settled(file.file),
-        }
+        customer.note(file.file, || self.journal.view(file));
         let mut files = self.files();
         files.uploading.remove(&file);
         match result {
@@ -225,15 +222,12 @@ impl<C: StorageCenter> Uploader<C> {
     fn note_recovered(&self) {
         let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
         for file in self.journal.candidates(host::now(), all, |_| true) {
-            match (self.customers.get(&file.customer), self.journal.view(file)) {
-                (Some(customer), Some(view)) => {
-                    customer.note_staged(file.file, view.base.content.size, view.size);
-                }
-                (None, _) => tracing::error!(
+            match self.customers.get(&file.customer) {
+                Some(customer) => customer.note(file.file, || self.journal.view(file)),
+                None => tracing::error!(
                     customer = %file.customer, file = %file.file,
                     "the journal holds writes of a customer without a [[customer]] entry; add it to upload them"
                 ),
-                _ => {}
             }
         }
     }
@@ -275,5 +269,20 @@ mod tests {
         let file = port.put(&port.root().await, "file", b"bytes").await.unwrap();
         port.upload();
         port.settle(&file).await;
+    }
+
+    /// A write may be noted only after its upload has ended, for another thread was first: then the row counts it, and
+    /// no more is held of it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_write_noted_after_its_upload_is_counted_once() {
+        let mut port = TestPort::start().await;
+        let file = port.put(&port.root().await, "file", b"bytes").await.unwrap();
+        let key = FileKey { customer: port.customer.id, file: port.id(&file) };
+        port.customer.note(key.file, || port.journal.view(key));
+        assert_eq!(port.customer.usage().await.unwrap().bytes_used, 5, "staged");
+        port.upload();
+        port.settle(&file).await;
+        port.customer.note(key.file, || port.journal.view(key));
+        assert_eq!(port.customer.usage().await.unwrap().bytes_used, 5, "in the row");
     }
 }
