@@ -69,8 +69,10 @@ impl Network {
     pub fn lose_multicast(&self, percent: u8) {
         self.bridge.run_ok("nft", &["flush", "chain", "bridge", TABLE, "forward"]);
         if percent > 0 {
-            let rule =
-                format!("ip daddr 224.0.0.0/4 numgen random mod 100 < {percent} counter name lost drop");
+            // All of them is no matter of chance, and nft says so.
+            let chance =
+                if percent < 100 { format!("numgen random mod 100 < {percent}") } else { String::new() };
+            let rule = format!("ip daddr 224.0.0.0/4 {chance} counter name lost drop");
             // Made once; a second time does no harm.
             self.bridge.run_ok("nft", &["add", "counter", "bridge", TABLE, "lost"]);
             self.bridge.run_ok("nft", &["add", "rule", "bridge", TABLE, "forward", &rule]);

@@ -9,25 +9,25 @@ use super::member::Member;
 /// A cluster as one of its processes sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Nodes by number.
+    /// Storage nodes by number.
     pub nodes: BTreeMap<u64, NodeStatus>,
     /// Objects that lie on fewer nodes than they should.
     pub owed: u64,
 }
 
-/// A node, as it is seen.
+/// A storage node, as it is seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeStatus {
-    /// `online`, `suspect`, `draining`, `failed` …
+    /// What it says of itself, `online` or `draining`; `suspect` or `failed` if it has been silent.
     pub state: String,
-    /// `online`, `offline` or `down`, one for each disk.
+    /// `online`, `offline` or `down`, one for each disk; none if it does not answer.
     pub disks: Vec<String>,
 }
 
 impl Status {
-    /// How many nodes are online.
+    /// How many nodes are online, and answer.
     pub fn online(&self) -> usize {
-        self.nodes.values().filter(|node| node.state == "online").count()
+        self.nodes.values().filter(|node| node.state == "online" && !node.disks.is_empty()).count()
     }
 }
 
@@ -47,14 +47,17 @@ fn parse(text: &str) -> Option<Status> {
     let node = |process: &Value| {
         let condition = word(process, "condition")?;
         let state = if condition == "live" { word(process, "state")? } else { condition };
-        // One that does not answer says nothing of its disks.
-        let disks = process["details"]["disks"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let disks = disks.iter().map(|disk| word(disk, "state")).collect::<Option<_>>()?;
+        let disks = match &process["details"] {
+            Value::Null => Vec::new(),
+            details => {
+                let disks = details["disks"].as_array()?;
+                disks.iter().map(|disk| word(disk, "state")).collect::<Option<_>>()?
+            }
+        };
         Some((process["node"].as_u64()?, NodeStatus { state, disks }))
     };
-    let is_node = |process: &&Value| {
-        process["roles"].as_array().is_some_and(|roles| roles.iter().any(|role| role == "isn"))
-    };
+    let is_node =
+        |process: &&Value| process["roles"].as_array().is_some_and(|roles| roles.contains(&"isn".into()));
     let nodes = json["processes"].as_array()?.iter().filter(is_node).map(node).collect::<Option<_>>()?;
     Some(Status { nodes, owed: json["copies_owed"].as_u64()? })
 }
@@ -65,15 +68,15 @@ mod tests {
 
     #[test]
     fn nodes_disks_and_debts_are_read() {
-        let text = r#"{"processes": [
-            {"node": 1, "roles": ["ddm"], "condition": "live", "state": "online", "details": null},
+        let text = r#"{"seen_by": 51, "copies_owed": 3, "processes": [
             {"node": 11, "roles": ["isn"], "condition": "live", "state": "online",
              "details": {"disks": [{"state": "online", "bytes_free": 5}, {"state": "down"}]}},
-            {"node": 12, "roles": ["isn"], "condition": "failed", "state": "online", "details": null}],
-            "copies_owed": 3, "more": {}}"#;
+            {"node": 12, "roles": ["isn"], "condition": "failed", "state": "online", "details": null},
+            {"node": 51, "roles": ["dosm"], "condition": "live", "state": "online", "details": null}]}"#;
         let status = parse(text).unwrap();
-        assert_eq!((status.online(), status.nodes.len(), status.owed), (1, 2, 3));
+        assert_eq!((status.online(), status.owed), (1, 3));
         assert_eq!(status.nodes[&11].disks, ["online", "down"]);
+        assert_eq!((status.nodes.len(), status.nodes[&12].state.as_str()), (2, "failed"));
         assert_eq!(parse("{}"), None);
     }
 }
