@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -55,8 +55,17 @@ impl Daemon {
 
     /// Starts it (again) and waits for its line `ready key=address …` on standard output.
     pub fn restart(&mut self) {
+        if self.restart_within(START_PATIENCE).is_none() {
+            panic!("{} is not ready; its log ends:\n{}", self.name, self.log_tail());
+        }
+    }
+
+    /// The same for a start that may take long, or too long: how long it took; `None`, and it is ended, when
+    /// `patience` is over or it has ended by itself.
+    pub fn restart_within(&mut self, patience: Duration) -> Option<Duration> {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
+        let start = Instant::now();
         let mut child = Command::new(&self.command[0])
             .args(&self.command[1..])
             .stdin(Stdio::null())
@@ -76,9 +85,15 @@ impl Daemon {
                 }
             }
         });
-        match receiver.recv_timeout(START_PATIENCE) {
-            Ok(addresses) => self.ready = parse_ready(&addresses),
-            Err(_) => panic!("{} is not ready; its log ends:\n{}", self.name, self.log_tail()),
+        match receiver.recv_timeout(patience) {
+            Ok(addresses) => {
+                self.ready = parse_ready(&addresses);
+                Some(start.elapsed())
+            }
+            Err(_) => {
+                self.kill_9();
+                None
+            }
         }
     }
 

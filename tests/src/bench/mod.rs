@@ -1,10 +1,12 @@
-//! Benchmarks of NFSv3 servers over loopback: the same work on each, in turns, so that a change of the machine's
-//! speed meets all of them. Processor seconds of the server are the figure to trust; the wall clock is shared.
+//! Benchmarks over loopback: the same work on each server, in turns, so that a change of the machine's speed meets all
+//! of them. Processor seconds of the server are the figure to trust; the wall clock is shared.
 //!
-//! - [`compare`] is the plain comparison, with [`load`] and [`report`].
+//! - [`compare`] is the plain comparison of NFSv3 servers, with [`load`] and [`report`].
 //! - [`nfs`] is the front end alone, against its goals and its limits.
-//! - [`peers`] starts the other servers.
+//! - [`center`] is the storage center, likewise.
+//! - [`peers`] starts the other NFS servers.
 
+pub mod center;
 pub mod compare;
 pub mod load;
 pub mod nfs;

@@ -123,7 +123,7 @@ impl Drop for Peer {
     }
 }
 
-fn quiet(program: &str, arguments: &[&str]) -> Child {
+pub(super) fn quiet(program: &str, arguments: &[&str]) -> Child {
     Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -133,7 +133,7 @@ fn quiet(program: &str, arguments: &[&str]) -> Child {
         .unwrap_or_else(|error| panic!("cannot start {program}: {error}"))
 }
 
-fn wait_for(server: SocketAddr, log: &Path) {
+pub(super) fn wait_for(server: SocketAddr, log: &Path) {
     let start = Instant::now();
     poll::until(&format!("{server} answers"), Duration::from_secs(30), || {
         if start.elapsed() > Duration::from_secs(20) {

@@ -1,6 +1,8 @@
 //! `bench [--rounds N] [--rclone PROGRAM]`: the storage port against nfs-ganesha and rclone, interleaved.
 //! `bench nfs [--rounds N] [--only TEXT] [--sustained MINUTES]`: its front end against nfs-ganesha and a bare server;
 //! with `--sustained` against itself, before and after so many minutes of load.
+//! `bench center [--rounds N] [--only TEXT] [--alone] [--objects N]`: the storage center beside nginx and bare loops;
+//! with `--alone` one process instead of a cluster; `--objects` is how many the node has that is started.
 //!
 //! `./bench` builds it and starts it in a network namespace of its own.
 
@@ -8,6 +10,8 @@
 
 use std::path::Path;
 
+use e2e::bench::center::cluster::Layout;
+use e2e::bench::center::{self, work};
 use e2e::bench::nfs::bare;
 use e2e::bench::{compare, nfs};
 
@@ -22,6 +26,12 @@ fn main() {
     match (arguments.get(1).map(String::as_str), option("--sustained")) {
         (Some(bare::ARGUMENT), _) => bare::serve(Path::new(&arguments[2])).unwrap(),
         (Some("nfs"), Some(minutes)) => nfs::sustain(minutes.parse().unwrap(), rounds, &only),
+        (Some("center"), _) => {
+            let is_alone = arguments.iter().any(|argument| argument == "--alone");
+            let layout = if is_alone { Layout::Alone } else { Layout::Cluster };
+            let objects = option("--objects").map_or(work::OBJECTS, |text| text.parse().unwrap());
+            center::compare(&center::Options { rounds, only, layout, objects }, scratch().path());
+        }
         (Some("nfs"), None) => nfs::compare(rounds, &only, scratch().path()),
         _ => compare::run(rounds, option("--rclone").as_deref(), scratch().path()),
     }
