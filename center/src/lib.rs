@@ -12,6 +12,7 @@ pub mod host;
 pub mod http;
 pub mod isn;
 pub mod local;
+pub mod metrics;
 pub mod objects;
 pub mod reconcile;
 pub mod router;

@@ -47,14 +47,31 @@ impl Page {
     pub fn node(self, status: &NodeStatus) -> Self {
         let disks = |number: fn(&DiskReport) -> u64| {
             let numbered = status.disks.iter().enumerate();
-            numbered.map(move |(disk, report)| (format!("{{disk=\"{disk}\"}}"), number(report))).collect::<Vec<_>>()
+            numbered
+                .map(move |(disk, report)| (format!("{{disk=\"{disk}\"}}"), number(report)))
+                .collect::<Vec<_>>()
         };
         let is_online = |disk: &DiskReport| u64::from(disk.state == DiskState::Online);
         use Kind::{Counter, Gauge};
         self.value(Gauge, "uptime_seconds", "Seconds since the process was started.", status.uptime_seconds)
-            .value(Gauge, "dosp_operations", "Operations under way for other processes.", status.outstanding.into())
-            .value(Gauge, "copies_owed", "Objects here with fewer copies than there should be.", status.copies_owed)
-            .value(Counter, "copies_made_total", "Copies made for others since the start.", status.copies_made)
+            .value(
+                Gauge,
+                "dosp_operations",
+                "Operations under way for other processes.",
+                status.outstanding.into(),
+            )
+            .value(
+                Gauge,
+                "copies_owed",
+                "Objects here with fewer copies than there should be.",
+                status.copies_owed,
+            )
+            .value(
+                Counter,
+                "copies_made_total",
+                "Copies made for others since the start.",
+                status.copies_made,
+            )
             .value(
                 Gauge,
                 "references_lost",
@@ -62,10 +79,20 @@ impl Page {
                 status.lost_references.into(),
             )
             .values(Gauge, "disk_online", "1 if the disk takes objects.", disks(is_online))
-            .values(Gauge, "disk_free_bytes", "Bytes that objects may still take.", disks(|disk| disk.bytes_free))
+            .values(
+                Gauge,
+                "disk_free_bytes",
+                "Bytes that objects may still take.",
+                disks(|disk| disk.bytes_free),
+            )
             .values(Gauge, "disk_size_bytes", "Bytes the disk has in all.", disks(|disk| disk.bytes_total))
             .values(Gauge, "disk_objects", "Objects on the disk.", disks(|disk| disk.objects))
-            .values(Gauge, "disk_quarantined_objects", "Damaged objects put aside.", disks(|disk| disk.quarantined))
+            .values(
+                Gauge,
+                "disk_quarantined_objects",
+                "Damaged objects put aside.",
+                disks(|disk| disk.quarantined),
+            )
             .values(
                 Gauge,
                 "disk_scrub_read_objects",

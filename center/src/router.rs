@@ -15,6 +15,7 @@ use crate::dosm::cache::Piece;
 use crate::dosm::{Authenticator, Body, Directory, ObjectManager, Outgoing, Refusal, complete};
 use crate::host;
 use crate::http::{Handler, Head, Payload};
+use crate::metrics::Exposition;
 use crate::objects::Objects;
 use crate::vfs::{Cluster, DirectoryManager, DocumentError};
 
@@ -28,6 +29,7 @@ pub struct Router<D, O: Objects, C> {
     directories: Option<Arc<DirectoryManager<C>>>,
     objects: Option<ObjectManager<D, O>>,
     authenticator: Arc<Authenticator<D>>,
+    metrics: Option<Exposition>,
     documents: Semaphore,
     stop: CancellationToken,
 }
@@ -38,15 +40,19 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
         directories: Option<Arc<DirectoryManager<C>>>,
         objects: Option<ObjectManager<D, O>>,
         authenticator: Arc<Authenticator<D>>,
+        metrics: Option<Exposition>,
         stop: CancellationToken,
     ) -> Self {
-        Self { directories, objects, authenticator, documents: Semaphore::new(DOCUMENTS_KIB), stop }
+        Self { directories, objects, authenticator, metrics, documents: Semaphore::new(DOCUMENTS_KIB), stop }
     }
 
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let path = request.uri().path();
         if path == "/health" {
             return Ok(complete(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"));
+        }
+        if let ("/metrics", Some(metrics)) = (path, &self.metrics) {
+            return Ok(complete(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics().await));
         }
         let Some(srl) = path.strip_prefix("/vfs/v1") else {
             let objects = self.objects.as_ref().ok_or(Refusal::OtherPart("object manager"))?;

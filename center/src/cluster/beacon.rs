@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::locations::Place;
+use super::members::News;
 use super::node::NodeDaemon;
 use super::view::View;
 use crate::host;
@@ -204,7 +205,17 @@ impl Listener {
                 if let Ok(heartbeat) = Heartbeat::from_bytes(body)
                     && heartbeat.node == header.sender
                 {
-                    view.hear(heartbeat, header.boot);
+                    let newcomer = heartbeat.address;
+                    if view.hear(heartbeat, header.boot) == News::Joined {
+                        // It knows nobody yet, and need not wait for the next heartbeat.
+                        let own = self.node.last_heartbeat().to_bytes();
+                        view.beacon().send_to(
+                            newcomer,
+                            Kind::Announce,
+                            <Heartbeat as Announcement>::CODE,
+                            &own,
+                        );
+                    }
                 }
             }
             New::CODE => {

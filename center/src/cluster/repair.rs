@@ -4,9 +4,10 @@
 //! with too few copies, the one with the lowest number makes another. As long as a node is away for less than the
 //! configured time nothing is made that it may have: it usually comes back.
 
+use std::collections::HashSet;
 use std::io::IoSlice;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -39,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PASS_MIN: Duration = Duration::from_secs(1);
 const PASS_MAX: Duration = Duration::from_secs(300);
 
+/// Objects remembered from one pass to the next; of more, the others wait for a later one. Some 32 MB.
+const WANTING_MAX: usize = 1 << 20;
+
 /// A node's care for its objects. Clones share it.
 #[derive(Clone)]
 pub struct Repair {
@@ -51,6 +55,9 @@ struct Shared {
     replicate_after: Duration,
     owed: AtomicU64,
     made: AtomicU64,
+    /// Objects that the last pass found with too few copies. An upload that is just being kept looks the same: copies are
+    /// made for what a second pass finds so as well.
+    wanting: Mutex<HashSet<Fingerprint>>,
 }
 
 /// An object of this node.
@@ -116,7 +123,8 @@ impl Repair {
     /// Of this node's objects, in the cluster of `objects`.
     pub fn new(isn: Isn, objects: ClusterObjects, replicate_after: Duration) -> Self {
         let (owed, made) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { shared: Arc::new(Shared { isn, objects, replicate_after, owed, made }) }
+        let wanting = Mutex::default();
+        Self { shared: Arc::new(Shared { isn, objects, replicate_after, owed, made, wanting }) }
     }
 
     /// Objects that had too few copies when they were last looked at.
@@ -168,6 +176,7 @@ impl Repair {
     async fn pass(&self) -> Result<(), crate::objects::Unavailable> {
         let mut after = None;
         let mut owed = 0;
+        let before = std::mem::take(&mut *self.wanting());
         loop {
             let copies = self.shared.isn.contents(after, IDS_MAX).await?;
             let Some(last) = copies.last() else { break };
@@ -180,7 +189,7 @@ impl Repair {
                 }
             }
             for page in objects.chunks(IDS_MAX) {
-                owed += self.look_after(page).await;
+                owed += self.look_after(page, &before).await;
             }
         }
         self.shared.owed.store(owed, Ordering::Relaxed);
@@ -188,7 +197,7 @@ impl Repair {
     }
 
     /// Counts copies of some objects and makes those that are wanting; how many objects still have too few.
-    async fn look_after(&self, page: &[Own]) -> u64 {
+    async fn look_after(&self, page: &[Own], before: &HashSet<Fingerprint>) -> u64 {
         let view = self.shared.objects.view();
         let own = view.own().node;
         let (others, away): (Vec<Node>, Vec<Node>) = view
@@ -221,7 +230,11 @@ impl Repair {
             if is_enough && !object.stays {
                 self.leave(object.content).await;
             } else if !is_enough && copies.is_ours(own) && !is_somebody_missed {
-                ours.push((object.content, copies.stay));
+                let fingerprint = object.content.fingerprint;
+                if before.contains(&fingerprint) {
+                    ours.push((object.content, copies.stay));
+                }
+                self.remember_wanting(fingerprint);
             }
         }
         let mend = |(content, holding)| self.mend(content, holding);
@@ -230,6 +243,17 @@ impl Repair {
             owed -= u64::from(is_mended);
         }
         owed
+    }
+
+    fn wanting(&self) -> MutexGuard<'_, HashSet<Fingerprint>> {
+        self.shared.wanting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember_wanting(&self, fingerprint: Fingerprint) {
+        let mut wanting = self.wanting();
+        if wanting.len() < WANTING_MAX {
+            wanting.insert(fingerprint);
+        }
     }
 
     /// There are enough copies elsewhere: those on disks that are being emptied go.

@@ -135,13 +135,13 @@ impl View {
         self.nodes().into_iter().find(|node| node.number == number)
     }
 
-    /// Takes in a heartbeat.
-    pub fn hear(&self, heartbeat: Heartbeat, boot: u64) {
+    /// Takes in a heartbeat; what it changed.
+    pub fn hear(&self, heartbeat: Heartbeat, boot: u64) -> News {
         let (node, address) = (heartbeat.node, heartbeat.address);
         let (state, lost) = (heartbeat.state, heartbeat.lost_references);
         let news = self.members().hear(heartbeat, boot, Instant::now());
         if news == News::Nothing {
-            return;
+            return news;
         }
         tracing::info!(node, %address, ?state, lost_references = lost, "a process of the cluster is heard of");
         if news == News::Joined {
@@ -151,6 +151,7 @@ impl View {
             self.locations().forget_node(node);
         }
         self.shared.changed.notify_waiters();
+        news
     }
 
     /// Puts in a process that is known from before and has not been heard of yet.

@@ -12,7 +12,7 @@ use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlError, SrlOperation,
 use super::answer::Answer;
 use super::authenticator::Authenticator;
 use super::body::{Body, empty};
-use super::cache::{Cache, Figures};
+use super::cache::Cache;
 use super::conditions::Fields;
 use super::directory::Directory;
 use super::fetch::{FetchRequest, Fetcher, Outgoing};
@@ -97,9 +97,9 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         }
     }
 
-    /// What happened in the data cache, and what is in it.
-    pub fn figures(&self) -> Figures {
-        self.cache.figures()
+    /// The data cache.
+    pub fn cache(&self) -> Cache<O> {
+        self.cache.clone()
     }
 
     async fn perform(

@@ -209,6 +209,6 @@ mod tests {
         assert_eq!(keeps("1.0", ""), Some(("HTTP/1.0", false)));
         assert_eq!(keeps("1.0", "Connection: keep-alive\r\n"), Some(("HTTP/1.0", true)));
         assert_eq!(keeps("2.0", ""), None);
-        assert_eq!(with_head("GET /x HTTP/1.1\r\nHost: x\r\n", |head| head.is_none()), true);
+        assert!(with_head("GET /x HTTP/1.1\r\nHost: x\r\n", |head| head.is_none()));
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
         Arc::clone(&authenticator),
         usage_log(config)?,
     );
-    let router = Arc::new(Router::new(Some(directories), Some(objects), authenticator, stop.clone()));
+    let router = Arc::new(Router::new(Some(directories), Some(objects), authenticator, None, stop.clone()));
     let addresses = Addresses { http: listening.addresses.clone(), dosp: None };
     listening.serve(&router, &tasks, &stop);
 

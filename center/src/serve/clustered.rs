@@ -37,6 +37,7 @@ use crate::dosm::{Authenticator, Directory, ObjectManager};
 use crate::host;
 use crate::isn::Isn;
 use crate::local::LocalDirectory;
+use crate::metrics::{Exposition, Kind, Page};
 use crate::reconcile::{Mode, reconcile};
 use crate::router::Router;
 use crate::vfs::{DirectoryManager, KnownNode, MetaStore, keep_house};
@@ -103,12 +104,12 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
         (Some(vfs), listening) => {
             let directory = Arc::clone(&vfs.directory);
             process.answer(Some(vfs.store.clone()))?;
-            process.route(listening, directory, Some(vfs.manager)).await?;
+            process.route(listening, &node, directory, Some(vfs.manager)).await?;
         }
         (None, listening) => {
             let directory = Arc::new(ClusterDirectory::new(process.view.clone()));
             process.answer(None)?;
-            process.route(listening, directory, None).await?;
+            process.route(listening, &node, directory, None).await?;
         }
     }
     let Process { view, registry, tasks, stop, .. } = process;
@@ -204,6 +205,7 @@ impl Process<'_> {
     async fn route<D: Directory>(
         &self,
         listening: Option<Listening>,
+        node: &Arc<NodeDaemon>,
         directory: Arc<D>,
         manager: Option<Arc<DirectoryManager<ClusterReferences>>>,
     ) -> Result<(), ServeError> {
@@ -213,7 +215,9 @@ impl Process<'_> {
             true => Some(self.object_manager(directory, Arc::clone(&authenticator)).await?),
             false => None,
         };
-        let router = Router::new(manager, objects, authenticator, self.stop.clone());
+        let metrics =
+            exposition(Arc::clone(node), self.view.clone(), objects.as_ref().map(ObjectManager::cache));
+        let router = Router::new(manager, objects, authenticator, Some(metrics), self.stop.clone());
         listening.serve(&Arc::new(router), &self.tasks, &self.stop);
         Ok(())
     }
@@ -235,6 +239,40 @@ impl Process<'_> {
         beside(&self.tasks, &self.stop, forget_deleted(self.view.clone(), cache.clone()));
         Ok(ObjectManager::new(objects, cache, directory, authenticator, usage_log(self.config)?))
     }
+}
+
+/// What the process shows at `/metrics`.
+fn exposition(node: Arc<NodeDaemon>, view: View, cache: Option<Cache<ClusterObjects>>) -> Exposition {
+    Arc::new(move || {
+        let (node, view, cache) = (Arc::clone(&node), view.clone(), cache.clone());
+        Box::pin(async move {
+            let known = view.objects_known() as u64;
+            let page = Page::default().node(&node.status().await).value(
+                Kind::Gauge,
+                "lookup_objects",
+                "Objects whose places are known.",
+                known,
+            );
+            let Some(figures) = cache.map(|cache| cache.figures()) else { return page.into_text() };
+            page.value(Kind::Counter, "cache_hits_total", "Fetches that asked no node.", figures.hits)
+                .value(
+                    Kind::Counter,
+                    "cache_misses_total",
+                    "Fetches for which a node was read.",
+                    figures.misses,
+                )
+                .value(
+                    Kind::Counter,
+                    "cache_evictions_total",
+                    "Objects that went for others.",
+                    figures.evictions,
+                )
+                .value(Kind::Counter, "cache_spoiled_total", "Cache files found damaged.", figures.spoiled)
+                .value(Kind::Gauge, "cache_objects", "Objects of which something is kept.", figures.entries)
+                .value(Kind::Gauge, "cache_bytes", "Bytes of them.", figures.bytes)
+                .into_text()
+        })
+    })
 }
 
 /// Takes back the cache's word on objects of which somebody gave up a reference (DOSM-19).

@@ -57,7 +57,10 @@ const OPERATIONS: &[Structures] = &[
     plain::<GiveUp>(),
 ];
 
-const ANNOUNCEMENTS: &[(u16, fn(&[u8]))] = &[
+/// A code, and what must hold for its bytes.
+type Announced = (u16, fn(&[u8]));
+
+const ANNOUNCEMENTS: &[Announced] = &[
     announcement::<heartbeat::Heartbeat>(),
     announcement::<New>(),
     announcement::<Deleted>(),
