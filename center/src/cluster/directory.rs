@@ -10,13 +10,17 @@ use protocol::dosp::{Failure, Operation, Status};
 use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::Secret;
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
+use tokio::time::{Instant, timeout_at};
 
 use super::daemon::Registry;
-use super::view::View;
+use super::view::{Node, View};
 use crate::dosm::{Directory, NewFile};
 
 /// Longest time for a directory manager to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Two heartbeats: who is there has been heard of by then.
+const NEWCOMER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The directory managers of the cluster: the first that answers is as good as any (SYS-5).
 #[derive(Clone)]
@@ -30,8 +34,20 @@ impl ClusterDirectory {
         Self { view }
     }
 
+    /// Those known; a process that has just been started waits a moment to hear of one.
+    async fn managers(&self) -> Vec<Node> {
+        let until = Instant::now() + NEWCOMER_PATIENCE;
+        loop {
+            let changed = self.view.changed();
+            let managers = self.view.with_role(|roles| roles.ddm);
+            if !managers.is_empty() || timeout_at(until, changed).await.is_err() {
+                return managers;
+            }
+        }
+    }
+
     async fn ask<O: Operation>(&self, input: &O::In) -> Result<O::Out, String> {
-        let mut managers = self.view.with_role(|roles| roles.ddm);
+        let mut managers = self.managers().await;
         managers.sort_by_key(|manager| manager.condition);
         let mut reason = "no directory manager is known yet".to_string();
         for manager in managers {

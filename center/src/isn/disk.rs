@@ -331,8 +331,7 @@ impl<F: FileSystem> Disk<F> {
         fingerprint: Fingerprint,
     ) -> Result<(Content, F::File, BlockDigests), DiskError> {
         let missing = || DiskError::Missing(fingerprint);
-        // Also one that the index does not know: the process ended just after placing it, or somebody copied it here.
-        let content = self.find(fingerprint)?.ok_or_else(missing)?;
+        let content = self.index.object(fingerprint)?.ok_or_else(missing)?;
         let (files, layout) = (&self.names.files, &self.names.layout);
         let file = optional(files.open(&layout.object(fingerprint)))?.ok_or_else(missing)?;
         if file.length()? != content.size {

@@ -677,7 +677,10 @@ impl Driver {
             _ => {
                 let stored = OBJECTS.iter().position(|object| object.content == content).unwrap();
                 self.model.stored.insert(fingerprint, stored);
-                self.model.gone.remove(&fingerprint);
+                // Without its row in the index it is only found by the next scan, or by whoever stores it again.
+                if self.disk().index().object(fingerprint)?.is_some() {
+                    self.model.gone.remove(&fingerprint);
+                }
             }
         }
         let bytes = match self.disk().open_object(fingerprint) {
