@@ -161,7 +161,7 @@ mod tests {
         let fetch = Work::Cached { bytes: 64 << 10 };
         let judged = row(fetch, samples(950.0, 1.0, Some(0.06)), samples(1000.0, 1.0, Some(0.05)));
         assert_eq!(judged.judgement(), "≥ 0.9 × rate: met; ≤ 1.1 × CPU: **missed**");
-        assert_eq!(judged.ratios(), "0.95× · 1.20×");
+        assert_eq!(judged.ratios(), "0.95× · 1.26×");
         let start = Work::Start { objects: OBJECTS, is_indexed: false };
         let judged = |seconds| row(start, samples(1.0, seconds, None), Samples::default()).judgement();
         assert_eq!(judged(29.0), "≤ 30 s: met");
