@@ -16,7 +16,7 @@ use protocol::digest::{Content, Digest, Fingerprint};
 use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Token};
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
 };
 
 use self::backend::Backend;
@@ -132,13 +132,11 @@ impl<F: FileSystem> Index<F> {
         Ok(())
     }
 
-    /// After any error redb answers nothing more. A disk that is full is no reason not to read from it; and of one that
-    /// failed to sync, the machine remembers bytes that are not on the disk, on which nothing must be built.
+    /// After any error redb answers nothing more. A disk that is full is no reason not to read from it.
     fn reopen(&self) {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *database = None;
-        let rewritten = backend::rewrite(&self.files, &self.path).map_err(redb::Error::from);
-        match rewritten.and_then(|()| open_database(&self.files, &self.path)) {
+        match open_database(&self.files, &self.path) {
             Ok(opened) => *database = Some(opened),
             Err(error) => tracing::error!(index = %self.path.display(), %error, "cannot be opened again"),
         }
@@ -303,9 +301,20 @@ impl<F: FileSystem> Index<F> {
     }
 }
 
+/// Opens the database. One that was not closed is written again first: if a sync failed, the machine remembers bytes as
+/// written that are not on the disk, and nothing may be built on them.
 fn open_database(files: &impl FileSystem, path: &Path) -> Result<Database> {
-    let backend = Backend(files.open_or_create(path)?);
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
+    let open = |builder: &redb::Builder| builder.create_with_backend(Backend(files.open_or_create(path)?));
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_repair_callback(|repair| repair.abort());
+    match open(&builder) {
+        Err(DatabaseError::RepairAborted) => {
+            backend::rewrite(files, path)?;
+            builder.set_repair_callback(|_| {});
+            Ok(open(&builder)?)
+        }
+        opened => Ok(opened?),
+    }
 }
 
 /// A reference as the tables have it.
