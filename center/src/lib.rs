@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod dosm;
+pub mod histogram;
 pub mod host;
 pub mod http;
 pub mod isn;

@@ -10,6 +10,8 @@ use futures::future::BoxFuture;
 use protocol::dosp::heartbeat::DiskState;
 use protocol::dosp::operations::{DiskReport, NodeStatus};
 
+use crate::histogram::{BOUNDS_MICROS, Snapshot};
+
 /// Whoever knows the values, now.
 pub type Exposition = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 
@@ -40,6 +42,24 @@ impl Page {
         for (labels, value) in values {
             let _ = writeln!(self.0, "storage_center_{name}{labels} {value}");
         }
+        self
+    }
+
+    /// How long something took.
+    pub fn histogram(mut self, name: &str, help: &str, snapshot: &Snapshot) -> Self {
+        let Snapshot { at_most, count, sum_micros } = snapshot;
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        let _ =
+            writeln!(self.0, "# HELP storage_center_{name} {help}\n# TYPE storage_center_{name} histogram");
+        for (bound, at_most) in BOUNDS_MICROS.iter().zip(at_most) {
+            let _ = writeln!(self.0, "storage_center_{name}_bucket{{le=\"{}\"}} {at_most}", seconds(*bound));
+        }
+        let _ = writeln!(
+            self.0,
+            "storage_center_{name}_bucket{{le=\"+Inf\"}} {count}\nstorage_center_{name}_sum {}\n\
+             storage_center_{name}_count {count}",
+            seconds(*sum_micros)
+        );
         self
     }
 
@@ -138,5 +158,23 @@ mod tests {
              storage_center_hits_total 3\n# HELP storage_center_disk_free_bytes Free.\n\
              # TYPE storage_center_disk_free_bytes gauge\nstorage_center_disk_free_bytes{disk=\"0\"} 5\n"
         );
+    }
+
+    #[test]
+    fn a_histogram_has_the_form_that_prometheus_reads() {
+        let histogram = crate::histogram::Histogram::default();
+        histogram.record(std::time::Duration::from_micros(250));
+        let text = Page::default().histogram("locate_seconds", "Time.", &histogram.snapshot()).into_text();
+        assert!(text.starts_with(
+            "# HELP storage_center_locate_seconds Time.\n# TYPE storage_center_locate_seconds histogram\n\
+             storage_center_locate_seconds_bucket{le=\"0.0001\"} 0\n\
+             storage_center_locate_seconds_bucket{le=\"0.0002\"} 0\n\
+             storage_center_locate_seconds_bucket{le=\"0.0003\"} 1\n"
+        ));
+        assert!(text.ends_with(
+            "storage_center_locate_seconds_bucket{le=\"5\"} 1\n\
+             storage_center_locate_seconds_bucket{le=\"+Inf\"} 1\n\
+             storage_center_locate_seconds_sum 0.00025\nstorage_center_locate_seconds_count 1\n"
+        ));
     }
 }

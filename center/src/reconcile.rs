@@ -26,6 +26,9 @@ pub trait Holders: Send + Sync {
     /// Restores the reference of a row wherever its object is. Answers whether it is anywhere.
     fn restore(&self, row: RowReference, now: u64) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 
+    /// Tells that the references of all rows were restored since [`Self::scan`]: who had lost some has them again.
+    fn restored(&self) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
     /// A page of references after `after`, in order, each once, with the earliest second it was made in; empty at the
     /// end.
     fn references(
@@ -129,6 +132,9 @@ pub async fn reconcile<H: Holders>(
         report.scanned = holders.scan(now).await.map_err(text)?;
     }
     rows_to_references(vfs, holders, mode, now, &mut report).await?;
+    if mode == Mode::Repair {
+        holders.restored().await.map_err(text)?;
+    }
     let renewed_before = now.saturating_sub(orphan_grace);
     references_to_rows(vfs, holders, mode, renewed_before, now, &mut report).await?;
     report.pending = vfs.releases_pending().await.map_err(text)?;
@@ -299,6 +305,13 @@ mod tests {
         assert!(isn.lost_references());
         assert_eq!(reconcile(&vfs, &isn, Mode::Compare, ORPHAN_GRACE, NOW).await.unwrap().unheld, 1);
         assert_eq!(reconcile(&vfs, &isn, Mode::Repair, ORPHAN_GRACE, NOW).await.unwrap().unheld, 1);
+        assert!(!isn.lost_references());
+        drop(isn);
+
+        // Told once, and not again at the next start.
+        let isn = open(folder.path()).await;
+        assert!(!isn.lost_references());
+        assert!(isn.references_restored().await.is_err(), "nothing was scanned since the start");
         let report = reconcile(&vfs, &isn, Mode::Repair, ORPHAN_GRACE, NOW).await.unwrap();
         assert_eq!((report.rows, report.unheld, report.lost), (1, 0, 0));
         assert_eq!(isn.collect(NOW + 10 * ORPHAN_GRACE).await.unwrap(), 0);

@@ -1,4 +1,5 @@
-//! How an object manager gets at objects when nodes hang or die, by each order, with and without multicast.
+//! How an object manager gets at objects when nodes hang or die, by each order, with and without multicast, and for
+//! many clients at a time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -94,4 +95,32 @@ fn a_peer_list_is_enough() {
     let here = [0, 1];
     files::wait_two_copies(&cluster, &files, &here, Duration::from_secs(60));
     assert_eq!(cluster.network().multicast_lost(), 0, "nobody tried");
+}
+
+/// SYS-11: hundreds of downloads at a time from one manager, none of which is read to its end before all have begun.
+#[test]
+fn one_manager_serves_512_downloads_at_a_time() {
+    const DOWNLOADS: usize = 512;
+    let cluster = Cluster::start("many", Settings { nodes: 2, ..Settings::default() });
+    let client = cluster.client();
+    let objects: Vec<_> = (1..=8)
+        .map(|number| {
+            let bytes = data::bytes(u64::from(number), 1_200_000);
+            let answer = client.store(0, 1, Token([number; 16]), &bytes).unwrap();
+            assert!(stored(&answer).is_some(), "{}", answer.summary());
+            bytes
+        })
+        .collect();
+    let contents: Vec<_> = objects.iter().map(|bytes| content_of(bytes)).collect();
+    let begun: Vec<_> = (0..DOWNLOADS)
+        .map(|number| {
+            let answering = client.open(0, 1, contents[number % contents.len()].fingerprint);
+            answering.unwrap_or_else(|error| panic!("download {number}: {error}"))
+        })
+        .collect();
+    for (number, answering) in begun.into_iter().enumerate() {
+        let answer = answering.finish().unwrap_or_else(|error| panic!("download {number}: {error}"));
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == objects[number % objects.len()], "download {number}");
+    }
 }

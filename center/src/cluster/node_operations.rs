@@ -152,6 +152,11 @@ fn register_upkeep(registry: &mut Registry, isn: &Isn) {
         async move { node.set_draining(disk, on).await.map_err(|error| of_unavailable(&error)) }
     });
     let node = isn.clone();
+    registry.answer::<op::Restored, _, _>(move |()| {
+        let node = node.clone();
+        async move { node.references_restored().await.map_err(|error| of_unavailable(&error)) }
+    });
+    let node = isn.clone();
     registry.answer::<op::Scan, _, _>(move |()| {
         let node = node.clone();
         async move {

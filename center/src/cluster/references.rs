@@ -151,6 +151,10 @@ impl Holders for ClusterReferences {
         Ok(self.every::<op::Hold>(&input, PATIENCE).await?.iter().any(|out| out.held))
     }
 
+    async fn restored(&self) -> Result<(), Unavailable> {
+        self.every::<op::Restored>(&(), RELEASE_PATIENCE).await.map(drop)
+    }
+
     /// Of all nodes, merged; each reference once.
     async fn references(&self, after: Option<Reference>) -> Result<Vec<(Reference, u64)>, Unavailable> {
         let input = ReferencesIn { after, limit: REFERENCES_MAX as u32 };

@@ -1,6 +1,6 @@
 //! Finds copies of an object, step by step (Figure 4, DOSM-3 to DOSM-8).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use protocol::digest::{BlockDigests, Content, Fingerprint};
@@ -49,6 +49,8 @@ pub struct Search {
     /// Nodes to try, the last one next.
     candidates: Vec<Node>,
     tried: Vec<u32>,
+    /// Since when others are asked where it is.
+    asking_since: Option<Instant>,
     /// A node that may have a copy, or know the customer, did not answer.
     is_in_doubt: bool,
     /// The customer's reference was found on a node that has not the object.
@@ -59,8 +61,17 @@ impl Search {
     /// Begins.
     pub fn new(view: View, order: Order, customer: CustomerId, fingerprint: Fingerprint) -> Self {
         let (candidates, tried) = (Vec::new(), Vec::new());
-        let steps = order.steps();
-        Self { view, customer, fingerprint, steps, candidates, tried, is_in_doubt: false, is_vouched: false }
+        Self {
+            view,
+            customer,
+            fingerprint,
+            steps: order.steps(),
+            candidates,
+            tried,
+            asking_since: None,
+            is_in_doubt: false,
+            is_vouched: false,
+        }
     }
 
     /// The next copy that can be read.
@@ -92,13 +103,23 @@ impl Search {
         self.steps = rest;
         let places = match step {
             Step::Known => self.view.places(self.fingerprint),
-            Step::Multicast => self.multicast().await,
-            Step::EachNode => self.ask_each().await,
+            Step::Multicast | Step::EachNode => self.ask_others(*step).await,
             Step::MappedElsewhere | Step::MulticastElsewhere => Vec::new(),
         };
         let nodes: Vec<u32> = places.into_iter().map(|place| place.node).collect();
         self.propose(&nodes);
         true
+    }
+
+    /// Asks, and counts how long it took until somebody told a place.
+    async fn ask_others(&mut self, step: Step) -> Vec<Place> {
+        let since = *self.asking_since.get_or_insert_with(Instant::now);
+        let places = if step == Step::Multicast { self.multicast().await } else { self.ask_each().await };
+        if !places.is_empty() {
+            self.asking_since = None;
+            self.view.locating().record(since.elapsed());
+        }
+        places
     }
 
     /// Nodes not tried yet become candidates: of several, the live ones first.

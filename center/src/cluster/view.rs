@@ -18,6 +18,7 @@ use super::beacon::Beacon;
 use super::link::{AskError, Links};
 use super::locations::{Locations, Place};
 use super::members::{Condition, Members, News};
+use crate::histogram::Histogram;
 
 /// Invalidations that a slow listener may be behind; if it is further behind it forgets everything.
 const DELETIONS_MAX: usize = 4_096;
@@ -38,6 +39,7 @@ struct Shared {
     waiting: Mutex<HashMap<Fingerprint, Arc<Notify>>>,
     deletions: broadcast::Sender<Fingerprint>,
     changed: Notify,
+    locating: Histogram,
 }
 
 /// This process.
@@ -93,6 +95,7 @@ impl View {
             waiting: Mutex::default(),
             deletions: broadcast::Sender::new(DELETIONS_MAX),
             changed: Notify::new(),
+            locating: Histogram::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -105,6 +108,11 @@ impl View {
     /// The way to ask a process by its address.
     pub fn links(&self) -> &Links {
         &self.shared.links
+    }
+
+    /// How long it took to find out where an object is that was not in the table.
+    pub fn locating(&self) -> &Histogram {
+        &self.shared.locating
     }
 
     /// The way to tell everybody.

@@ -227,11 +227,12 @@ struct Keep<'node> {
 }
 
 impl Keep<'_> {
-    /// Adds the references where the object is already; the ids of those disks.
+    /// Adds the references where the object is already; the ids of those disks that count. A copy on a disk that is
+    /// being emptied is none to count on.
     async fn hold(&self) -> Result<Vec<String>, StoreError> {
         let mut holders = Vec::new();
         for mounted in self.node.online() {
-            if self.hold_on(&mounted).await? {
+            if self.hold_on(&mounted).await? && !mounted.disk.draining() {
                 holders.push(mounted.disk.id().to_string());
             }
         }

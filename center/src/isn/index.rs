@@ -16,7 +16,8 @@ use protocol::digest::{Content, Digest, Fingerprint};
 use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Token};
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition,
 };
 
 use self::backend::Backend;

@@ -75,6 +75,8 @@ pub(super) struct Node {
     rng: Mutex<StdRng>,
     /// New objects are stored once for want of a second disk.
     degraded: AtomicBool,
+    /// All disks were scanned since the start, on somebody's word.
+    is_scanned: AtomicBool,
 }
 
 /// A disk and the threads that may wait for it.
@@ -173,6 +175,7 @@ impl Isn {
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             rng: Mutex::new(StdRng::from_rng(&mut rng)),
             degraded: AtomicBool::new(false),
+            is_scanned: AtomicBool::new(false),
         };
         let isn = Self { node: Arc::new(node) };
         for mounted in isn.node.disks.iter().filter(|mounted| mounted.disk.lost_index()) {
@@ -188,6 +191,25 @@ impl Isn {
     /// collected.
     pub fn lost_references(&self) -> bool {
         self.node.disks.iter().any(|mounted| mounted.disk.lost_index())
+    }
+
+    /// Ends that, durably, on every disk that can be written: all references that rows have were restored.
+    ///
+    /// # Errors
+    /// The disks were not scanned since the start: whoever restored meant what was here before it.
+    pub async fn references_restored(&self) -> Result<(), Unavailable> {
+        if !self.node.is_scanned.load(Ordering::Acquire) {
+            return Err(Unavailable("the node was started meanwhile".to_string()));
+        }
+        for mounted in self.online().filter(|mounted| mounted.disk.lost_index()) {
+            let ended = mounted.run(|disk| disk.references_restored()).await;
+            ended.map_err(|error| Unavailable(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_scan(&self) {
+        self.node.is_scanned.store(true, Ordering::Release);
     }
 
     /// What it was told.

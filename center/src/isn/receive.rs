@@ -138,6 +138,11 @@ impl<F: FileSystem> Disk<F> {
         if self.find(content.fingerprint)?.is_some() {
             return self.change(content, changes);
         }
+        // The file of what the index knows is gone. Were another object put there and its own row not written, the
+        // old row would pass for it.
+        if self.index.object(content.fingerprint)?.is_some_and(|known| known != *content) {
+            self.forget(content.fingerprint)?;
+        }
         // References outlive their object's file; they are not to hold another object.
         let missing = self.index.missing_object(content.fingerprint)?;
         if missing.is_some_and(|missing| missing != *content) {

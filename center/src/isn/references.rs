@@ -214,6 +214,10 @@ impl Holders for Isn {
         Isn::restore(self, row.customer, row.content, row.token, now).await
     }
 
+    async fn restored(&self) -> Result<(), Unavailable> {
+        self.references_restored().await
+    }
+
     async fn references(&self, after: Option<Reference>) -> Result<Vec<(Reference, u64)>, Unavailable> {
         Isn::references(self, after).await
     }

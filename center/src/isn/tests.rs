@@ -294,6 +294,28 @@ async fn acknowledged_objects_survive_a_restart() {
     assert!(isn.has_reference(ALICE, content, token(1)).await.unwrap());
 }
 
+/// Deliver 5 of the storage cluster: a copy on a disk that is being emptied is none to count on, so the object goes to
+/// another disk of the same node too.
+#[tokio::test]
+async fn a_copy_that_leaves_its_disk_does_not_count() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    isn.set_draining(Some(0), true).await.unwrap();
+    let bytes = object(10_000, 1);
+    let content = store(&isn, &bytes, ALICE, token(1)).await.unwrap();
+    let on_second = disks.copies(content.fingerprint);
+    isn.set_draining(Some(0), false).await.unwrap();
+    isn.set_draining(Some(1), true).await.unwrap();
+    store(&isn, &bytes, ALICE, token(1)).await.unwrap();
+    let on_both = disks.copies(content.fingerprint);
+    assert_eq!((on_second.len(), on_both.len()), (1, 2));
+    isn.leave(content).await.unwrap();
+    let on_first = disks.copies(content.fingerprint);
+    assert_eq!(on_first.len(), 1);
+    assert_ne!(on_first, on_second);
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), bytes);
+}
+
 /// Puts a file where an object of these bytes belongs, as a process that ended before indexing it would have.
 fn plant(disk: &Path, named: &[u8], bytes: &[u8]) {
     let hex = content_of(named).fingerprint.to_string();

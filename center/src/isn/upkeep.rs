@@ -59,6 +59,7 @@ impl Isn {
             sum.found += scanned.found;
             sum.lost += scanned.lost;
         }
+        self.note_scan();
         Ok(sum)
     }
 }

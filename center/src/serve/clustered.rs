@@ -247,12 +247,14 @@ fn exposition(node: Arc<NodeDaemon>, view: View, cache: Option<Cache<ClusterObje
         let (node, view, cache) = (Arc::clone(&node), view.clone(), cache.clone());
         Box::pin(async move {
             let known = view.objects_known() as u64;
-            let page = Page::default().node(&node.status().await).value(
-                Kind::Gauge,
-                "lookup_objects",
-                "Objects whose places are known.",
-                known,
-            );
+            let page = Page::default()
+                .node(&node.status().await)
+                .value(Kind::Gauge, "lookup_objects", "Objects whose places are known.", known)
+                .histogram(
+                    "locate_seconds",
+                    "Time to find out where an object is that was not in the table.",
+                    &view.locating().snapshot(),
+                );
             let Some(figures) = cache.map(|cache| cache.figures()) else { return page.into_text() };
             page.value(Kind::Counter, "cache_hits_total", "Fetches that asked no node.", figures.hits)
                 .value(

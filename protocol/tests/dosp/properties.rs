@@ -142,6 +142,7 @@ proptest! {
         operation::<Name>(&bytes);
         operation::<Replicate>(&bytes);
         operation::<Entitled>(&bytes);
+        operation::<Restored>(&bytes);
         operation::<Secrets>(&bytes);
         operation::<CreateFile>(&bytes);
         operation::<GiveUp>(&bytes);

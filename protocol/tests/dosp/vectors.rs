@@ -236,6 +236,8 @@ fn upkeep(vectors: &mut Vectors) {
     vectors.both_ways("entitled out", EntitledOut { entitled: true });
     vectors.both_ways("scan in", ());
     vectors.both_ways("scan out", ScanOut { objects: 3, found: 2, lost: 1 });
+    vectors.both_ways("restored in", ());
+    vectors.both_ways("restored out", ());
 }
 
 fn directory(vectors: &mut Vectors) {

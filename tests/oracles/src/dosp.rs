@@ -52,6 +52,7 @@ const OPERATIONS: &[Structures] = &[
     plain::<Name>(),
     plain::<Replicate>(),
     plain::<Entitled>(),
+    plain::<Restored>(),
     plain::<Secrets>(),
     plain::<CreateFile>(),
     plain::<GiveUp>(),

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use protocol::digest::Fingerprint;
+use protocol::digest::{Content, Fingerprint};
 
 use crate::data;
 use crate::tmpfs::Tmpfs;
@@ -53,11 +53,13 @@ impl Disk {
             .is_ok_and(|bytes| data::md5_hex(&bytes) == fingerprint.to_string())
     }
 
-    /// The files of all objects.
+    /// The files of all objects but the empty one, which every disk has.
     pub fn object_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         gather(&self.objects().join("obj"), &mut files);
+        let empty = Content::EMPTY.fingerprint.to_string();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "MD5"));
+        files.retain(|path| path.file_stem().is_none_or(|name| name != empty.as_str()));
         files
     }
 
@@ -165,6 +167,9 @@ mod tests {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &bytes).unwrap();
         fs::write(path.with_extension("B3"), b"digests").unwrap();
+        let empty = disks[0].object_file(Content::EMPTY.fingerprint);
+        fs::create_dir_all(empty.parent().unwrap()).unwrap();
+        fs::write(empty, b"").unwrap();
         assert_eq!(disks[0].object_files(), [path]);
         assert!(disks[0].has_whole(name) && !disks[1].has(name) && !disks[0].has(NAME));
         disks[0].move_object(name, &disks[1]);

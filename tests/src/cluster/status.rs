@@ -22,6 +22,8 @@ pub struct NodeStatus {
     pub state: String,
     /// `online`, `offline` or `down`, one for each disk; none if it does not answer.
     pub disks: Vec<String>,
+    /// References may be missing on it; `None` if it does not answer.
+    pub lost_references: Option<bool>,
 }
 
 impl Status {
@@ -54,7 +56,8 @@ fn parse(text: &str) -> Option<Status> {
                 disks.iter().map(|disk| word(disk, "state")).collect::<Option<_>>()?
             }
         };
-        Some((process["node"].as_u64()?, NodeStatus { state, disks }))
+        let lost_references = process["details"]["lost_references"].as_bool();
+        Some((process["node"].as_u64()?, NodeStatus { state, disks, lost_references }))
     };
     let is_node =
         |process: &&Value| process["roles"].as_array().is_some_and(|roles| roles.contains(&"isn".into()));
@@ -70,12 +73,13 @@ mod tests {
     fn nodes_disks_and_debts_are_read() {
         let text = r#"{"seen_by": 51, "copies_owed": 3, "processes": [
             {"node": 11, "roles": ["isn"], "condition": "live", "state": "online",
-             "details": {"disks": [{"state": "online", "bytes_free": 5}, {"state": "down"}]}},
+             "details": {"lost_references": true, "disks": [{"state": "online", "bytes_free": 5}, {"state": "down"}]}},
             {"node": 12, "roles": ["isn"], "condition": "failed", "state": "online", "details": null},
             {"node": 51, "roles": ["dosm"], "condition": "live", "state": "online", "details": null}]}"#;
         let status = parse(text).unwrap();
         assert_eq!((status.online(), status.owed), (1, 3));
         assert_eq!(status.nodes[&11].disks, ["online", "down"]);
+        assert_eq!(status.nodes[&11].lost_references, Some(true));
         assert_eq!((status.nodes.len(), status.nodes[&12].state.as_str()), (2, "failed"));
         assert_eq!(parse("{}"), None);
     }

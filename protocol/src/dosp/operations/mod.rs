@@ -61,6 +61,7 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<Name>(),
     entry::<Replicate>(),
     entry::<Entitled>(),
+    entry::<Restored>(),
     entry::<Secrets>(),
     entry::<CreateFile>(),
     entry::<GiveUp>(),

@@ -60,6 +60,11 @@ pub struct ScanOut {
 layout!(ScanOut { objects, found, lost });
 
 operation! {
+    /// Tells a node that every reference a row of the VFS has was restored on it since it was told to [`Scan`] (REF-4).
+    Restored = 30 "restored": () => ()
+}
+
+operation! {
     /// Copies an object of the node, with its references, to another node. The answer comes when the copy is durable.
     Replicate = 28 "replicate": ReplicateIn => ()
 }
