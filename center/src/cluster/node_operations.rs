@@ -9,7 +9,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use protocol::dosp::operations::{self as op, *};
 use protocol::dosp::{Failure, Message, Reference, Status, StoreHeader, VERSION};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::daemon::{Call, Handler, Registry, malformed};
@@ -353,8 +355,8 @@ async fn send(mut call: Call<'_>, opened: Opened, offset: u64, end: u64) -> Resu
     let head = RetrieveHead { content: opened.content, length: end - offset };
     call.reply(&Ok(head)).await?;
     let Opened { file, mounted, .. } = opened;
-    let socket = call.session.stream().as_fd().try_clone_to_owned()?;
-    let (file, socket) = (Arc::new(file), Arc::new(socket));
+    let socket = Arc::new(call.session.stream().as_fd().try_clone_to_owned()?);
+    let file = Arc::new(file);
     let mut offset = offset;
     while offset < end {
         timeout(SILENCE_MAX, call.session.stream().writable()).await.map_err(|_| SessionError::Late)??;
@@ -369,14 +371,24 @@ async fn send(mut call: Call<'_>, opened: Opened, offset: u64, end: u64) -> Resu
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(sent) => offset += sent as u64,
             Err(rustix::io::Errno::AGAIN) => {
-                // Tells the runtime that the socket is full, so that it waits for it.
-                let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                let _ = call.session.stream().try_io(Interest::WRITABLE, full);
+                // Tells the runtime that the socket is full, so that it waits for it: if it still is. What the runtime
+                // heard between the other thread's try and now must not be forgotten; it would not hear it again.
+                let _ =
+                    call.session.stream().try_io(Interest::WRITABLE, || is_writable(call.session.stream()));
             }
             Err(error) => return Err(io::Error::from(error).into()),
         }
     }
     call.reply(&Ok(())).await
+}
+
+/// Whether the socket takes bytes now; `WouldBlock` if not.
+fn is_writable(socket: &TcpStream) -> io::Result<()> {
+    let mut polled = [PollFd::new(socket, PollFlags::OUT)];
+    match poll(&mut polled, Some(&Timespec::default()))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    }
 }
 
 struct ContentsHandler(Isn);

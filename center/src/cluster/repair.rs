@@ -66,6 +66,8 @@ struct Own {
     content: Content,
     /// A copy of it lies on a disk that is not being emptied.
     stays: bool,
+    /// A copy of it lies on a disk that is being emptied.
+    leaves: bool,
 }
 
 /// Which nodes have an object.
@@ -183,9 +185,10 @@ impl Repair {
             after = Some(last.content.fingerprint);
             let mut objects: Vec<Own> = Vec::new();
             for copy in copies.iter().filter(|copy| copy.content != Content::EMPTY) {
+                let (stays, leaves) = (!copy.leaving, copy.leaving);
                 match objects.last_mut().filter(|own| own.content == copy.content) {
-                    Some(own) => own.stays |= !copy.leaving,
-                    None => objects.push(Own { content: copy.content, stays: !copy.leaving }),
+                    Some(own) => (own.stays, own.leaves) = (own.stays | stays, own.leaves | leaves),
+                    None => objects.push(Own { content: copy.content, stays, leaves }),
                 }
             }
             for page in objects.chunks(IDS_MAX) {
@@ -227,9 +230,10 @@ impl Repair {
             let copies = Copies::count(*object, own, &holders);
             let is_enough = copies.stay.len() >= self.shared.objects.copies();
             owed += u64::from(!is_enough);
-            if is_enough && !object.stays {
+            if is_enough && object.leaves {
                 self.leave(object.content).await;
-            } else if !is_enough && copies.is_ours(own) && !is_somebody_missed {
+            }
+            if !is_enough && copies.is_ours(own) && !is_somebody_missed {
                 let fingerprint = object.content.fingerprint;
                 if before.contains(&fingerprint) {
                     ours.push((object.content, copies.stay));
@@ -366,7 +370,7 @@ mod tests {
     #[test]
     fn copies_that_leave_do_not_count_and_one_node_is_responsible() {
         let nothing = LocateOut { found: Vec::new() };
-        let own = Own { content: CONTENT, stays: true };
+        let own = Own { content: CONTENT, stays: true, leaves: false };
         let copies = Copies::count(own, 12, &[(11, out(true)), (13, out(false)), (14, nothing)]);
         assert_eq!(copies, Copies { stay: vec![12, 13], any: vec![11, 12, 13] });
         assert!(copies.is_ours(11) && !copies.is_ours(12));
@@ -380,7 +384,7 @@ mod tests {
     fn another_object_of_the_same_name_is_no_copy() {
         let other = Content { digest: Digest([3; 32]), ..CONTENT };
         let found = LocateOut { found: vec![Located { content: other, disk: 0, leaving: false }] };
-        let own = Own { content: CONTENT, stays: true };
+        let own = Own { content: CONTENT, stays: true, leaves: false };
         assert_eq!(Copies::count(own, 12, &[(11, found)]).stay, [12]);
     }
 }
