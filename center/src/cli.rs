@@ -87,6 +87,10 @@ enum Command {
         /// Restore what is missing, give up what is old and belongs to no row.
         #[arg(long)]
         repair: bool,
+        /// Seconds after which a reference without a row is old, instead of the configured `orphan_grace_seconds`. What
+        /// is stored meanwhile and has no row yet must be younger.
+        #[arg(long, requires = "repair")]
+        orphan_grace: Option<u64>,
     },
 }
 
@@ -211,10 +215,10 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
                 println!("{}", Line(&customer));
             }
         }
-        Command::Check { file, repair } => {
+        Command::Check { file, repair, orphan_grace } => {
             let config = Config::load(&file.config)?;
             let mode = if repair { Mode::Repair } else { Mode::Compare };
-            let answer = check_anyhow(&config, mode).await?;
+            let answer = check_anyhow(&config, mode, orphan_grace).await?;
             println!("{}", answer.text);
             if !answer.is_good {
                 return Err(Failed("rows and references differ; see the report".to_string()));
@@ -314,9 +318,9 @@ fn write_secret(path: &Path, text: &str, option: &str) -> Result<(), Failed> {
 }
 
 /// By the running process, or else by opening everything ourselves.
-async fn check_anyhow(config: &Config, mode: Mode) -> Result<Answer, Failed> {
+async fn check_anyhow(config: &Config, mode: Mode, orphan_grace: Option<u64>) -> Result<Answer, Failed> {
     let path = config.control_socket();
-    if let Some(answer) = ask(&path, Question::Check(mode)).await? {
+    if let Some(answer) = ask(&path, Question::Check { mode, orphan_grace }).await? {
         return Ok(answer);
     }
     if config.cluster.is_some() {
@@ -326,7 +330,8 @@ async fn check_anyhow(config: &Config, mode: Mode) -> Result<Answer, Failed> {
         )));
     }
     let Opened { vfs, isn } = open(config).await?;
-    Ok(check(&vfs, &isn, mode, isn.settings().orphan_grace_seconds).await)
+    let orphan_grace = orphan_grace.unwrap_or(isn.settings().orphan_grace_seconds);
+    Ok(check(&vfs, &isn, mode, orphan_grace).await)
 }
 
 /// A customer in one line.

@@ -25,7 +25,12 @@ const ANSWER_BYTES_MAX: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Compare rows and references.
-    Check(Mode),
+    Check {
+        /// Whether to mend what is found.
+        mode: Mode,
+        /// Seconds for which a reference without a row is kept; `None` as configured.
+        orphan_grace: Option<u64>,
+    },
     /// The cluster as this process sees it, as JSON.
     Status,
     /// Begin, or end, to move away what a disk or the node holds.
@@ -45,8 +50,10 @@ pub enum Question {
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Check(Mode::Compare) => write!(f, "check"),
-            Self::Check(Mode::Repair) => write!(f, "check repair"),
+            Self::Check { mode, orphan_grace } => {
+                f.write_str(if *mode == Mode::Repair { "check repair" } else { "check" })?;
+                orphan_grace.map_or(Ok(()), |seconds| write!(f, " {seconds}"))
+            }
             Self::Status => write!(f, "status"),
             Self::Drain { disk, on } => {
                 f.write_str(if *on { "drain" } else { "undrain" })?;
@@ -61,8 +68,11 @@ impl Question {
     fn parse(line: &str) -> Option<Self> {
         let drain = |on, disk: &str| Some(Self::Drain { disk: Some(disk.parse().ok()?), on });
         match line.split(' ').collect::<Vec<_>>()[..] {
-            ["check"] => Some(Self::Check(Mode::Compare)),
-            ["check", "repair"] => Some(Self::Check(Mode::Repair)),
+            ["check"] => Some(Self::Check { mode: Mode::Compare, orphan_grace: None }),
+            ["check", "repair"] => Some(Self::Check { mode: Mode::Repair, orphan_grace: None }),
+            ["check", "repair", seconds] => {
+                Some(Self::Check { mode: Mode::Repair, orphan_grace: Some(seconds.parse().ok()?) })
+            }
             ["status"] => Some(Self::Status),
             ["drain"] => Some(Self::Drain { disk: None, on: true }),
             ["undrain"] => Some(Self::Drain { disk: None, on: false }),
@@ -163,8 +173,9 @@ mod tests {
     #[test]
     fn a_question_is_read_as_it_was_written() {
         for question in [
-            Question::Check(Mode::Compare),
-            Question::Check(Mode::Repair),
+            Question::Check { mode: Mode::Compare, orphan_grace: None },
+            Question::Check { mode: Mode::Repair, orphan_grace: None },
+            Question::Check { mode: Mode::Repair, orphan_grace: Some(60) },
             Question::Status,
             Question::Drain { disk: None, on: true },
             Question::Drain { disk: Some(3), on: false },
@@ -172,7 +183,7 @@ mod tests {
         ] {
             assert_eq!(Question::parse(&question.to_string()), Some(question));
         }
-        for wrong in ["", "chek", "drain x", "forget", "status now"] {
+        for wrong in ["", "chek", "check repair x", "drain x", "forget", "status now"] {
             assert_eq!(Question::parse(wrong), None, "{wrong}");
         }
     }

@@ -12,6 +12,9 @@ use protocol::dosp::{LACKING_MAX, Reference};
 use crate::objects::Unavailable;
 use crate::vfs::{Held, MetaStore};
 
+/// References without a row that are told one by one; of the others, only how many there are.
+const ORPHANS_TOLD_MAX: u64 = 20;
+
 /// Whoever holds the objects and the references to them.
 pub trait Holders: Send + Sync {
     /// Compares the names on all disks with their indexes (ISN-2).
@@ -219,6 +222,10 @@ async fn references_to_rows<H: Holders>(
                 continue;
             }
             report.orphans += 1;
+            if report.orphans <= ORPHANS_TOLD_MAX {
+                let object = reference.fingerprint;
+                tracing::info!(%customer, %object, %token, renewed, "a reference has no row");
+            }
             if mode == Mode::Repair && renewed < renewed_before {
                 let released = holders.release_orphan(reference, renewed_before, now).await.map_err(text)?;
                 report.collected += u64::from(released);

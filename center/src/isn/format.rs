@@ -165,7 +165,7 @@ fn write<F: FileSystem>(names: &Names<F>, format: &Format) -> io::Result<()> {
 fn make_folders<F: FileSystem>(names: &Names<F>) -> io::Result<()> {
     let Names { files, layout } = names;
     for folder in [layout.temporary(), layout.objects(), layout.quarantine()] {
-        files.create_folders(&folder)?;
+        files.create_folder(&folder)?;
     }
     files.sync_directory(layout.root())
 }

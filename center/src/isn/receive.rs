@@ -194,7 +194,7 @@ impl<F: FileSystem> Disk<F> {
         temporary.file.sync_data()?;
         let (files, layout) = (&self.names.files, &self.names.layout);
         let _placing = Placing::begin(self, content.fingerprint);
-        files.create_folders(&layout.folder_of(content.fingerprint))?;
+        self.make_folder_of(content.fingerprint)?;
         self.names.write_list(content, blocks)?;
         let path = layout.object(content.fingerprint);
         match files.rename_to_free_name(&temporary.path, &path) {
@@ -204,6 +204,19 @@ impl<F: FileSystem> Disk<F> {
                 Ok(files.rename(&temporary.path, &path)?)
             }
             placed => Ok(placed?),
+        }
+    }
+
+    /// `obj/ab/cd`, and before it `obj/ab`, if they are missing.
+    fn make_folder_of(&self, fingerprint: Fingerprint) -> Result<(), DiskError> {
+        let (files, folder) = (&self.names.files, self.names.layout.folder_of(fingerprint));
+        match files.create_folder(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let above = folder.parent().ok_or(error)?;
+                files.create_folder(above)?;
+                Ok(files.create_folder(&folder)?)
+            }
+            made => Ok(made?),
         }
     }
 

@@ -478,6 +478,19 @@ async fn a_failed_disk_is_taken_out_of_use() {
     assert_eq!(refused, 1, "the store that noticed is to be sent again");
 }
 
+/// ISN-8: where a disk's directory was, nothing is made in its place, not by an upload that had begun before either.
+#[tokio::test]
+async fn nothing_is_stored_where_a_disk_was() {
+    let disks = Disks::new(1);
+    let isn = disks.open().await;
+    let incoming = isn.receive(3).await.unwrap().write("new".into()).await.unwrap();
+    let root = disks.all().remove(0);
+    fs::rename(&root, root.with_extension("taken")).unwrap();
+    let stored = incoming.finish(Announced::default(), ALICE, token(1), NOW).await;
+    assert!(matches!(stored, Err(StoreError::Unavailable(_))), "{stored:?}");
+    assert!(!root.exists());
+}
+
 async fn refusal(settings: Settings) -> String {
     open(settings).await.unwrap_err().to_string()
 }

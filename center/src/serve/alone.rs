@@ -83,8 +83,8 @@ fn answering(vfs: &MetaStore, isn: &Isn) -> Answering {
         let (vfs, isn) = (vfs.clone(), isn.clone());
         Box::pin(async move {
             match question {
-                Question::Check(mode) => {
-                    let orphan_grace = isn.settings().orphan_grace_seconds;
+                Question::Check { mode, orphan_grace } => {
+                    let orphan_grace = orphan_grace.unwrap_or(isn.settings().orphan_grace_seconds);
                     check(&vfs, &isn, mode, orphan_grace).await
                 }
                 Question::Status | Question::Drain { .. } | Question::Forget { .. } => {

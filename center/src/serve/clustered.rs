@@ -186,9 +186,11 @@ impl Process<'_> {
             let (vfs, references, view) = (vfs.clone(), references.clone(), view.clone());
             Box::pin(async move {
                 match (question, vfs) {
-                    (Question::Check(mode), Some(vfs)) => check(&vfs, &references, mode, orphan_grace).await,
+                    (Question::Check { mode, orphan_grace: wanted }, Some(vfs)) => {
+                        check(&vfs, &references, mode, wanted.unwrap_or(orphan_grace)).await
+                    }
                     (Question::Forget { node }, Some(vfs)) => forget(&view, &vfs, node).await,
-                    (Question::Check(_) | Question::Forget { .. }, None) => {
+                    (Question::Check { .. } | Question::Forget { .. }, None) => {
                         Answer::failed("this process is no directory manager; ask one that is")
                     }
                     (Question::Status, _) => match serde_json::to_string(&gather(&view).await) {

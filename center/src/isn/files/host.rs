@@ -53,8 +53,11 @@ impl FileSystem for Host {
         fs::remove_file(path)
     }
 
-    fn create_folders(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {

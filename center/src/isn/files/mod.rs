@@ -73,8 +73,9 @@ pub trait FileSystem: Clone + Debug + Send + Sync + 'static {
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes a folder and those above it, as far as they are missing.
-    fn create_folders(&self, path: &Path) -> io::Result<()>;
+    /// Makes a folder, if it is missing, in one that is there. Never those above it: where a disk was, there may be none
+    /// any more, and nothing is to be made in its place.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
 
     /// What lies in a folder, in any order.
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>>;

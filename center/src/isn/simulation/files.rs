@@ -77,8 +77,8 @@ impl FileSystem for SimulatedFiles {
         self.world().remove(self.boot, path)
     }
 
-    fn create_folders(&self, path: &Path) -> io::Result<()> {
-        self.world().create_folders(self.boot, path)
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.world().create_folder(self.boot, path)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {

@@ -400,16 +400,16 @@ impl World {
         })
     }
 
-    /// Makes folders.
-    pub fn create_folders(&mut self, boot: u64, path: &Path) -> io::Result<()> {
+    /// Makes a folder, if it is missing.
+    pub fn create_folder(&mut self, boot: u64, path: &Path) -> io::Result<()> {
         self.reading(boot)?;
-        let missing: Vec<_> = path.ancestors().take_while(|path| self.find(path).is_err()).collect();
-        for folder in missing.into_iter().rev() {
-            self.change(boot, "mkdir", &folder.to_string_lossy(), true, |world| {
-                world.add(folder, Node::Folder(Folder::default())).map(|_| ())
-            })?;
+        if self.find(path).is_ok() {
+            return Ok(());
         }
-        Ok(())
+        self.parent(path)?;
+        self.change(boot, "mkdir", &path.to_string_lossy(), true, |world| {
+            world.add(path, Node::Folder(Folder::default())).map(|_| ())
+        })
     }
 
     /// Names in a folder.

@@ -3,6 +3,7 @@
 //! - [`work`] says what is done, and what the center shall reach.
 //! - [`cluster`] starts the centers, [`nginx`] the other server, [`bare`] is what has no server.
 //! - [`load`] and [`http`] are the clients: [`load`] fetches, [`store`] stores.
+//! - [`locate`] finds objects among many nodes.
 //! - [`full_node`] is started again and again.
 //! - [`table`] prints.
 
@@ -11,6 +12,7 @@ pub mod cluster;
 pub mod full_node;
 pub mod http;
 pub mod load;
+pub mod locate;
 pub mod nginx;
 pub mod store;
 pub mod table;
@@ -30,6 +32,7 @@ use self::cluster::{Center, Layout, Manager};
 use self::full_node::FullNode;
 use self::http::Connection;
 use self::load::Load;
+use self::locate::Locating;
 use self::nginx::Nginx;
 use self::store::Large;
 use self::table::{Row, Sample, Samples};
@@ -98,7 +101,7 @@ fn beside_name(work: Work) -> Option<String> {
         Work::Miss { .. } => Some(format!("{} before another", Nginx::name())),
         Work::Upload => Some("openssl md5".into()),
         Work::Stores => Some("bare loop".into()),
-        Work::Start { .. } => None,
+        Work::Locate { .. } | Work::Start { .. } => None,
     }
 }
 
@@ -112,6 +115,7 @@ struct Scene<'a> {
     /// The objects that are fetched, by their size: in the center and as files of nginx.
     stocks: HashMap<u64, Vec<Fingerprint>>,
     large: OnceCell<Large>,
+    locating: Option<Locating>,
     full_node: Option<FullNode>,
 }
 
@@ -125,6 +129,7 @@ impl<'a> Scene<'a> {
             passing: OnceCell::new(),
             stocks: HashMap::new(),
             large: OnceCell::new(),
+            locating: None,
             full_node: None,
         }
     }
@@ -150,6 +155,13 @@ impl<'a> Scene<'a> {
             Work::Stores => {
                 let center = self.center();
                 counted(&center.pids(work.manager()), || store::store_many(center))
+            }
+            Work::Locate { percentile, lost_percent } => {
+                let locating = match &mut self.locating {
+                    Some(locating) => locating,
+                    none => none.insert(Locating::start()?),
+                };
+                locating.measure(percentile, lost_percent)
             }
             Work::Start { objects, is_indexed } => {
                 let node = match &mut self.full_node {
@@ -181,7 +193,7 @@ impl<'a> Scene<'a> {
                 let done = bare::store(&dir, store::CLIENTS, store::SMALL_BYTES, store::RUN)?;
                 Ok(Sample { done, cpu_seconds: None })
             }
-            Work::Start { .. } => Err(io::Error::other("nothing stands beside a start")),
+            Work::Locate { .. } | Work::Start { .. } => Err(io::Error::other("nothing stands beside it")),
         }
     }
 

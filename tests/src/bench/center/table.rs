@@ -34,7 +34,7 @@ impl Samples {
     /// The median rate in the row's unit; NaN if every run failed.
     fn rate(&self, unit: Unit) -> f64 {
         let of = match unit {
-            Unit::Things(_) | Unit::Event => 1.0,
+            Unit::Things(_) | Unit::Event | Unit::Latency => 1.0,
             Unit::Bytes => 1e6,
         };
         median(self.0.iter().map(|sample| sample.done.amount / of / sample.done.seconds))
@@ -45,7 +45,7 @@ impl Samples {
         let of = match unit {
             Unit::Things(bytes) => 1e9 / bytes,
             Unit::Bytes => 1e9,
-            Unit::Event => 1.0,
+            Unit::Event | Unit::Latency => 1.0,
         };
         median(self.0.iter().filter_map(|sample| Some(sample.cpu_seconds? * of / sample.done.amount)))
     }
@@ -60,6 +60,7 @@ impl Samples {
             Unit::Things(_) => (format!("{} /s", short(rate)), "s/GB"),
             Unit::Bytes => (format!("{} MB/s", short(rate)), "s/GB"),
             Unit::Event => (format!("{} s", short(rate.recip())), "s of processor time"),
+            Unit::Latency => (format!("≤ {} ms", short(1e3 / rate)), "s of processor time"),
         };
         match self.cost(unit) {
             cost if cost.is_nan() => rate,
@@ -119,7 +120,8 @@ impl Row {
             .map(|bound| format!("≤ {bound} × CPU: {}", verdict(self.cost_ratio() <= bound)));
         let seconds = goal.seconds_max.map(|bound| {
             let seconds = self.ours.rate(self.work.unit()).recip();
-            format!("≤ {bound} s: {}", verdict(seconds <= bound))
+            let text = if bound < 1.0 { format!("{} ms", bound * 1e3) } else { format!("{bound} s") };
+            format!("≤ {text}: {}", verdict(seconds <= bound))
         });
         let goals: Vec<String> = [rate, cost, seconds].into_iter().flatten().collect();
         if goals.is_empty() { "–".into() } else { goals.join("; ") }
@@ -154,6 +156,8 @@ mod tests {
         let start = Work::Start { objects: OBJECTS, is_indexed: true };
         assert_eq!(cell(start, samples(1.0, 4.0, Some(1.5))), "4.00 s · 1.50 s of processor time");
         assert_eq!(cell(start, Samples::default()), "failed");
+        let locate = Work::Locate { percentile: 99, lost_percent: 0 };
+        assert_eq!(cell(locate, samples(1.0, 0.002, None)), "≤ 2.00 ms");
     }
 
     #[test]
@@ -166,6 +170,10 @@ mod tests {
         let judged = |seconds| row(start, samples(1.0, seconds, None), Samples::default()).judgement();
         assert_eq!(judged(29.0), "≤ 30 s: met");
         assert_eq!(judged(31.0), "≤ 30 s: **missed**");
+        let locate = Work::Locate { percentile: 50, lost_percent: 0 };
+        let judged = |seconds| row(locate, samples(1.0, seconds, None), Samples::default()).judgement();
+        assert_eq!(judged(0.0005), "≤ 0.5 ms: met");
+        assert_eq!(judged(0.000_75), "≤ 0.5 ms: **missed**");
     }
 
     #[test]

@@ -25,6 +25,13 @@ pub enum Work {
     Upload,
     /// Small objects from several clients at once, each durable in two copies. Beside it: the files of one disk alone.
     Stores,
+    /// Finding an object among eight nodes, each on a host of its own: within which time so many of a hundred are found.
+    Locate {
+        /// So many of a hundred.
+        percentile: u8,
+        /// Multicast packets lost, of a hundred.
+        lost_percent: u8,
+    },
     /// A node with so many objects, until it is ready.
     Start {
         /// How many.
@@ -43,6 +50,8 @@ pub enum Unit {
     Bytes,
     /// One event: how long it takes, and its processor time, in seconds.
     Event,
+    /// A time within which something is done, in milliseconds.
+    Latency,
 }
 
 /// What the center shall reach in a row: each part only where there is one.
@@ -58,7 +67,7 @@ pub struct Goal {
 
 impl Work {
     /// All rows in order; the start with so many objects.
-    pub fn all(objects: u64) -> [Self; 9] {
+    pub fn all(objects: u64) -> [Self; 12] {
         [
             Self::Cached { bytes: 4 << 10 },
             Self::Cached { bytes: 64 << 10 },
@@ -67,6 +76,9 @@ impl Work {
             Self::Miss { bytes: 1 << 20, is_kept: true },
             Self::Upload,
             Self::Stores,
+            Self::Locate { percentile: 50, lost_percent: 0 },
+            Self::Locate { percentile: 99, lost_percent: 0 },
+            Self::Locate { percentile: 99, lost_percent: 20 },
             Self::Start { objects, is_indexed: false },
             Self::Start { objects, is_indexed: true },
         ]
@@ -82,6 +94,10 @@ impl Work {
             }
             Self::Upload => "upload, one stream, two copies".into(),
             Self::Stores => "durable stores of 64 KiB, 8 clients, per disk copy".into(),
+            Self::Locate { percentile, lost_percent: 0 } => format!("locate, 8 nodes, p{percentile}"),
+            Self::Locate { percentile, lost_percent } => {
+                format!("locate, 8 nodes, {lost_percent} % of multicast lost, p{percentile}")
+            }
             Self::Start { objects, is_indexed } => {
                 let how = if is_indexed { "from the index" } else { "from names" };
                 format!("start of a node with {} objects, {how}", grouped(objects))
@@ -91,7 +107,7 @@ impl Work {
 
     /// Whether such a center can do it.
     pub fn fits(self, layout: Layout) -> bool {
-        layout == Layout::Cluster || !matches!(self, Self::Miss { .. })
+        layout == Layout::Cluster || !matches!(self, Self::Miss { .. } | Self::Locate { .. })
     }
 
     /// The object manager that answers from where the row wants it to.
@@ -109,6 +125,7 @@ impl Work {
             Self::Cached { bytes } | Self::Miss { bytes, .. } => Unit::Things(bytes as f64),
             Self::Stores => Unit::Things(65_536.0),
             Self::Upload => Unit::Bytes,
+            Self::Locate { .. } => Unit::Latency,
             Self::Start { .. } => Unit::Event,
         }
     }
@@ -122,6 +139,9 @@ impl Work {
             Self::Miss { .. } => Goal { cost_ratio_max: Some(1.0), ..none },
             Self::Upload => Goal { rate_ratio_min: Some(0.8), ..none },
             Self::Stores => Goal { rate_ratio_min: Some(0.7), ..none },
+            Self::Locate { percentile: 50, .. } => Goal { seconds_max: Some(0.0005), ..none },
+            Self::Locate { lost_percent: 0, .. } => Goal { seconds_max: Some(0.005), ..none },
+            Self::Locate { .. } => Goal { seconds_max: Some(0.06), ..none },
             Self::Start { objects: OBJECTS, is_indexed } => {
                 Goal { seconds_max: Some(if is_indexed { 5.0 } else { 30.0 }), ..none }
             }
