@@ -100,6 +100,9 @@ impl Session {
         let connect = async {
             let mut stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
+            // Who gives up asking closes, and then nothing may arrive any more: a network that comes back would deliver a
+            // KEEP after the release of its reference.
+            stream.set_zero_linger()?;
             stream.write_all(&OFFER.encode()).await?;
             let mut chosen = [0; Chosen::BYTES];
             stream.read_exact(&mut chosen).await?;

@@ -394,9 +394,15 @@ impl Driver {
         }
         let content = OBJECTS[object].content;
         let other = |found: &Content| *found != content && found.fingerprint == content.fingerprint;
-        let there = self.disk().find(content.fingerprint).map_err(|error| error.to_string())?;
-        let missing =
-            self.disk().index().missing_object(content.fingerprint).map_err(|error| error.to_string())?;
+        let look = || {
+            let there = self.disk().find(content.fingerprint)?;
+            Ok::<_, DiskError>((there, self.disk().index().missing_object(content.fingerprint)?))
+        };
+        let (there, missing) = match look() {
+            Ok(found) => found,
+            // An error may be waiting for whoever looks.
+            Err(error) => return self.expect("a look at what collides", &error),
+        };
         if there.as_ref().is_some_and(other) || missing.as_ref().is_some_and(other) {
             Ok(())
         } else {
