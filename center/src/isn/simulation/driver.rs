@@ -88,8 +88,8 @@ struct Model {
     spoiled: BTreeSet<Fingerprint>,
     /// Copies in quarantine.
     gone: BTreeSet<Fingerprint>,
-    /// The index was lost and not all references are restored.
-    restoring: bool,
+    /// The index was lost and not all references are restored. `None`: all are, and whether that is noted is not sure.
+    restoring: Option<bool>,
     draining: Option<bool>,
     acknowledged: bool,
 }
@@ -125,7 +125,7 @@ pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Result<Digest, String> {
         disk: None,
         rng: StdRng::seed_from_u64(!seed),
         now: 1_800_000_000,
-        model: Model { draining: Some(false), ..Model::default() },
+        model: Model { restoring: Some(false), draining: Some(false), ..Model::default() },
     };
     driver.start()?;
     for operation in 1..=OPERATIONS {
@@ -205,15 +205,17 @@ impl Driver {
         if self.files().list(&temporary).is_ok_and(|left| !left.is_empty()) {
             return Err("temporary files outlive a start".to_string());
         }
-        if self.disk().lost_index() && !self.model.restoring && self.model.acknowledged {
+        let lost = self.disk().lost_index();
+        if lost && self.model.restoring == Some(false) && self.model.acknowledged {
             return Err("the index was lost".to_string());
         }
-        if self.model.restoring && !self.disk().lost_index() {
+        if !lost && self.model.restoring == Some(true) {
             return Err("the disk forgot that its index had been lost".to_string());
         }
-        if self.disk().lost_index() && !self.restore()? {
+        if lost && !self.restore()? {
             return Ok(false);
         }
+        self.model.restoring = Some(false);
         for fingerprint in self.model.spoiled.clone() {
             if !self.verify_spoiled(fingerprint)? {
                 return Ok(false);
@@ -247,9 +249,9 @@ impl Driver {
             }
         }
         if self.disk().references_restored().is_err() {
+            self.model.restoring = None;
             return Ok(false);
         }
-        self.model.restoring = false;
         self.model.releases.clear();
         Ok(true)
     }
@@ -577,7 +579,7 @@ impl Driver {
         self.disk = None;
         if !self.world().is_down() {
             self.world().wipe(&Layout::new(Path::new("/")).index());
-            self.model.restoring = true;
+            self.model.restoring = Some(true);
         }
         self.start()
     }
