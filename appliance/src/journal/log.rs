@@ -71,7 +71,10 @@ impl Log {
     pub fn new(dir: PathBuf, bounds: Bounds, replayed: &mut Replayed) -> io::Result<Self> {
         let last = replayed.last;
         let mut older = VecDeque::from(std::mem::take(&mut replayed.segments));
-        let active = match older.pop_back() {
+        // A segment that was read as a full one, past its damage, must never be read as the last one, which ends there.
+        let goes_on = older.back().is_some_and(|segment| segment.number == replayed.newest_segment);
+        let last_segment = if goes_on { older.pop_back() } else { None };
+        let active = match last_segment {
             Some(active) => active,
             None => Segment::create(&dir, replayed.newest_segment + 1, bounds.segment_bytes, last)?,
         };
