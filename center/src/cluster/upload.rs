@@ -183,14 +183,17 @@ impl ClusterUpload {
         }
         let mut durable = self.hold(&holders, content, customer, token).await?;
         let wanted = if self.is_doubled { 1 } else { self.objects.copies() };
-        let targets = std::mem::take(&mut self.targets);
-        for target in targets {
-            if durable.len() >= wanted || durable.contains(&target.node.number) {
-                // What it staged goes with the next request of the session, or with its end.
-                continue;
-            }
+        let mut targets = std::mem::take(&mut self.targets);
+        // What the others staged goes with their sessions.
+        targets.retain(|target| !durable.contains(&target.node.number));
+        targets.truncate(wanted.saturating_sub(durable.len()));
+        let kept = join_all(targets.into_iter().map(|target| async {
             let node = target.node.number;
-            match self.keep_one(target, content, customer, token).await {
+            (node, self.keep_one(target, content, customer, token).await)
+        }))
+        .await;
+        for (node, outcome) in kept {
+            match outcome {
                 Ok(disk) => {
                     view.made(content, Place { node, disk });
                     durable.push(node);

@@ -17,6 +17,8 @@ use super::layout::{describe, optional};
 /// Bytes of a temporary file that are not synced yet, at most. So the last sync of a large object is no longer than
 /// any other, and no job on the disk takes longer than it takes to write so much.
 const UNSYNCED_MAX: u64 = 64 << 20;
+/// Bytes after which the disk begins to write: while more are received, not when all of them are synced.
+const WRITING_BYTES: u64 = 8 << 20;
 
 /// An object being received. Its file is removed when this is dropped uncommitted.
 #[derive(Debug)]
@@ -24,6 +26,9 @@ pub struct Temporary<F: FileSystem = Host> {
     files: F,
     path: PathBuf,
     file: F::File,
+    length: u64,
+    /// Of these, those that the disk was told to write.
+    begun: u64,
     unsynced: u64,
 }
 
@@ -57,7 +62,7 @@ impl<F: FileSystem> Disk<F> {
         let sequence = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let path = self.names.layout.temporary().join(sequence.to_string());
         let file = self.names.files.create_new(&path)?;
-        Ok(Temporary { files: self.names.files.clone(), path, file, unsynced: 0 })
+        Ok(Temporary { files: self.names.files.clone(), path, file, length: 0, begun: 0, unsynced: 0 })
     }
 
     /// Appends bytes, as long as the reserve stays untouched: the index must always be able to grow.
@@ -67,6 +72,12 @@ impl<F: FileSystem> Disk<F> {
             return Err(DiskError::Full);
         }
         temporary.file.append(bytes)?;
+        temporary.length += bytes.len() as u64;
+        let waiting = temporary.length - temporary.begun;
+        if waiting >= WRITING_BYTES {
+            temporary.file.begin_writing(temporary.begun, waiting);
+            temporary.begun = temporary.length;
+        }
         temporary.unsynced += bytes.len() as u64;
         if temporary.unsynced >= UNSYNCED_MAX {
             temporary.file.sync_data()?;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -136,6 +137,11 @@ impl DiskFile for File {
             Ok(()) | Err(Errno::NOTSUP) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn begin_writing(&self, offset: u64, length: u64) {
+        // What is dirty is begun to be written, not dropped. If it is not, the next sync has more to do.
+        let _ = rustix::fs::fadvise(self, offset, NonZeroU64::new(length), Advice::DontNeed);
     }
 
     fn forget_cached(&self) -> io::Result<()> {

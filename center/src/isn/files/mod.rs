@@ -135,6 +135,10 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     /// Gives the file its attribute, of at most [`ATTRIBUTE_BYTES_MAX`] bytes. File systems without such do nothing.
     fn set_attribute(&self, value: &[u8]) -> io::Result<()>;
 
+    /// Has the machine begin to write these bytes to the disk, so that a sync finds less to do. Waits for nothing, and
+    /// promises nothing.
+    fn begin_writing(&self, offset: u64, length: u64);
+
     /// Drops what the machine remembers of it, so that the next read asks the disk. Only a hint.
     fn forget_cached(&self) -> io::Result<()>;
 

@@ -135,6 +135,8 @@ impl DiskFile for SimulatedFile {
         self.files.world().set_attribute(self.files.boot, self.inode, value)
     }
 
+    fn begin_writing(&self, _offset: u64, _length: u64) {}
+
     fn forget_cached(&self) -> io::Result<()> {
         Ok(())
     }
