@@ -17,6 +17,9 @@ use super::{Base, FileKey, Lsn, WRITE_BYTES_MAX};
 /// Length of a record without its payload.
 pub const HEADER_BYTES: usize = 56;
 
+/// Largest file: offsets stay within what a file system call takes.
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+
 const MAGIC: [u8; 4] = *b"SPJ1";
 const BASE_BYTES: usize = 64;
 
@@ -133,6 +136,8 @@ pub fn decode(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
     let argument = u64_at(header, 32);
     let change = match header[4] {
         3..=5 | 9 if !payload.is_empty() => return None,
+        2 if !fits(argument, length) => return None,
+        3 if argument > FILE_BYTES_MAX => return None,
         1 => Change::Begin(decode_base(payload.try_into().ok()?)),
         2 => Change::Write { offset: argument, data: payload },
         3 => Change::Truncate(argument),
@@ -154,6 +159,11 @@ pub fn decode(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
         change,
     };
     Some((record, padded(HEADER_BYTES + length)))
+}
+
+/// Whether so many bytes may be written there.
+pub fn fits(offset: u64, len: usize) -> bool {
+    len <= WRITE_BYTES_MAX && offset.checked_add(len as u64).is_some_and(|end| end <= FILE_BYTES_MAX)
 }
 
 /// Records begin at multiples of 8.
@@ -207,8 +217,9 @@ mod tests {
         let data = prop::collection::vec(any::<u8>(), 0..100);
         prop_oneof![
             base().prop_map(Change::Begin),
-            (any::<u64>(), data).prop_map(|(offset, data)| Change::Write { offset, data: data.leak() }),
-            any::<u64>().prop_map(Change::Truncate),
+            (0..=FILE_BYTES_MAX - 100, data)
+                .prop_map(|(offset, data)| Change::Write { offset, data: data.leak() }),
+            (0..=FILE_BYTES_MAX).prop_map(Change::Truncate),
             any::<i64>().prop_map(|time| Change::Times(Timestamp(time))),
             any::<u64>().prop_map(Change::Version),
             token.clone().prop_map(Change::Seal),
@@ -258,6 +269,20 @@ mod tests {
                 decode(&bytes);
             }
         }
+    }
+
+    #[test]
+    fn what_goes_over_the_largest_file_is_no_record() {
+        let file = FileKey { customer: CustomerId(1), file: ObjectId(100) };
+        let is_read = |change| {
+            let bytes = bytes(&Record { lsn: Lsn(1), file, time: Timestamp(0), change });
+            decode(&bytes).is_some()
+        };
+        assert!(is_read(Change::Write { offset: FILE_BYTES_MAX - 3, data: b"abc" }));
+        assert!(!is_read(Change::Write { offset: FILE_BYTES_MAX - 2, data: b"abc" }));
+        assert!(!is_read(Change::Write { offset: u64::MAX, data: b"abc" }));
+        assert!(is_read(Change::Truncate(FILE_BYTES_MAX)));
+        assert!(!is_read(Change::Truncate(FILE_BYTES_MAX + 1)));
     }
 
     #[test]

@@ -14,11 +14,8 @@ use lru::LruCache;
 use protocol::id::{Timestamp, Token};
 
 use super::layer::{Layer, Touched, resolve};
-use super::record::{Change, Record};
-use super::{Base, FileKey, JournalError, Lsn, Piece, Ready, StagedView, UploadSnapshot, WRITE_BYTES_MAX};
-
-/// Largest file: offsets stay within what a file system call takes.
-pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+use super::record::{Change, FILE_BYTES_MAX, Record, fits};
+use super::{Base, FileKey, JournalError, Lsn, Piece, Ready, StagedView, UploadSnapshot};
 
 /// How many finished files are remembered to recognise a base that is too old. The race lasts as long as one NFS call.
 const FINISHED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -371,10 +368,6 @@ impl StagedFile {
             is_uploading: self.sealed.is_some(),
         })
     }
-}
-
-fn fits(offset: u64, len: usize) -> bool {
-    len <= WRITE_BYTES_MAX && offset.checked_add(len as u64).is_some_and(|end| end <= FILE_BYTES_MAX)
 }
 
 /// Nanoseconds between. A clock that stepped back must not keep files from being uploaded: both ways count.
