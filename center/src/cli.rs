@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use protocol::dosp::ClusterKey;
+use protocol::dosp::UPLOAD_PAGE_BYTES_MAX;
 use protocol::id::CustomerId;
 use protocol::metadata::UnixMetadata;
 use protocol::srl::Secret;
@@ -134,6 +135,17 @@ enum CustomerCommand {
         #[arg(long)]
         secret_out: PathBuf,
     },
+    /// Say where a customer's end users are sent after an upload (303), with `file=ID` added to the URL.
+    UploadPage {
+        #[command(flatten)]
+        file: File,
+        /// The customer.
+        #[arg(long)]
+        id: u32,
+        /// The page, http or https; left out, end users are sent nowhere.
+        #[arg(long, value_parser = parse_page)]
+        url: Option<String>,
+    },
     /// List customers with quota and use.
     List(File),
 }
@@ -157,6 +169,17 @@ fn parse_mode(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|mode| *mode <= 0o7777)
         .ok_or_else(|| "give up to four octal digits, such as 0770".to_string())
+}
+
+fn parse_page(text: &str) -> Result<String, String> {
+    let page: http::Uri = text.parse().map_err(|error| format!("it is no URL: {error}"))?;
+    let is_web = matches!(page.scheme_str(), Some("http" | "https")) && page.host().is_some();
+    match is_web && text.len() <= UPLOAD_PAGE_BYTES_MAX && !text.contains('#') {
+        true => Ok(text.to_string()),
+        false => Err(format!(
+            "give a whole URL with http or https, without a fragment, of at most {UPLOAD_PAGE_BYTES_MAX} bytes"
+        )),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -208,6 +231,15 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
             let quota = Quota { bytes: quota_bytes, files: quota_files };
             let customer = add_customer(&config, name, id.map(CustomerId), quota, &root, &secret_out).await?;
             println!("customer {} added, its secret is in {}", customer.id, secret_out.display());
+        }
+        Command::Customer { command: CustomerCommand::UploadPage { file, id, url } } => {
+            let config = Config::load(&file.config)?;
+            let store = MetaStore::open(&config.vfs()?.database)?;
+            store.set_upload_page(CustomerId(id), url.clone()).await?;
+            match url {
+                Some(url) => println!("end users of customer {id} are sent to {url} after an upload"),
+                None => println!("end users of customer {id} are sent nowhere after an upload"),
+            }
         }
         Command::Customer { command: CustomerCommand::List(File { config }) } => {
             let config = Config::load(&config)?;

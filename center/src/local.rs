@@ -92,6 +92,10 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
         }
     }
 
+    async fn upload_page(&self, customer: CustomerId) -> Result<Option<String>, String> {
+        self.store.upload_page(customer).await.map_err(|error| error.to_string())
+    }
+
     async fn give_up(&self, customer: CustomerId, upload: Upload) -> Result<(), VfsError> {
         self.manager.give_up(customer, upload, host::now()).await
     }

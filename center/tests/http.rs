@@ -147,6 +147,13 @@ impl Center {
         }
     }
 
+    fn customer(&self, arguments: &[&str]) -> Output {
+        let config = self.path("center.toml");
+        let (command, options) = arguments.split_first().unwrap();
+        let given = ["customer", command, "--config", config.to_str().unwrap()];
+        Command::new(PROGRAM).args(given).args(options).output().unwrap()
+    }
+
     fn check(&self, arguments: &[&str]) -> Output {
         let config = self.path("center.toml");
         Command::new(PROGRAM).args(["check", "--config"]).arg(config).args(arguments).output().unwrap()
@@ -400,6 +407,51 @@ fn uploads_become_files() {
 
     // REF-4: what was refused leaves no reference behind.
     center.holds_only(3);
+}
+
+/// DOSM-18: an end user is sent to the page that his customer registered, and to no other; a storage port, and the end
+/// users of others, get the usual answer.
+#[test]
+fn an_end_user_is_sent_to_the_customers_page() {
+    let center = Center::start();
+    let file = center.path("cat.jpg");
+    fs::write(&file, b"miaow").unwrap();
+    let sent = |customer: u32, name: &str| {
+        let parent = center.root(customer);
+        let store = request(AccessMethod::EndUser, customer, SrlOperation::Store { parent });
+        curl(&["-T", file.to_str().unwrap(), &center.signed(&store, name)])
+    };
+    assert_eq!(sent(1, "before.jpg").status, 201);
+
+    let page = "https://site.example/done?lang=de";
+    let registered = center.customer(&["upload-page", "--id", "1", "--url", page]);
+    assert!(registered.status.success(), "{}", String::from_utf8_lossy(&registered.stderr));
+    let put = sent(1, "put.jpg");
+    let made = decode_stored(&put.body).unwrap().file.unwrap();
+    assert_eq!((put.status, put.header("location")), (303, Some(format!("{page}&file={}", made.0))));
+    let store = request(AccessMethod::EndUser, 1, SrlOperation::Store { parent: center.root(1) });
+    let posted = curl(&["-F", &format!("file=@{}", file.display()), &center.signed(&store, "")]);
+    let made = decode_stored(&posted.body).unwrap().file.unwrap();
+    assert_eq!((posted.status, posted.header("location")), (303, Some(format!("{page}&file={}", made.0))));
+    assert_eq!(sent(2, "other.jpg").status, 201, "another customer's");
+    let store = request(AccessMethod::StoragePort, 1, SrlOperation::Store { parent: center.root(1) });
+    let port = curl(&["-T", file.to_str().unwrap(), &center.signed(&store, "port.jpg")]);
+    assert_eq!((port.status, port.header("location")), (201, None));
+
+    let long = format!("https://site.example/{}", "x".repeat(2_048 - 20));
+    for wrong in
+        ["/done", "ftp://site.example/", "https://site.example/#done", "https://site example/", &long]
+    {
+        let refused = center.customer(&["upload-page", "--id", "1", "--url", wrong]);
+        assert_eq!(refused.status.code(), Some(2), "{wrong}");
+    }
+    let longest = &long[..2_048];
+    assert!(center.customer(&["upload-page", "--id", "1", "--url", longest]).status.success());
+    let location = sent(1, "long.jpg").header("location").unwrap();
+    assert!(location.starts_with(&format!("{longest}?file=")), "{location}");
+    assert!(!center.customer(&["upload-page", "--id", "9", "--url", page]).status.success());
+    assert!(center.customer(&["upload-page", "--id", "1"]).status.success());
+    assert_eq!(sent(1, "after.jpg").status, 201);
 }
 
 /// REF-1, SRL-18: a token used again takes nothing from the file it made.

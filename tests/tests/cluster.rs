@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use e2e::cluster::client::{Client, content_of, stored};
+use e2e::cluster::client::{Client, Place, content_of, stored};
 use e2e::cluster::files::{self, File};
 use e2e::cluster::{Cluster, Settings};
 use e2e::{data, poll};
@@ -257,5 +257,21 @@ fn two_contents_with_one_fingerprint_at_once_are_never_taken_for_each_other() {
                 );
             }
         }
+    }
+}
+
+/// DOSM-18: in a cluster the directory manager knows the page, and any object manager sends end users to it.
+#[test]
+fn an_end_user_is_sent_on_by_any_manager() {
+    let cluster = Cluster::start("page", Settings { nodes: 2, ..Settings::default() });
+    let (client, parent) = (cluster.client(), cluster.library(1).root());
+    let page = "https://site.example/done";
+    let registered = cluster.directory.command(&["customer", "upload-page"], &["--id", "1", "--url", page]);
+    assert!(registered.status.success(), "{}", String::from_utf8_lossy(&registered.stderr));
+    for manager in [0, 1] {
+        let place = Place { parent, name: &format!("file {manager}") };
+        let answer = client.store_file(manager, 1, place, Token([manager as u8; 16]), b"miaow").unwrap();
+        assert_eq!(answer.status, 303, "{}", answer.summary());
+        assert!(answer.head.contains(&format!("{page}?file=")), "{}", answer.head);
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::dosp::operations::{
-    self as op, CreateFileIn, CreateFileOut, GiveUpIn, GiveUpOut, SecretsIn, SecretsOut,
+    self as op, CreateFileIn, CreateFileOut, GiveUpIn, GiveUpOut, SecretsIn, SecretsOut, UploadPageIn,
+    UploadPageOut,
 };
 use protocol::dosp::{Failure, Operation, Status};
 use protocol::id::{CustomerId, ObjectId};
@@ -73,6 +74,11 @@ impl Directory for ClusterDirectory {
         file
     }
 
+    async fn upload_page(&self, customer: CustomerId) -> Result<Option<String>, String> {
+        let UploadPageOut { url } = self.ask::<op::UploadPage>(&UploadPageIn { customer }).await?;
+        Ok(Some(url).filter(|url| !url.is_empty()))
+    }
+
     async fn give_up(&self, customer: CustomerId, upload: Upload) -> Result<(), VfsError> {
         let input = GiveUpIn { customer, upload };
         let GiveUpOut { outcome } = self.ask::<op::GiveUp>(&input).await.map_err(unavailable)?;
@@ -100,6 +106,15 @@ pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
         let vfs = Arc::clone(&vfs);
         async move {
             Ok(CreateFileOut { file: vfs.create_file(customer, NewFile { parent, name, upload }).await })
+        }
+    });
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::UploadPage, _, _>(move |UploadPageIn { customer }| {
+        let vfs = Arc::clone(&vfs);
+        async move {
+            let page = vfs.upload_page(customer).await;
+            let page = page.map_err(|reason| Failure::new(Status::Unavailable, reason))?;
+            Ok(UploadPageOut { url: page.unwrap_or_default() })
         }
     });
     let vfs = Arc::clone(directory);

@@ -198,6 +198,10 @@ mod tests {
             Err(VfsError { code: VfsErrorCode::Denied, message: String::new() })
         }
 
+        async fn upload_page(&self, _: CustomerId) -> Result<Option<String>, String> {
+            Ok(None)
+        }
+
         async fn give_up(&self, _: CustomerId, _: Upload) -> Result<(), VfsError> {
             Ok(())
         }

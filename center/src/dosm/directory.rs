@@ -33,6 +33,15 @@ pub trait Directory: Send + Sync + 'static {
         file: NewFile,
     ) -> impl Future<Output = Result<ObjectId, VfsError>> + Send;
 
+    /// Where the customer's end users are sent after an upload; `None` if it has registered no such page (DOSM-18).
+    ///
+    /// # Errors
+    /// The reason why the VFS cannot answer now, for the log.
+    fn upload_page(
+        &self,
+        customer: CustomerId,
+    ) -> impl Future<Output = Result<Option<String>, String>> + Send;
+
     /// Gives up the reference of an upload, unless a row holds it.
     fn give_up(
         &self,

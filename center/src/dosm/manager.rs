@@ -129,7 +129,8 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
             }
             SrlOperation::Store { parent } => {
                 may_store(srl, *parent)?;
-                let to = Destination { customer, parent: *parent, uri };
+                let is_end_user = srl.access == AccessMethod::EndUser;
+                let to = Destination { customer, parent: *parent, uri, is_end_user };
                 match *method {
                     Method::PUT => self.storer.put(to, headers, body, now).await,
                     Method::POST => self.storer.post(to, headers, body, now).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming as RequestBody;
 use percent_encoding::percent_decode_str;
 use protocol::digest::{Content, Digest, Fingerprint};
@@ -41,6 +41,8 @@ pub struct Destination<'request> {
     pub parent: ObjectId,
     /// The customer's part of the SRL: its last segment names the file.
     pub uri: &'request str,
+    /// Whether an end user sends it: he is sent on to the customer's upload page.
+    pub is_end_user: bool,
 }
 
 impl Destination<'_> {
@@ -137,8 +139,29 @@ impl<D: Directory, O: Objects> Storer<D, O> {
             Some(name) => Some(self.make_row(to, name, upload).await?),
         };
         let stored = Stored { content: upload.content, token: upload.token, file };
-        let status = if file.is_some() { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(complete(status, "application/xml", encode_stored(&stored)))
+        let document = encode_stored(&stored);
+        let Some(file) = file else { return Ok(complete(StatusCode::OK, "application/xml", document)) };
+        let Some(page) = self.page_after(to, file).await else {
+            return Ok(complete(StatusCode::CREATED, "application/xml", document));
+        };
+        let mut response = complete(StatusCode::SEE_OTHER, "application/xml", document);
+        response.headers_mut().insert(header::LOCATION, page);
+        Ok(response)
+    }
+
+    /// Where the sender goes next: the page that the customer registered, told which file was made (DOSM-18). The file is
+    /// there whether or not the VFS can say, so he gets the usual answer if it cannot.
+    async fn page_after(&self, to: Destination<'_>, file: ObjectId) -> Option<HeaderValue> {
+        if !to.is_end_user {
+            return None;
+        }
+        let asked = self.directory.upload_page(to.customer).await;
+        let page = asked.inspect_err(|reason| {
+            tracing::warn!(customer = %to.customer, reason, "an end user is not sent to the upload page");
+        });
+        let page = page.ok()??;
+        let joint = if page.contains('?') { '&' } else { '?' };
+        HeaderValue::try_from(format!("{page}{joint}file={}", file.0)).ok()
     }
 
     /// A refused row leaves no reference, unless an earlier request with the same token made a row that holds it; one

@@ -113,6 +113,22 @@ pub fn secrets(db: &Connection, id: CustomerId) -> Result<Vec<Secret>, StoreErro
     Ok(secrets)
 }
 
+/// Registers where a customer's end users are sent after an upload, or takes it back.
+pub fn set_upload_page(db: &Connection, id: CustomerId, url: Option<&str>) -> Result<(), StoreError> {
+    find(db, id)?;
+    db.execute("UPDATE customer SET upload_page = ?2 WHERE id = ?1", params![id.0, url])?;
+    Ok(())
+}
+
+/// Where a customer's end users are sent after an upload, if that is registered.
+pub fn upload_page(db: &Connection, id: CustomerId) -> Result<Option<String>, StoreError> {
+    let page = db
+        .prepare_cached("SELECT upload_page FROM customer WHERE id = ?1")?
+        .query_row([id.0], |row| row.get::<_, Option<String>>(0))
+        .optional()?;
+    Ok(page.flatten())
+}
+
 const COLUMNS: &str = "id, name, root, bytes_used, files_used, bytes_quota, files_quota";
 
 fn find(db: &Connection, id: CustomerId) -> Result<Customer, StoreError> {

@@ -72,6 +72,16 @@ impl MetaStore {
         self.readers.read(move |db| customer::secrets(db, id)).await
     }
 
+    /// Registers where a customer's end users are sent after an upload, or takes it back (DOSM-18).
+    pub async fn set_upload_page(&self, id: CustomerId, url: Option<String>) -> Result<(), StoreError> {
+        self.writer.write(move |db| customer::set_upload_page(db, id, url.as_deref()), |()| ()).await
+    }
+
+    /// Where a customer's end users are sent after an upload, if that is registered.
+    pub async fn upload_page(&self, id: CustomerId) -> Result<Option<String>, StoreError> {
+        self.readers.read(move |db| customer::upload_page(db, id)).await
+    }
+
     /// References the customer's rows hold, in order of fingerprint and token, after the given one; at most 1,000. An
     /// empty page is the end (REF-4).
     pub async fn references(

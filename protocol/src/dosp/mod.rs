@@ -65,6 +65,8 @@ pub const DIGESTS_BYTES_MAX: usize = OUT_BYTES_MAX - 64;
 pub const SECRETS_MAX: usize = 16;
 /// Most bytes of a secret.
 pub const SECRET_BYTES_MAX: usize = 4_096;
+/// Most bytes of the URL of a customer's upload page.
+pub const UPLOAD_PAGE_BYTES_MAX: usize = 2_048;
 /// Most bytes of a text that tells a person why something failed. A longer one is cut when it is written.
 pub const REASON_BYTES_MAX: usize = 1_024;
 

@@ -74,6 +74,8 @@ come_back! {
     drain_in_comes_back: values::drain_in(),
     scan_out_comes_back: values::scan_out(),
     node_status_comes_back: values::node_status(),
+    upload_page_in_comes_back: values::upload_page_in(),
+    upload_page_out_comes_back: values::upload_page_out(),
     secrets_in_comes_back: values::secrets_in(),
     secrets_out_comes_back: values::secrets_out(),
     create_file_in_comes_back: values::create_file_in(),
@@ -146,6 +148,7 @@ proptest! {
         operation::<Secrets>(&bytes);
         operation::<CreateFile>(&bytes);
         operation::<GiveUp>(&bytes);
+        operation::<UploadPage>(&bytes);
         means_one_thing::<New>(&bytes);
         means_one_thing::<Deleted>(&bytes);
         means_one_thing::<Updated>(&bytes);

@@ -349,6 +349,14 @@ pub fn give_up_out() -> impl Strategy<Value = GiveUpOut> {
     vfs_result(Just(())).prop_map(|outcome| GiveUpOut { outcome })
 }
 
+pub fn upload_page_in() -> impl Strategy<Value = UploadPageIn> {
+    customer().prop_map(|customer| UploadPageIn { customer })
+}
+
+pub fn upload_page_out() -> impl Strategy<Value = UploadPageOut> {
+    text().prop_map(|url| UploadPageOut { url })
+}
+
 pub fn new() -> impl Strategy<Value = New> {
     (content(), any::<u32>(), any::<u32>()).prop_map(|(content, node, disk)| New { content, node, disk })
 }

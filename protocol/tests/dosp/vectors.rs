@@ -260,6 +260,9 @@ fn directory(vectors: &mut Vectors) {
     vectors.both_ways("give-up out", GiveUpOut { outcome: Ok(()) });
     let away = VfsError { code: VfsErrorCode::Unavailable, message: String::new() };
     vectors.both_ways("give-up out, refused", GiveUpOut { outcome: Err(away) });
+    vectors.both_ways("upload-page in", UploadPageIn { customer: CUSTOMER });
+    vectors.both_ways("upload-page out", UploadPageOut { url: "https://site/done".to_owned() });
+    vectors.both_ways("upload-page out, none", UploadPageOut { url: String::new() });
 }
 
 fn announcements(vectors: &mut Vectors) {

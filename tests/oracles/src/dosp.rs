@@ -56,6 +56,7 @@ const OPERATIONS: &[Structures] = &[
     plain::<Secrets>(),
     plain::<CreateFile>(),
     plain::<GiveUp>(),
+    plain::<UploadPage>(),
 ];
 
 /// A code, and what must hold for its bytes.

@@ -3,8 +3,8 @@
 //! Where the VFS has something to refuse, the operation succeeds and the Out carries the VFS's error.
 
 use super::operation;
-use crate::dosp::SECRETS_MAX;
 use crate::dosp::wire::layout;
+use crate::dosp::{SECRETS_MAX, UPLOAD_PAGE_BYTES_MAX};
 use crate::id::{CustomerId, ObjectId};
 use crate::name::Name;
 use crate::srl::Secret;
@@ -82,3 +82,24 @@ pub struct GiveUpOut {
     pub outcome: Result<(), VfsError>,
 }
 layout!(GiveUpOut { outcome });
+
+operation! {
+    /// Where a customer's end users are sent after an upload (DOSM-18).
+    UploadPage = 35 "upload-page": UploadPageIn => UploadPageOut
+}
+
+/// In of [`UploadPage`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadPageIn {
+    /// Whose.
+    pub customer: CustomerId,
+}
+layout!(UploadPageIn { customer });
+
+/// Out of [`UploadPage`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadPageOut {
+    /// The URL, of at most [`UPLOAD_PAGE_BYTES_MAX`]; empty if the customer has registered none.
+    pub url: String,
+}
+layout!(UploadPageOut { url <= UPLOAD_PAGE_BYTES_MAX });

@@ -65,6 +65,7 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<Secrets>(),
     entry::<CreateFile>(),
     entry::<GiveUp>(),
+    entry::<UploadPage>(),
 ];
 
 const fn entry<O: Operation>() -> (u16, &'static str) {
