@@ -38,7 +38,7 @@ fn every(cluster: &Cluster) -> Vec<usize> {
     (0..cluster.nodes.len()).collect()
 }
 
-/// SYS-1, SYS-2, SYS-3, SYS-5, SYS-9, DOSM-6, DOSM-9, DOSM-13, DOSM-15, DOSM-16.
+/// SYS-1, SYS-2, SYS-3, SYS-4 (in one center), SYS-5, SYS-9, DOSM-6, DOSM-9, DOSM-13, DOSM-15, DOSM-16.
 #[test]
 fn every_object_lies_on_two_nodes_and_every_manager_serves_it() {
     let mut cluster = Cluster::start("objects", Settings::default());

@@ -80,7 +80,7 @@ mod tests {
         (0..1_000).filter(|_| choose(&candidates, 0, 1, &mut rng) == [candidates[0].node]).count()
     }
 
-    /// DOSM-13: the node with more room, or the one with less to do, is in three of four draws of two.
+    /// DOSM-13, MC-9: the node with more room, or the one with less to do, is in three of four draws of two.
     #[test]
     fn prefers_room_and_idleness() {
         let range = 700..800;

@@ -24,8 +24,9 @@ use self::backend::Backend;
 use self::tables::{EXPIRIES, MISSING, OBJECTS, REFERENCES, Tables, UNREFERENCED};
 use super::files::{FileSystem, Host};
 
-/// Pages kept in memory. The index of a million objects has about 100 MB; its inner pages fit easily.
-const CACHE_BYTES: usize = 32 << 20;
+/// Pages kept in memory. The index of a million objects has about 100 MB; its inner pages fit easily, and the machine
+/// remembers the others.
+const CACHE_BYTES: usize = 8 << 20;
 
 /// One change of the index.
 #[derive(Clone, Debug)]
