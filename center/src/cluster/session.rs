@@ -265,6 +265,8 @@ async fn receive_handshake(stream: &mut TcpStream, noise: &mut HandshakeState) -
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
     use tokio::net::TcpListener;
 
@@ -311,8 +313,18 @@ mod tests {
             assert_eq!(received.as_deref(), Some(&message[..]), "{length}");
             assert_eq!(raw, [&message[..], b"tail"].concat(), "{length}");
         }
-        drop(ours);
-        assert!(theirs.receive(1).await.unwrap().is_none());
+        drop(theirs);
+        assert!(ours.receive(1).await.unwrap().is_none());
+    }
+
+    /// REF-3: who gives up asking ends the session at once, with a reset: nothing of his is still under way.
+    #[tokio::test]
+    async fn the_end_of_who_asks_is_a_reset() {
+        let (ours, theirs) = pair(credentials(7, "main"), credentials(7, "main")).await;
+        drop(ours.unwrap());
+        let ended = theirs.unwrap().receive(1).await;
+        let is_reset = |error: &SessionError| matches!(error, SessionError::Io(error) if error.kind() == ErrorKind::ConnectionReset);
+        assert!(ended.as_ref().is_err_and(is_reset), "{ended:?}");
     }
 
     /// DOSP-10: another key, or the same key for another cluster, gets no session at either end.
