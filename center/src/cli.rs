@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use protocol::dosp::ClusterKey;
-use protocol::dosp::UPLOAD_PAGE_BYTES_MAX;
+use protocol::dosp::{ClusterKey, UPLOAD_PAGE_BYTES_MAX};
 use protocol::id::CustomerId;
 use protocol::metadata::UnixMetadata;
 use protocol::srl::Secret;

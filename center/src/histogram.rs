@@ -40,15 +40,15 @@ impl Histogram {
 
     /// What there is now.
     pub fn snapshot(&self) -> Snapshot {
-        let mut snapshot =
-            Snapshot { sum_micros: self.sum_micros.load(Ordering::Relaxed), ..Snapshot::default() };
-        let (last, bounded) = self.counts.split_last().unwrap_or((&self.counts[0], &[]));
-        for (at_most, count) in snapshot.at_most.iter_mut().zip(bounded) {
-            snapshot.count += count.load(Ordering::Relaxed);
-            *at_most = snapshot.count;
+        let counts = self.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let mut at_most = [0; BOUNDS_MICROS.len()];
+        let mut so_far = 0;
+        for (at_most, count) in at_most.iter_mut().zip(counts) {
+            so_far += count;
+            *at_most = so_far;
         }
-        snapshot.count += last.load(Ordering::Relaxed);
-        snapshot
+        let sum_micros = self.sum_micros.load(Ordering::Relaxed);
+        Snapshot { at_most, count: counts.iter().sum(), sum_micros }
     }
 }
 
