@@ -68,6 +68,7 @@ use self::record::{Encoded, HEADER_BYTES, Record};
 use self::state::{Place, Request, State};
 
 pub use self::error::JournalError;
+pub use self::record::FILE_BYTES_MAX;
 pub use self::view::{Base, FileKey, Lsn, Piece, Ready, StagedView, UploadSnapshot, Usage};
 
 /// Largest payload of one [`Journal::write`].

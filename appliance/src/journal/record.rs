@@ -17,7 +17,7 @@ use super::{Base, FileKey, Lsn, WRITE_BYTES_MAX};
 /// Length of a record without its payload.
 pub const HEADER_BYTES: usize = 56;
 
-/// Largest file: offsets stay within what a file system call takes.
+/// Largest file: what signed 64-bit offsets, of clients and of file system calls, reach.
 pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 
 const MAGIC: [u8; 4] = *b"SPJ1";

@@ -51,13 +51,11 @@ use self::handle::{HandleKey, Place, Tree};
 use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
 use crate::directory_cache::Entry;
-use crate::journal::{Base, FileKey, Journal, JournalError, StagedView};
+use crate::journal::{Base, FILE_BYTES_MAX, FileKey, Journal, JournalError, StagedView};
 use crate::uploader::{Uploader, content_of};
 
 /// Largest READ and WRITE: a block, and what Linux clients ask for at most.
 const TRANSFER_BYTES_MAX: u32 = 1 << 20;
-/// Largest file: what signed 64-bit offsets of clients reach.
-const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 /// How often a change is tried again because the row moved on meanwhile.
 const RACES_MAX: u32 = 8;
 
