@@ -11,6 +11,7 @@ use rustix::fs::XattrFlags;
 use super::cluster::{Layout, object_path, serve, write_lone_node};
 use super::pid;
 use super::table::Sample;
+use super::work::Finding;
 use crate::bench::load::Done;
 use crate::daemon::{Daemon, cpu_seconds};
 
@@ -82,8 +83,8 @@ impl FullNode {
     ///
     /// # Errors
     /// It took longer than any use of it would bear, or the start that makes the index did.
-    pub fn start(&mut self, is_indexed: bool) -> io::Result<Sample> {
-        if !is_indexed {
+    pub fn start(&mut self, finding: Finding) -> io::Result<Sample> {
+        if finding == Finding::NoIndex {
             return self.start_without_index();
         }
         if let Index::Unknown = self.index {
@@ -91,6 +92,11 @@ impl FullNode {
             self.start_without_index()?;
         }
         match self.index {
+            Index::Good if finding == Finding::UnclosedIndex => {
+                self.start_once()?;
+                self.node.kill_9();
+                self.start_as_it_is()
+            }
             Index::Good => self.start_as_it_is(),
             _ => Err(io::Error::other("there is no index: making it took too long")),
         }
@@ -104,13 +110,17 @@ impl FullNode {
     }
 
     fn start_as_it_is(&mut self) -> io::Result<Sample> {
-        let Some(took) = self.node.restart_within(PATIENCE) else {
-            let log = self.node.log_tail();
-            return Err(io::Error::other(format!("the node is not ready within {PATIENCE:?}:\n{log}")));
-        };
+        let took = self.start_once()?;
         let cpu_seconds = cpu_seconds(pid(&self.node));
         self.node.stop();
         Ok(Sample { done: Done { amount: 1.0, seconds: took.as_secs_f64() }, cpu_seconds: Some(cpu_seconds) })
+    }
+
+    fn start_once(&mut self) -> io::Result<Duration> {
+        self.node.restart_within(PATIENCE).ok_or_else(|| {
+            let log = self.node.log_tail();
+            io::Error::other(format!("the node is not ready within {PATIENCE:?}:\n{log}"))
+        })
     }
 }
 

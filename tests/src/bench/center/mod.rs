@@ -163,12 +163,12 @@ impl<'a> Scene<'a> {
                 };
                 locating.measure(percentile, lost_percent)
             }
-            Work::Start { objects, is_indexed } => {
+            Work::Start { objects, finding } => {
                 let node = match &mut self.full_node {
                     Some(node) => node,
                     none => none.insert(FullNode::prepare(self.layout, &self.scratch.join("full"), objects)?),
                 };
-                node.start(is_indexed)
+                node.start(finding)
             }
         }
     }

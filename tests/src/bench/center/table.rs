@@ -134,7 +134,7 @@ fn times(ratio: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::work::OBJECTS;
+    use super::super::work::{Finding, OBJECTS};
     use super::*;
 
     fn samples(amount: f64, seconds: f64, cpu_seconds: Option<f64>) -> Samples {
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(cell(Work::Cached { bytes: 1 << 20 }, fetches), "5000 /s · 0.20 s/GB");
         assert_eq!(cell(Work::Upload, samples(1e9, 2.0, Some(3.0))), "500 MB/s · 3.00 s/GB");
         assert_eq!(cell(Work::Upload, samples(6.5e8, 1.0, None)), "650 MB/s");
-        let start = Work::Start { objects: OBJECTS, is_indexed: true };
+        let start = Work::Start { objects: OBJECTS, finding: Finding::Index };
         assert_eq!(cell(start, samples(1.0, 4.0, Some(1.5))), "4.00 s · 1.50 s of processor time");
         assert_eq!(cell(start, Samples::default()), "failed");
         let locate = Work::Locate { percentile: 99, lost_percent: 0 };
@@ -166,7 +166,7 @@ mod tests {
         let judged = row(fetch, samples(950.0, 1.0, Some(0.06)), samples(1000.0, 1.0, Some(0.05)));
         assert_eq!(judged.judgement(), "≥ 0.9 × rate: met; ≤ 1.1 × CPU: **missed**");
         assert_eq!(judged.ratios(), "0.95× · 1.26×");
-        let start = Work::Start { objects: OBJECTS, is_indexed: false };
+        let start = Work::Start { objects: OBJECTS, finding: Finding::NoIndex };
         let judged = |seconds| row(start, samples(1.0, seconds, None), Samples::default()).judgement();
         assert_eq!(judged(29.0), "≤ 30 s: met");
         assert_eq!(judged(31.0), "≤ 30 s: **missed**");
@@ -180,9 +180,9 @@ mod tests {
     fn what_was_not_measured_is_no_success() {
         let upload = row(Work::Upload, samples(1e9, 1.0, None), Samples::default());
         assert_eq!(upload.judgement(), "≥ 0.8 × rate: **missed**");
-        let start = Work::Start { objects: OBJECTS, is_indexed: true };
+        let start = Work::Start { objects: OBJECTS, finding: Finding::Index };
         assert_eq!(row(start, Samples::default(), Samples::default()).judgement(), "≤ 5 s: **missed**");
-        let few = Work::Start { objects: 10, is_indexed: true };
+        let few = Work::Start { objects: 10, finding: Finding::Index };
         assert_eq!(row(few, samples(1.0, 1.0, None), Samples::default()).judgement(), "–");
     }
 }

@@ -36,9 +36,20 @@ pub enum Work {
     Start {
         /// How many.
         objects: u64,
-        /// Whether it has its index; else the objects are found by their names.
-        is_indexed: bool,
+        /// What it finds on its disk.
+        finding: Finding,
     },
+}
+
+/// What a node that is started finds on its disk beside the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Nothing: the objects are found by their names.
+    NoIndex,
+    /// The index, as a node leaves it that is stopped.
+    Index,
+    /// The index, as a node leaves it that is killed.
+    UnclosedIndex,
 }
 
 /// In what a row counts.
@@ -67,7 +78,7 @@ pub struct Goal {
 
 impl Work {
     /// All rows in order; the start with so many objects.
-    pub fn all(objects: u64) -> [Self; 12] {
+    pub fn all(objects: u64) -> [Self; 13] {
         [
             Self::Cached { bytes: 4 << 10 },
             Self::Cached { bytes: 64 << 10 },
@@ -79,8 +90,9 @@ impl Work {
             Self::Locate { percentile: 50, lost_percent: 0 },
             Self::Locate { percentile: 99, lost_percent: 0 },
             Self::Locate { percentile: 99, lost_percent: 20 },
-            Self::Start { objects, is_indexed: false },
-            Self::Start { objects, is_indexed: true },
+            Self::Start { objects, finding: Finding::NoIndex },
+            Self::Start { objects, finding: Finding::Index },
+            Self::Start { objects, finding: Finding::UnclosedIndex },
         ]
     }
 
@@ -98,8 +110,12 @@ impl Work {
             Self::Locate { percentile, lost_percent } => {
                 format!("locate, 8 nodes, {lost_percent} % of multicast lost, p{percentile}")
             }
-            Self::Start { objects, is_indexed } => {
-                let how = if is_indexed { "from the index" } else { "from names" };
+            Self::Start { objects, finding } => {
+                let how = match finding {
+                    Finding::NoIndex => "from names",
+                    Finding::Index => "from the index",
+                    Finding::UnclosedIndex => "from the index after kill -9",
+                };
                 format!("start of a node with {} objects, {how}", grouped(objects))
             }
         }
@@ -142,8 +158,8 @@ impl Work {
             Self::Locate { percentile: 50, .. } => Goal { seconds_max: Some(0.0005), ..none },
             Self::Locate { lost_percent: 0, .. } => Goal { seconds_max: Some(0.005), ..none },
             Self::Locate { .. } => Goal { seconds_max: Some(0.06), ..none },
-            Self::Start { objects: OBJECTS, is_indexed } => {
-                Goal { seconds_max: Some(if is_indexed { 5.0 } else { 30.0 }), ..none }
+            Self::Start { objects: OBJECTS, finding } => {
+                Goal { seconds_max: Some(if finding == Finding::NoIndex { 30.0 } else { 5.0 }), ..none }
             }
             Self::Start { .. } => none,
         }
