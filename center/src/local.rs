@@ -6,7 +6,7 @@ use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::srl::Secret;
-use protocol::vfs::{Answer, Existing, Operation, Request, Upload, VfsError, VfsErrorCode};
+use protocol::vfs::{Answer, Existing, Operation, Request, VfsError, VfsErrorCode};
 
 use crate::dosm::cache::Cache;
 use crate::dosm::{Directory, NewFile};
@@ -96,8 +96,10 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
         self.store.upload_page(customer).await.map_err(|error| error.to_string())
     }
 
-    async fn give_up(&self, customer: CustomerId, upload: Upload) -> Result<(), VfsError> {
-        self.manager.give_up(customer, upload, host::now()).await
+    async fn give_up(&self, reference: Reference) -> Result<(), VfsError> {
+        self.manager.give_up(reference, host::now()).await?;
+        self.manager.await_release(reference).await;
+        Ok(())
     }
 }
 

@@ -26,21 +26,10 @@ pub trait Objects: Clone + Debug + Send + Sync + 'static {
         fingerprint: Fingerprint,
     ) -> impl Future<Output = Result<Self::Object, FetchError>> + Send;
 
-    /// Begins to receive an object of `length` bytes, 0 where that is not known; waits while too many are being
+    /// Begins at `now` to receive an object of `length` bytes, 0 where that is not known; waits while too many are being
     /// received.
-    fn receive(&self, length: u64) -> impl Future<Output = Result<Self::Upload, StoreError>> + Send;
-
-    /// Gives up a reference; not an error if it is not there (REF-3).
-    ///
-    /// # Errors
-    /// Send the same request again.
-    fn release(
-        &self,
-        customer: CustomerId,
-        fingerprint: Fingerprint,
-        token: Token,
-        now: u64,
-    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    fn receive(&self, length: u64, now: u64)
+    -> impl Future<Output = Result<Self::Upload, StoreError>> + Send;
 }
 
 /// An object that can be read to its end, whatever becomes of it meanwhile.
@@ -67,7 +56,9 @@ pub trait Upload: Sized + Send {
     fn write(self, bytes: Bytes) -> impl Future<Output = Result<Self, StoreError>> + Send;
 
     /// Checks what was received and makes it permanent, held by the reference (customer, token): durable in all its
-    /// copies when this returns. An object that is there already gets one more reference and no second file (ISN-5).
+    /// copies when this returns. An object that is there already gets one more reference and no second file (ISN-5). A
+    /// reference that was given up since the upload began is not taken again: whoever gave it up does not know of an
+    /// upload that comes late.
     fn finish(
         self,
         announced: Announced,

@@ -10,7 +10,7 @@ use protocol::dosp::operations::RowReference;
 use protocol::dosp::{LACKING_MAX, Reference};
 
 use crate::objects::Unavailable;
-use crate::vfs::{Held, MetaStore};
+use crate::vfs::{Held, MetaStore, of_seconds};
 
 /// References without a row that are told one by one; of the others, only how many there are.
 const ORPHANS_TOLD_MAX: u64 = 20;
@@ -190,7 +190,14 @@ async fn settle_row<H: Holders>(
         return Ok(());
     }
     let is_here = match mode {
-        Mode::Repair => holders.restore(row, now).await.map_err(text)?,
+        Mode::Repair => {
+            let is_here = holders.restore(row, now).await.map_err(text)?;
+            // What was restored after the row had gone would stay: it is given up once more, unless a row holds it.
+            let reference = Reference { fingerprint, customer, token: row.token };
+            let given_up = vfs.give_up_unheld(reference, of_seconds(now)).await;
+            given_up.map_err(|failure| text(failure.into_vfs_error()))?;
+            is_here
+        }
         Mode::Compare => compared.held + compared.lacking > 0,
     };
     if is_here {
@@ -241,12 +248,12 @@ fn text(error: impl fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
-    use protocol::id::{CustomerId, Timestamp, Token};
+    use protocol::id::{CustomerId, ObjectId, Timestamp, Token};
     use protocol::name::Name;
     use protocol::srl::Secret;
-    use protocol::vfs::{Existing, Operation, Request, Upload};
+    use protocol::vfs::{Existing, Kind, Operation, Request, Target, Upload};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -254,7 +261,7 @@ mod tests {
     use crate::isn::{Isn, Settings};
     use crate::local::LocalCluster;
     use crate::objects::{Announced, Objects, Upload as _};
-    use crate::vfs::{DirectoryManager, NewCustomer, Quota};
+    use crate::vfs::{DirectoryManager, NewCustomer, Quota, keep_house};
 
     const NOW: u64 = 1_800_000_000;
     const ORPHAN_GRACE: u64 = 86_400;
@@ -282,7 +289,7 @@ mod tests {
         };
         let customer = vfs.add_customer(new, Timestamp(1)).await.unwrap();
         let token = Token([1; 16]);
-        let incoming = isn.receive(bytes.len() as u64).await.unwrap().write(bytes.into()).await.unwrap();
+        let incoming = isn.receive(bytes.len() as u64, NOW).await.unwrap().write(bytes.into()).await.unwrap();
         let content = incoming.finish(Announced::default(), customer.id, token, NOW).await.unwrap();
         let operation = Operation::CreateFile {
             parent: customer.root,
@@ -322,5 +329,84 @@ mod tests {
         let report = reconcile(&vfs, &isn, Mode::Repair, ORPHAN_GRACE, NOW).await.unwrap();
         assert_eq!((report.rows, report.unheld, report.lost), (1, 0, 0));
         assert_eq!(isn.collect(NOW + 10 * ORPHAN_GRACE).await.unwrap(), 0);
+    }
+
+    /// A node that lost its references, and whose customer removes the file in the moment before they are restored.
+    struct Racing {
+        isn: Isn,
+        vfs: MetaStore,
+        manager: DirectoryManager<LocalCluster>,
+        file: Mutex<Option<ObjectId>>,
+    }
+
+    impl Holders for Racing {
+        async fn scan(&self, now: u64) -> Result<Scanned, Unavailable> {
+            Holders::scan(&self.isn, now).await
+        }
+
+        async fn compare(&self, rows: &[RowReference]) -> Result<Vec<Compared>, Unavailable> {
+            self.isn.compare(rows).await
+        }
+
+        async fn restore(&self, row: RowReference, now: u64) -> Result<bool, Unavailable> {
+            let file = self.file.lock().unwrap().take();
+            if let Some(file) = file {
+                let operation =
+                    Operation::Delete { target: Target::Id(file), kind: Kind::File, recursive: false };
+                let request = Request { key: None, operation };
+                self.manager.perform(row.customer, request, Timestamp(3)).await.unwrap();
+                release_all(&self.vfs, &self.isn).await;
+            }
+            Holders::restore(&self.isn, row, now).await
+        }
+
+        async fn restored(&self) -> Result<(), Unavailable> {
+            self.isn.restored().await
+        }
+
+        async fn references(&self, after: Option<Reference>) -> Result<Vec<(Reference, u64)>, Unavailable> {
+            self.isn.references(after).await
+        }
+
+        async fn release_orphan(&self, one: Reference, before: u64, now: u64) -> Result<bool, Unavailable> {
+            self.isn.release_orphan(one, before, now).await
+        }
+    }
+
+    async fn release_all(vfs: &MetaStore, isn: &Isn) {
+        let cluster = LocalCluster::new(isn.clone(), None);
+        let house = keep_house(vfs.clone(), &cluster, || of_seconds(NOW));
+        let pending = async {
+            while vfs.releases_pending().await.unwrap() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = house => {}
+            () = pending => {}
+        }
+    }
+
+    /// REF-4: a reference that is restored just after its row was removed is given up again.
+    #[tokio::test]
+    async fn what_is_restored_too_late_is_given_up_again() {
+        let folder = tempfile::tempdir().unwrap();
+        for disk in ["0", "1"] {
+            std::fs::create_dir(folder.path().join(disk)).unwrap();
+        }
+        let vfs = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
+        let isn = open(folder.path()).await;
+        make_file(&vfs, &isn, b"removed meanwhile").await;
+        drop(isn);
+        std::fs::remove_file(folder.path().join("0/index.redb")).unwrap();
+        std::fs::remove_file(folder.path().join("1/index.redb")).unwrap();
+
+        let isn = open(folder.path()).await;
+        let [row] = vfs.references(CustomerId(1), None).await.unwrap()[..] else { panic!("one row") };
+        let manager = DirectoryManager::new(vfs.clone(), Arc::new(LocalCluster::new(isn.clone(), None)));
+        let racing = Racing { isn, vfs: vfs.clone(), manager, file: Mutex::new(Some(row.file)) };
+        reconcile(&vfs, &racing, Mode::Repair, ORPHAN_GRACE, NOW).await.unwrap();
+        release_all(&vfs, &racing.isn).await;
+        assert!(racing.isn.references(None).await.unwrap().is_empty());
     }
 }

@@ -369,6 +369,21 @@ fn a_reference_is_given_up_once() {
     curl(&[&url]).refused(404, "not-found");
 }
 
+/// SRL-11, REF-1: DELETE of what a file holds leaves the file; it goes with its row.
+#[test]
+fn a_reference_that_a_file_holds_is_not_given_up() {
+    let center = Center::start();
+    let url = center
+        .signed(&request(AccessMethod::EndUser, 1, SrlOperation::Store { parent: center.root(1) }), "f");
+    let header = format!("X-Upload-Token: {}", token(1));
+    let stored = curl(&["-X", "PUT", "-H", &header, "-d", "of a file", &url]);
+    assert_eq!(stored.status, 201, "{}", stored.text());
+    let fingerprint = decode_stored(&stored.body).unwrap().content.fingerprint;
+    let delete = center.port_url(1, SrlOperation::Delete { fingerprint });
+    assert_eq!(curl(&["-X", "DELETE", "-H", &header, &delete]).status, 204);
+    assert_eq!(curl(&[&center.fetch_url(1, fingerprint, "f")]).body, b"of a file");
+}
+
 /// SRL-8, VFS-17, DOSM-17: an end user's upload becomes a file, by form and by PUT, once under each name.
 #[test]
 fn uploads_become_files() {

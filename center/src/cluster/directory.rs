@@ -7,10 +7,10 @@ use protocol::dosp::operations::{
     self as op, CreateFileIn, CreateFileOut, GiveUpIn, GiveUpOut, SecretsIn, SecretsOut, UploadPageIn,
     UploadPageOut,
 };
-use protocol::dosp::{Failure, Operation, Status};
+use protocol::dosp::{Failure, Operation, Reference, Status};
 use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::Secret;
-use protocol::vfs::{Upload, VfsError, VfsErrorCode};
+use protocol::vfs::{VfsError, VfsErrorCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::daemon::Registry;
@@ -79,8 +79,8 @@ impl Directory for ClusterDirectory {
         Ok(Some(url).filter(|url| !url.is_empty()))
     }
 
-    async fn give_up(&self, customer: CustomerId, upload: Upload) -> Result<(), VfsError> {
-        let input = GiveUpIn { customer, upload };
+    async fn give_up(&self, reference: Reference) -> Result<(), VfsError> {
+        let input = GiveUpIn { reference };
         let GiveUpOut { outcome } = self.ask::<op::GiveUp>(&input).await.map_err(unavailable)?;
         outcome
     }
@@ -118,8 +118,8 @@ pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
         }
     });
     let vfs = Arc::clone(directory);
-    registry.answer::<op::GiveUp, _, _>(move |GiveUpIn { customer, upload }| {
+    registry.answer::<op::GiveUp, _, _>(move |GiveUpIn { reference }| {
         let vfs = Arc::clone(&vfs);
-        async move { Ok(GiveUpOut { outcome: vfs.give_up(customer, upload).await }) }
+        async move { Ok(GiveUpOut { outcome: vfs.give_up(reference).await }) }
     });
 }

@@ -169,11 +169,12 @@ fn register_upkeep(registry: &mut Registry, isn: &Isn) {
 }
 
 async fn hold(isn: &Isn, input: HoldIn) -> Result<HoldOut, Failure> {
-    let HoldIn { content, customer, token, purpose } = input;
+    let HoldIn { content, customer, token, purpose, age } = input;
     let now = host::now_seconds();
     let held = match purpose {
         Purpose::Add => {
-            isn.add_reference(content, customer, token, now).await.map_err(|error| of_store(&error))
+            let added = isn.add_reference(content, customer, token, now.saturating_sub(age), now).await;
+            added.map_err(|error| of_store(&error))
         }
         Purpose::Keep => {
             isn.keep_reference(customer, content, token, now).await.map_err(|error| of_unavailable(&error))
@@ -204,7 +205,8 @@ impl Handler for StoreHandler {
             // What was staged before is not wanted any more.
             *call.staged = None;
             let Some(StoreIn { length, copies, name }) = input(&mut call).await? else { return Ok(()) };
-            let incoming = match self.0.stage(length, usize::from(copies.max(1)), name).await {
+            let copies = usize::from(copies.max(1));
+            let incoming = match self.0.stage(length, copies, name, host::now_seconds()).await {
                 Ok(incoming) => incoming,
                 Err(error) => return call.reply::<()>(&Err(of_store(&error))).await,
             };

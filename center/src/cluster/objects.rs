@@ -4,22 +4,19 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::join_all;
 use protocol::digest::{Content, Fingerprint};
-use protocol::dosp::Reference;
-use protocol::dosp::operations::{self as op, DeleteIn};
-use protocol::id::{CustomerId, Token};
+use protocol::id::CustomerId;
 use rand::rngs::StdRng;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::order::Order;
 use super::placement::{Candidate, choose};
 use super::read::ClusterObject;
-use super::references::RELEASE_PATIENCE;
 use super::search::Search;
 use super::upload::ClusterUpload;
 use super::view::{Node, View};
-use crate::objects::{FetchError, Objects, StoreError, Unavailable};
+use crate::objects::{FetchError, Objects, StoreError};
 
 /// Uploads at once. Each holds some hundred KiB; the rest wait before their bytes are read.
 const UPLOADS_MAX: usize = 256;
@@ -119,36 +116,10 @@ impl Objects for ClusterObjects {
         ClusterObject::open(view, search).await
     }
 
-    async fn receive(&self, length: u64) -> Result<ClusterUpload, StoreError> {
+    async fn receive(&self, length: u64, _now: u64) -> Result<ClusterUpload, StoreError> {
+        let began = Instant::now();
         let turn = Arc::clone(&self.shared.uploads).acquire_owned().await;
         let turn = turn.map_err(|_| StoreError::Unavailable("stopping".to_string()))?;
-        ClusterUpload::begin(self.clone(), length, turn).await
+        ClusterUpload::begin(self.clone(), length, turn, began).await
     }
-
-    /// On every node there has been.
-    async fn release(
-        &self,
-        customer: CustomerId,
-        fingerprint: Fingerprint,
-        token: Token,
-        _now: u64,
-    ) -> Result<(), Unavailable> {
-        release(self.view(), Reference { fingerprint, customer, token }).await
-    }
-}
-
-/// Gives up a reference on every node there has been. One that does not answer is an error, though the others have done
-/// it: the reference may be there still.
-pub async fn release(view: &View, reference: Reference) -> Result<(), Unavailable> {
-    let input = DeleteIn { reference };
-    let released = join_all(view.nodes().into_iter().map(|node| async move {
-        let answer = view.ask::<op::Delete>(&node, &input, RELEASE_PATIENCE).await;
-        answer.map_err(|error| Unavailable(format!("storage node {}: {error}", node.number)))
-    }))
-    .await;
-    view.deleted(reference.fingerprint);
-    if released.is_empty() {
-        return Err(Unavailable("no storage node is known yet".to_string()));
-    }
-    released.into_iter().collect()
 }

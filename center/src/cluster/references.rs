@@ -7,20 +7,20 @@ use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::operations::{
-    self as op, Held, HoldIn, LackingIn, Presence, Purpose, ReferencesIn, ReleaseOrphanIn, RowReference,
+    self as op, DeleteIn, Held, HoldIn, LackingIn, Presence, Purpose, ReferencesIn, ReleaseOrphanIn,
+    RowReference,
 };
 use protocol::dosp::{LACKING_MAX, REFERENCES_MAX, Reference};
 use protocol::id::{CustomerId, Token};
 
 use super::link::AskError;
-use super::objects::release;
 use super::view::{Node, View};
 use crate::objects::Unavailable;
 use crate::reconcile::{Compared, Holders, Scanned};
 use crate::vfs::{Cluster, ClusterError};
 
 /// Longest time for a node to give up a reference: a sync of its index.
-pub const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest time for a node to hold one, or to list some.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest time for a node to read the names on all its disks.
@@ -83,7 +83,7 @@ impl Cluster for ClusterReferences {
         if *content == Content::EMPTY {
             return Ok(true);
         }
-        let input = HoldIn { content: *content, customer, token, purpose: Purpose::Keep };
+        let input = HoldIn { content: *content, customer, token, purpose: Purpose::Keep, age: 0 };
         let places: Vec<u32> = self.view.places(content.fingerprint).iter().map(|place| place.node).collect();
         let (known, others): (Vec<Node>, Vec<Node>) =
             self.view.nodes().into_iter().partition(|node| places.contains(&node.number));
@@ -147,7 +147,7 @@ impl Holders for ClusterReferences {
 
     async fn restore(&self, row: RowReference, _now: u64) -> Result<bool, Unavailable> {
         let RowReference { content, customer, token } = row;
-        let input = HoldIn { content, customer, token, purpose: Purpose::Restore };
+        let input = HoldIn { content, customer, token, purpose: Purpose::Restore, age: 0 };
         Ok(self.every::<op::Hold>(&input, PATIENCE).await?.iter().any(|out| out.held))
     }
 
@@ -183,4 +183,20 @@ impl Holders for ClusterReferences {
         let released = self.every::<op::ReleaseOrphan>(&input, RELEASE_PATIENCE).await?;
         Ok(released.iter().any(|out| out.released))
     }
+}
+
+/// Gives up a reference on every node there has been. One that does not answer is an error, though the others have done
+/// it: the reference may be there still.
+async fn release(view: &View, reference: Reference) -> Result<(), Unavailable> {
+    let input = DeleteIn { reference };
+    let released = join_all(view.nodes().into_iter().map(|node| async move {
+        let answer = view.ask::<op::Delete>(&node, &input, RELEASE_PATIENCE).await;
+        answer.map_err(|error| Unavailable(format!("storage node {}: {error}", node.number)))
+    }))
+    .await;
+    view.deleted(reference.fingerprint);
+    if released.is_empty() {
+        return Err(Unavailable("no storage node is known yet".to_string()));
+    }
+    released.into_iter().collect()
 }

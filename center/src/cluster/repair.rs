@@ -328,7 +328,8 @@ impl Repair {
         let kept = link.call::<op::Keep>(&input, Instant::now() + PATIENCE).await?;
         link.put_back();
         for (Reference { customer, token, .. }, _) in others {
-            let input = HoldIn { content, customer: *customer, token: *token, purpose: Purpose::Restore };
+            let (customer, token) = (*customer, *token);
+            let input = HoldIn { content, customer, token, purpose: Purpose::Restore, age: 0 };
             objects.view().ask::<op::Hold>(target, &input, PATIENCE).await?;
         }
         objects.view().made(content, Place { node: target.number, disk: kept.disk });

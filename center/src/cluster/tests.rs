@@ -1,17 +1,27 @@
 //! Asking and answering over real sockets: sessions, links and daemon together.
 
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::dosp::operations::{self as op, NullOut, VerifyIn};
-use protocol::dosp::{ClusterKey, Failure, Malformed, Message, Operation, Reader, Status};
+use protocol::digest::ObjectHasher;
+use protocol::dosp::operations::{
+    self as op, DeleteIn, HoldIn, KeepIn, KeptReference, NullOut, Purpose, StoreIn, StoreOut, VerifyIn,
+};
+use protocol::dosp::{
+    ClusterKey, Failure, Malformed, Message, Operation, Reader, Reference, Status, StoreHeader,
+};
+use protocol::id::{CustomerId, Token};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::daemon::{Registry, serve};
 use super::link::{AskError, Links};
+use super::node_operations::register_node;
 use super::session::Credentials;
+use crate::host;
+use crate::isn::{Isn, Settings};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -148,4 +158,52 @@ async fn a_silent_peer_is_given_up_on_in_time() {
     let answer = links.ask::<op::Null>(daemon.address, &(), Duration::from_millis(100)).await;
     assert!(matches!(answer, Err(AskError::Broken(_))));
     assert!(began.elapsed() < PATIENCE);
+}
+
+/// REF-3: a KEEP or HOLD that arrives after its reference was given up takes it no more, as when its sender hung while
+/// his client tried elsewhere.
+#[tokio::test]
+async fn a_late_keep_takes_no_reference_that_was_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        cluster: "main".to_owned(),
+        node: 11,
+        disks: vec![folder.path().to_path_buf()],
+        reserve_bytes: 0,
+        unlink_grace_seconds: 600,
+        orphan_grace_seconds: 86_400,
+    };
+    let isn = Isn::open(settings, host::generator(), host::now_seconds()).await.unwrap();
+    let mut registry = Registry::default();
+    register_node(&mut registry, &isn);
+    let daemon = start(registry).await;
+    let links = Links::new(credentials());
+    let until = || tokio::time::Instant::now() + PATIENCE;
+
+    let mut hasher = ObjectHasher::new();
+    hasher.update(b"object");
+    let (content, _) = hasher.finish();
+    let (customer, token) = (CustomerId(1), Token([1; 16]));
+    let kept = KeptReference { customer, token, renewed: 0 };
+    let keep = KeepIn { content, references: vec![kept], replica: false };
+    let stage = || async {
+        let input = StoreIn { length: content.size, copies: 1, name: true };
+        let mut link = links.send::<op::Store>(daemon.address, &input, PATIENCE).await.unwrap();
+        link.reply::<()>(until()).await.unwrap();
+        let chunk = [&StoreHeader::of(b"object", true).encode()[..], b"object"].concat();
+        link.session().send_raw(&mut [IoSlice::new(&chunk)]).await.unwrap();
+        link.reply::<StoreOut>(until()).await.unwrap();
+        link
+    };
+    let mut late = stage().await;
+    stage().await.call::<op::Keep>(&keep, until()).await.unwrap();
+    let fingerprint = content.fingerprint;
+    let delete = DeleteIn { reference: Reference { fingerprint, customer, token } };
+    links.ask::<op::Delete>(daemon.address, &delete, PATIENCE).await.unwrap();
+
+    assert_eq!(status(late.call::<op::Keep>(&keep, until()).await.unwrap_err()), Status::Unavailable);
+    let hold = HoldIn { content, customer, token, purpose: Purpose::Add, age: PATIENCE.as_secs() };
+    let held = links.ask::<op::Hold>(daemon.address, &hold, PATIENCE).await;
+    assert_eq!(status(held.unwrap_err()), Status::Unavailable);
+    assert!(isn.references(None).await.unwrap().is_empty());
 }

@@ -43,6 +43,7 @@ pub struct ClusterUpload {
     targets: Vec<Target>,
     /// Fewer nodes than copies take objects: one node makes two copies.
     is_doubled: bool,
+    began: Instant,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -57,6 +58,7 @@ impl ClusterUpload {
         objects: ClusterObjects,
         length: u64,
         turn: OwnedSemaphorePermit,
+        began: Instant,
     ) -> Result<Self, StoreError> {
         let copies = objects.copies();
         let mut excluded = Vec::new();
@@ -91,7 +93,7 @@ impl ClusterUpload {
         }
         let is_doubled = targets.len() < copies;
         objects.tell_degraded(is_doubled);
-        Ok(Self { objects, hasher: ProofHasher::new(), targets, is_doubled, _turn: turn })
+        Ok(Self { objects, hasher: ProofHasher::new(), targets, is_doubled, began, _turn: turn })
     }
 
     /// Sends a chunk to all targets at once; one that fails is left out from now on.
@@ -220,7 +222,8 @@ impl ClusterUpload {
         customer: CustomerId,
         token: Token,
     ) -> Result<Vec<u32>, StoreError> {
-        let input = HoldIn { content, customer, token, purpose: Purpose::Add };
+        let age = self.began.elapsed().as_secs();
+        let input = HoldIn { content, customer, token, purpose: Purpose::Add, age };
         let view = self.objects.view();
         let held = join_all(holders.iter().map(|(node, located)| async move {
             (node, located, view.ask::<op::Hold>(node, &input, PATIENCE).await)

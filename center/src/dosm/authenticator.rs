@@ -170,9 +170,10 @@ impl<D: Directory> Authenticator<D> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::dosp::Reference;
     use protocol::id::ObjectId;
     use protocol::srl::{AccessMethod, SrlKind, SrlVersion};
-    use protocol::vfs::{Upload, VfsError, VfsErrorCode};
+    use protocol::vfs::{VfsError, VfsErrorCode};
 
     use super::super::directory::NewFile;
     use super::*;
@@ -202,7 +203,7 @@ mod tests {
             Ok(None)
         }
 
-        async fn give_up(&self, _: CustomerId, _: Upload) -> Result<(), VfsError> {
+        async fn give_up(&self, _: Reference) -> Result<(), VfsError> {
             Ok(())
         }
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, ObjectId};
 use protocol::name::Name;
 use protocol::srl::Secret;
@@ -42,10 +43,7 @@ pub trait Directory: Send + Sync + 'static {
         customer: CustomerId,
     ) -> impl Future<Output = Result<Option<String>, String>> + Send;
 
-    /// Gives up the reference of an upload, unless a row holds it.
-    fn give_up(
-        &self,
-        customer: CustomerId,
-        upload: Upload,
-    ) -> impl Future<Output = Result<(), VfsError>> + Send;
+    /// Gives up the reference of an upload, unless a row holds it: durable when this returns, and done as soon as every
+    /// node can be told.
+    fn give_up(&self, reference: Reference) -> impl Future<Output = Result<(), VfsError>> + Send;
 }

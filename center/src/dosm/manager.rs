@@ -139,7 +139,7 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
             }
             SrlOperation::Delete { fingerprint } => {
                 allow(method, &[Method::DELETE], "DELETE")?;
-                let deleted = self.storer.delete(customer, *fingerprint, headers, now).await;
+                let deleted = self.storer.delete(customer, *fingerprint, headers).await;
                 // Also after an error: the reference may be gone.
                 self.cache.forget(*fingerprint);
                 deleted

@@ -41,6 +41,7 @@ pub async fn receive_form<O: Objects>(
     objects: &O,
     headers: &HeaderMap,
     body: RequestBody,
+    now: u64,
 ) -> Result<Form<O::Upload>, Refusal> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
@@ -62,7 +63,7 @@ pub async fn receive_form<O: Objects>(
             _ if incoming.is_some() => return Err(wrong("the form has two fields `file`")),
             _ => {
                 own_name = field.file_name().filter(|own| !own.is_empty()).map(base_name).transpose()?;
-                incoming = Some(receive_file(objects, field, &unparsed).await?);
+                incoming = Some(receive_file(objects, field, &unparsed, now).await?);
             }
         }
     }
@@ -74,8 +75,9 @@ async fn receive_file<O: Objects>(
     objects: &O,
     mut field: Field<'_>,
     unparsed: &AtomicU64,
+    now: u64,
 ) -> Result<O::Upload, Refusal> {
-    let mut incoming = objects.receive(0).await?;
+    let mut incoming = objects.receive(0, now).await?;
     let mut gathered = BytesMut::new();
     while let Some(piece) = in_time(field.chunk()).await? {
         unparsed.fetch_sub(piece.len() as u64, Ordering::Relaxed);

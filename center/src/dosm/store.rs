@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming as RequestBody;
 use percent_encoding::percent_decode_str;
 use protocol::digest::{Content, Digest, Fingerprint};
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::name::Name;
 use protocol::vfs::Upload;
@@ -72,7 +73,7 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         };
         let name = if to.is_file() { Some(name_of(to.uri)?) } else { None };
         let announced = announced(headers)?;
-        let incoming = self.receive(&mut body, announced.size.unwrap_or(0)).await?;
+        let incoming = self.receive(&mut body, announced.size.unwrap_or(0), now).await?;
         let content = incoming.finish(announced, to.customer, token, now).await?;
         self.answer(to, name, Upload { content, token }).await
     }
@@ -85,7 +86,7 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         body: RequestBody,
         now: u64,
     ) -> Result<Response<Body>, Refusal> {
-        let Form { incoming, token, name } = receive_form(&self.objects, headers, body).await?;
+        let Form { incoming, token, name } = receive_form(&self.objects, headers, body, now).await?;
         let token = match token {
             Some(token) => token,
             None if to.is_file() => host::random_token(),
@@ -100,26 +101,23 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         self.answer(to, name, Upload { content, token }).await
     }
 
-    /// DELETE: gives up one reference, whether or not it is there (REF-3).
+    /// DELETE: gives up one reference, whether or not it is there (REF-3), unless a file holds it. The VFS sees to it that
+    /// every node hears of it, also of those that are away now.
     pub async fn delete(
         &self,
         customer: CustomerId,
         fingerprint: Fingerprint,
         headers: &HeaderMap,
-        now: u64,
     ) -> Result<Response<Body>, Refusal> {
         let token = upload_token(headers)?
             .ok_or_else(|| Refusal::Malformed("the header X-Upload-Token is missing".to_string()))?;
-        if fingerprint != Content::EMPTY.fingerprint {
-            let released = self.objects.release(customer, fingerprint, token, now).await;
-            released.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        }
+        self.directory.give_up(Reference { fingerprint, customer, token }).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
     /// Takes the next bytes from the connection while the last ones are hashed and written.
-    async fn receive(&self, body: &mut RequestBody, length: u64) -> Result<O::Upload, Refusal> {
-        let mut incoming = self.objects.receive(length).await?;
+    async fn receive(&self, body: &mut RequestBody, length: u64, now: u64) -> Result<O::Upload, Refusal> {
+        let mut incoming = self.objects.receive(length, now).await?;
         let mut bytes: Bytes = gather(body).await?;
         while !bytes.is_empty() {
             let (written, next) = tokio::join!(incoming.write(bytes), gather(body));
@@ -167,12 +165,14 @@ impl<D: Directory, O: Objects> Storer<D, O> {
     /// A refused row leaves no reference, unless an earlier request with the same token made a row that holds it; one
     /// whose fate is not known leaves it to the collection of orphans.
     async fn make_row(&self, to: Destination<'_>, name: Name, upload: Upload) -> Result<ObjectId, Refusal> {
+        let Upload { content: Content { fingerprint, .. }, token } = upload;
         let file = NewFile { parent: to.parent, name, upload };
         match self.directory.create_file(to.customer, file).await {
             Ok(id) => Ok(id),
             Err(error) => {
                 if error.code != protocol::vfs::VfsErrorCode::Unavailable {
-                    self.directory.give_up(to.customer, upload).await?;
+                    let stored = Reference { fingerprint, customer: to.customer, token };
+                    self.directory.give_up(stored).await?;
                 }
                 Err(error.into())
             }

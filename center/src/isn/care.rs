@@ -137,7 +137,7 @@ impl Disk {
     /// Removes a copy that is counted on no more, with its references here.
     fn leave(&self, fingerprint: Fingerprint) -> Result<(), DiskError> {
         for (reference, _) in self.all_references_of(fingerprint)? {
-            self.release(reference, 0)?;
+            self.release(reference, 0, 0)?;
         }
         self.unlink(fingerprint, 0).map(drop)
     }

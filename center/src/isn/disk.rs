@@ -286,6 +286,7 @@ impl<F: FileSystem> Disk<F> {
             | DiskError::Draining
             | DiskError::Busy(_)
             | DiskError::Collision(_)
+            | DiskError::GivenUp(_)
             | DiskError::Missing(_) => {}
         }
     }
@@ -302,8 +303,20 @@ impl<F: FileSystem> Disk<F> {
 
     /// Gives up a reference, whether or not it is there. The object may be unlinked from `unlink_from` on if that
     /// was its last.
-    pub fn release(&self, reference: Reference, unlink_from: u64) -> Result<(), DiskError> {
-        Ok(self.committer.commit(vec![Change::Release { reference, unlink_from }])?)
+    pub fn release(&self, reference: Reference, now: u64, unlink_from: u64) -> Result<(), DiskError> {
+        Ok(self.committer.commit(vec![Change::Release { reference, now, unlink_from }])?)
+    }
+
+    /// Refuses the reference of an upload that began at `since`, if it was given up since then: whoever gave it up knows
+    /// nothing of an upload that comes late.
+    ///
+    /// # Errors
+    /// `GivenUp`.
+    pub fn refuse_late(&self, reference: &Reference, since: u64) -> Result<(), DiskError> {
+        match self.index.released(reference)? {
+            Some(released) if released >= since => Err(DiskError::GivenUp(reference.token)),
+            _ => Ok(()),
+        }
     }
 
     /// The object, if its files are here and whole in length. A file the index does not know (the process ended

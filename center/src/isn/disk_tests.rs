@@ -150,7 +150,7 @@ fn references_of_a_lost_object_hold_no_other() {
     site.disk.append(&mut temporary, &second).unwrap();
     let refused = site.disk.commit(temporary, &other, &blocks, reference(&other, 2), NOW);
     assert!(matches!(refused, Err(DiskError::Collision(_))), "{refused:?}");
-    site.disk.release(reference(&content, 1), LATER).unwrap();
+    site.disk.release(reference(&content, 1), NOW, LATER).unwrap();
     assert!(site.disk.missing(None, 10).unwrap().is_empty());
     assert_eq!(site.store(&second, 2), other);
 }
@@ -242,7 +242,7 @@ fn a_scrub_goes_on_after_its_object_is_gone() {
     let first = contents.iter().min_by_key(|content| content.fingerprint).unwrap();
     let step = site.disk.scrub(None, 1).unwrap();
     assert_eq!(step.next, Some(ScrubCursor { object: first.fingerprint, block: 1 }));
-    site.disk.release(reference(first, 1), LATER).unwrap();
+    site.disk.release(reference(first, 1), NOW, LATER).unwrap();
     assert!(site.disk.unlink(first.fingerprint, LATER).unwrap());
     let rest = site.disk.scrub(step.next, u64::MAX).unwrap();
     assert_eq!((rest.next, rest.objects, rest.bad), (None, 3, 0));
@@ -253,10 +253,10 @@ fn a_scrub_goes_on_after_its_object_is_gone() {
 fn a_release_before_its_copy_counts() {
     let site = Fixture::new();
     let (content, _) = hash(b"object");
-    site.disk.release(reference(&content, 1), LATER).unwrap();
+    site.disk.release(reference(&content, 1), NOW, LATER).unwrap();
     site.replicate(b"object", &[1, 2]);
     assert_eq!(site.tokens(&content), [2]);
-    site.disk.release(reference(&content, 2), LATER).unwrap();
+    site.disk.release(reference(&content, 2), NOW, LATER).unwrap();
     site.disk.replicate(&content, &[(reference(&content, 2), NOW)], LATER).unwrap();
     assert!(site.tokens(&content).is_empty(), "a list of references that is older than the release");
     site.store(b"object", 1);
@@ -272,7 +272,7 @@ fn a_release_before_its_copy_counts() {
 fn a_copy_nobody_holds_any_more_is_collected() {
     let site = Fixture::new();
     let (content, _) = hash(b"object");
-    site.disk.release(reference(&content, 1), LATER).unwrap();
+    site.disk.release(reference(&content, 1), NOW, LATER).unwrap();
     site.replicate(b"object", &[1]);
     assert_eq!(site.disk.find(content.fingerprint).unwrap(), Some(content));
     assert!(!site.disk.unlink(content.fingerprint, LATER - 1).unwrap());
@@ -284,11 +284,11 @@ fn a_copy_nobody_holds_any_more_is_collected() {
 fn releases_are_remembered_for_a_day() {
     let site = Fixture::new();
     let (content, _) = hash(b"object");
-    site.disk.release(reference(&content, 1), LATER).unwrap();
-    site.disk.sweep_releases(LATER + RELEASE_REMEMBERED_SECONDS - 1).unwrap();
+    site.disk.release(reference(&content, 1), NOW, LATER).unwrap();
+    site.disk.sweep_releases(NOW + RELEASE_REMEMBERED_SECONDS - 1).unwrap();
     site.replicate(b"object", &[1]);
     assert!(site.tokens(&content).is_empty());
-    site.disk.sweep_releases(LATER + RELEASE_REMEMBERED_SECONDS).unwrap();
+    site.disk.sweep_releases(NOW + RELEASE_REMEMBERED_SECONDS).unwrap();
     site.disk.replicate(&content, &[(reference(&content, 1), NOW)], LATER).unwrap();
     assert_eq!(site.tokens(&content), [1]);
 }
@@ -345,7 +345,7 @@ fn a_draining_disk_takes_no_new_objects() {
     assert!(site.disk.draining() && site.disk.state() == State::Online);
     assert!(matches!(site.disk.begin().unwrap_err(), DiskError::Draining));
     site.disk.hold(&content, reference(&content, 2), NOW).unwrap();
-    site.disk.release(reference(&content, 1), LATER).unwrap();
+    site.disk.release(reference(&content, 1), NOW, LATER).unwrap();
     assert_eq!(site.tokens(&content), [2]);
     site.disk.set_draining(false).unwrap();
     site.disk.begin().unwrap();

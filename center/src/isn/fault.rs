@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use protocol::digest::Fingerprint;
+use protocol::id::Token;
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -25,6 +26,9 @@ pub enum DiskError {
     /// Another content of the same fingerprint is stored: nothing was merged, the new bytes are gone.
     #[error("another object has the fingerprint {0}")]
     Collision(Fingerprint),
+    /// The reference of this upload was given up while the object was on its way.
+    #[error("the reference {0} was given up meanwhile")]
+    GivenUp(Token),
     /// The object is not on this disk, or not whole.
     #[error("object {0} is missing or damaged")]
     Missing(Fingerprint),

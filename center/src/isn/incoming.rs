@@ -24,6 +24,8 @@ pub struct Incoming {
     hasher: Hasher,
     files: Vec<(Mounted, Temporary)>,
     turn: OwnedSemaphorePermit,
+    /// Seconds since the epoch.
+    began: u64,
 }
 
 /// With the name, or without it where another node computes it.
@@ -57,7 +59,7 @@ impl Hasher {
 /// Where an object that is kept comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Somebody stores it: his references are new.
+    /// Somebody stores it: his references are new, unless he gave them up while he stored it.
     Upload,
     /// Another node has it: its references may have been given up here already. Without any, the object may be unlinked
     /// from then on.
@@ -76,6 +78,7 @@ pub struct Received {
     blocks: BlockDigests,
     files: Vec<(Mounted, Temporary)>,
     _turn: OwnedSemaphorePermit,
+    began: u64,
 }
 
 impl Incoming {
@@ -84,6 +87,7 @@ impl Incoming {
         turn: OwnedSemaphorePermit,
         disks: Vec<usize>,
         name: bool,
+        began: u64,
     ) -> Result<Self, StoreError> {
         let begin = |number: usize| {
             let mounted = isn.disk(number).clone();
@@ -94,20 +98,20 @@ impl Incoming {
         };
         let files = try_join_all(disks.into_iter().map(begin)).await?;
         let hasher = if name { Hasher::Naming(Box::default()) } else { Hasher::Proving(Box::default()) };
-        Ok(Self { isn, hasher, files, turn })
+        Ok(Self { isn, hasher, files, turn, began })
     }
 
     /// What was received.
     pub async fn received(self) -> Result<Received, StoreError> {
-        let Self { isn, hasher, files, turn } = self;
+        let Self { isn, hasher, files, turn, began } = self;
         let (fingerprint, size, digest, blocks) = isn.hashing().run(move || hasher.finish()).await?;
-        Ok(Received { isn, fingerprint, size, digest, blocks, files, _turn: turn })
+        Ok(Received { isn, fingerprint, size, digest, blocks, files, _turn: turn, began })
     }
 }
 
 impl Upload for Incoming {
     async fn write(self, bytes: Bytes) -> Result<Self, StoreError> {
-        let Self { isn, mut hasher, files, turn } = self;
+        let Self { isn, mut hasher, files, turn, began } = self;
         let hashed = async {
             let bytes = bytes.clone();
             let hash = move || {
@@ -126,7 +130,7 @@ impl Upload for Incoming {
         };
         let written = try_join_all(files.into_iter().map(append));
         let (hasher, files) = tokio::try_join!(hashed, written)?;
-        Ok(Self { isn, hasher, files, turn })
+        Ok(Self { isn, hasher, files, turn, began })
     }
 
     async fn finish(
@@ -185,14 +189,15 @@ impl Received {
     /// of a disk it lies on.
     ///
     /// # Errors
-    /// `Mismatch` if it was not this that was received.
+    /// `Mismatch` if it was not this that was received, `Unavailable` if a reference of an upload was given up since it
+    /// began.
     pub async fn keep(
         self,
         content: Content,
         references: Vec<(Reference, u64)>,
         origin: Origin,
     ) -> Result<u32, StoreError> {
-        let Self { isn, fingerprint, size, digest, blocks, files, _turn } = self;
+        let Self { isn, fingerprint, size, digest, blocks, files, _turn, began } = self;
         let is_named = fingerprint.is_none_or(|fingerprint| fingerprint == content.fingerprint);
         if !is_named || (size, digest) != (content.size, content.digest) {
             return Err(StoreError::Mismatch("BLAKE3"));
@@ -204,7 +209,7 @@ impl Received {
         let wanted = files.len();
         isn.to_the_end(async move {
             let _lock = node.lock(content.fingerprint).await;
-            let keep = Keep { node: &node, content, references, origin };
+            let keep = Keep { node: &node, content, references, origin, began };
             let mut holders = keep.hold().await?;
             for (mounted, temporary) in files {
                 if holders.len() < wanted && !holders.contains(&mounted.disk.id().to_string()) {
@@ -224,6 +229,7 @@ struct Keep<'node> {
     content: Content,
     references: Vec<(Reference, u64)>,
     origin: Origin,
+    began: u64,
 }
 
 impl Keep<'_> {
@@ -240,11 +246,13 @@ impl Keep<'_> {
     }
 
     async fn hold_on(&self, mounted: &Mounted) -> Result<bool, StoreError> {
-        let (content, references, origin) = (self.content, self.references.clone(), self.origin);
+        let (content, references) = (self.content, self.references.clone());
+        let (origin, began) = (self.origin, self.began);
         let hold = move |disk: &Disk| match origin {
-            Origin::Upload => references
-                .iter()
-                .try_for_each(|(reference, renewed)| disk.hold(&content, *reference, *renewed)),
+            Origin::Upload => references.iter().try_for_each(|(reference, renewed)| {
+                disk.refuse_late(reference, began)?;
+                disk.hold(&content, *reference, *renewed)
+            }),
             Origin::Replica { unlink_from } => disk.replicate(&content, &references, unlink_from),
         };
         match mounted.run(hold).await {

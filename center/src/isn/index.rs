@@ -21,11 +21,13 @@ use redb::{
 };
 
 use self::backend::Backend;
-use self::tables::{EXPIRIES, MISSING, OBJECTS, REFERENCES, Tables, UNREFERENCED};
+use self::tables::{
+    MISSING, OBJECTS, REFERENCES, RELEASED_IN_ORDER, RELEASES, Tables, UNREFERENCED, is_forgotten,
+};
 use super::files::{FileSystem, Host};
 
-/// Pages kept in memory. The index of a million objects has about 100 MB; its inner pages fit easily, and the machine
-/// remembers the others.
+/// Pages kept in memory, of each disk. The index of a million objects has about 100 MB; its inner pages fit, and the
+/// machine remembers the others.
 const CACHE_BYTES: usize = 8 << 20;
 
 /// One change of the index.
@@ -51,10 +53,12 @@ pub enum Change {
         renewed: u64,
     },
     /// The reference is given up, whether or not it is here; when it was the last, the object may be unlinked from
-    /// `unlink_from` on. Remembered for [`tables::RELEASE_REMEMBERED_SECONDS`] after that.
+    /// `unlink_from` on. Remembered for [`tables::RELEASE_REMEMBERED_SECONDS`].
     Release {
         /// The reference.
         reference: Reference,
+        /// Seconds since the epoch.
+        now: u64,
         /// Seconds since the epoch.
         unlink_from: u64,
     },
@@ -167,6 +171,15 @@ impl<F: FileSystem> Index<F> {
         self.read(|transaction| {
             let row = transaction.open_table(REFERENCES)?.get(key(reference))?;
             Ok(row.map(|renewed| renewed.value()))
+        })
+    }
+
+    /// When this very reference was given up last, in seconds since the epoch, if that is remembered and it was not made
+    /// again since.
+    pub fn released(&self, reference: &Reference) -> Result<Option<u64>> {
+        self.read(|transaction| {
+            let row = transaction.open_table(RELEASES)?.get(key(reference))?;
+            Ok(row.map(|released| released.value()))
         })
     }
 
@@ -296,9 +309,9 @@ impl<F: FileSystem> Index<F> {
     /// Whether there are remembered releases to be swept.
     pub fn has_old_releases(&self, now: u64) -> Result<bool> {
         self.read(|transaction| {
-            let releases = transaction.open_table(EXPIRIES)?;
+            let releases = transaction.open_table(RELEASED_IN_ORDER)?;
             let oldest = releases.first()?;
-            Ok(oldest.is_some_and(|(oldest, _)| oldest.value().0 <= now))
+            Ok(oldest.is_some_and(|(oldest, _)| is_forgotten(oldest.value().0, now)))
         })
     }
 }

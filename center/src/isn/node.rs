@@ -22,7 +22,6 @@ use super::placement::{Candidate, choose};
 use super::pool::{Interrupted, Pool};
 use super::scan::scan;
 use crate::objects::{FetchError, Objects, StoreError, Unavailable};
-use protocol::dosp::Reference;
 use protocol::dosp::operations::Scrub;
 
 /// Blocking jobs at once on one disk: enough to fill a batch of the committer, few enough for a spinning disk.
@@ -217,12 +216,18 @@ impl Isn {
         &self.node.settings
     }
 
-    /// Begins to receive an object on `copies` of the disks, or on as many as there are. Its fingerprint is computed if
-    /// it is to be named here.
+    /// Begins at `now` to receive an object on `copies` of the disks, or on as many as there are. Its fingerprint is
+    /// computed if it is to be named here.
     ///
     /// # Errors
     /// `NoSpace` if no disk has room for `length` bytes, `Unavailable` if none can be written.
-    pub async fn stage(&self, length: u64, copies: usize, name: bool) -> Result<Incoming, StoreError> {
+    pub async fn stage(
+        &self,
+        length: u64,
+        copies: usize,
+        name: bool,
+        now: u64,
+    ) -> Result<Incoming, StoreError> {
         let turn = self.turn_to_receive().await?;
         let copies = self.node.disks.len().min(copies);
         let candidates = self.candidates();
@@ -239,7 +244,7 @@ impl Isn {
             return Err(StoreError::NoSpace);
         }
         self.tell_degraded(chosen.len() < copies);
-        Incoming::begin(self.clone(), turn, chosen, name).await
+        Incoming::begin(self.clone(), turn, chosen, name, now).await
     }
 
     fn choose(&self, candidates: &[Candidate], length: u64, copies: usize) -> Vec<usize> {
@@ -368,18 +373,8 @@ impl Objects for Isn {
         StoredObject::open(disks, fingerprint).await
     }
 
-    async fn receive(&self, length: u64) -> Result<Incoming, StoreError> {
-        self.stage(length, COPIES, true).await
-    }
-
-    async fn release(
-        &self,
-        customer: CustomerId,
-        fingerprint: Fingerprint,
-        token: Token,
-        now: u64,
-    ) -> Result<(), Unavailable> {
-        self.give_up(Reference { fingerprint, customer, token }, now).await
+    async fn receive(&self, length: u64, now: u64) -> Result<Incoming, StoreError> {
+        self.stage(length, COPIES, true, now).await
     }
 }
 

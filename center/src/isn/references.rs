@@ -4,6 +4,7 @@ use futures::future::join_all;
 use protocol::digest::Content;
 use protocol::id::{CustomerId, Token};
 
+use super::disk::Disk;
 use super::fault::DiskError;
 use super::incoming::to_store_error;
 use super::node::{Isn, Mounted, PAGE};
@@ -68,20 +69,22 @@ impl Isn {
         let isn = self.clone();
         self.to_the_end(async move {
             let _lock = isn.lock(reference.fingerprint).await;
-            isn.release_everywhere(reference, unlink_from).await
+            isn.release_everywhere(reference, now, unlink_from).await
         })
         .await
     }
 
-    /// Adds a reference to an object that is here already; whether it is.
+    /// Adds the reference of an upload that began at `since` to an object that is here already; whether it is.
     ///
     /// # Errors
-    /// `Collision` if it is another object of this name that is here.
+    /// `Collision` if it is another object of this name that is here, `Unavailable` if the reference was given up since
+    /// the upload began.
     pub async fn add_reference(
         &self,
         content: Content,
         customer: CustomerId,
         token: Token,
+        since: u64,
         now: u64,
     ) -> Result<bool, StoreError> {
         let reference = Reference { fingerprint: content.fingerprint, customer, token };
@@ -90,7 +93,11 @@ impl Isn {
             let _lock = isn.lock(content.fingerprint).await;
             let mut is_held = false;
             for mounted in isn.online() {
-                match mounted.run(move |disk| disk.hold(&content, reference, now)).await {
+                let add = move |disk: &Disk| {
+                    disk.refuse_late(&reference, since)?;
+                    disk.hold(&content, reference, now)
+                };
+                match mounted.run(add).await {
                     Ok(()) => is_held = true,
                     Err(DiskError::Missing(_)) => {}
                     Err(error) => return Err(to_store_error(error)),
@@ -133,7 +140,7 @@ impl Isn {
             if renewed.is_none_or(|renewed| renewed >= renewed_before) {
                 return Ok(false);
             }
-            isn.release_everywhere(reference, unlink_from).await.map(|()| true)
+            isn.release_everywhere(reference, now, unlink_from).await.map(|()| true)
         })
         .await
     }
@@ -160,9 +167,14 @@ impl Isn {
     }
 
     /// With the fingerprint locked: gives the reference up on every disk.
-    async fn release_everywhere(&self, reference: Reference, unlink_from: u64) -> Result<(), Unavailable> {
+    async fn release_everywhere(
+        &self,
+        reference: Reference,
+        now: u64,
+        unlink_from: u64,
+    ) -> Result<(), Unavailable> {
         let release = |mounted: Mounted| async move {
-            mounted.run(move |disk| disk.release(reference, unlink_from)).await
+            mounted.run(move |disk| disk.release(reference, now, unlink_from)).await
         };
         first_error(join_all(self.online().map(release)).await)
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::join_all;
 use protocol::digest::{BLOCK_BYTES, Content, Fingerprint, ObjectHasher};
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Token};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use tempfile::TempDir;
 
+use super::incoming::Incoming;
 use super::{Isn, OpenError, Settings};
 use crate::objects::{Announced, FetchError, Objects, Readable, StoreError, Upload as _};
 
@@ -88,6 +90,10 @@ fn token(number: u8) -> Token {
     Token([number; 16])
 }
 
+fn reference(fingerprint: Fingerprint, token: Token) -> Reference {
+    Reference { fingerprint, customer: ALICE, token }
+}
+
 async fn store(isn: &Isn, bytes: &[u8], customer: CustomerId, token: Token) -> Result<Content, StoreError> {
     store_announced(isn, bytes, Announced::default(), customer, token).await
 }
@@ -99,7 +105,7 @@ async fn store_announced(
     customer: CustomerId,
     token: Token,
 ) -> Result<Content, StoreError> {
-    let mut incoming = isn.receive(bytes.len() as u64).await?;
+    let mut incoming = isn.receive(bytes.len() as u64, NOW).await?;
     for piece in bytes.chunks(300_000) {
         incoming = incoming.write(Bytes::copy_from_slice(piece)).await?;
     }
@@ -155,7 +161,7 @@ async fn the_empty_object_is_everybodys() {
     assert_eq!(store(&isn, b"", ALICE, token(1)).await.unwrap(), Content::EMPTY);
     assert!(isn.references(None).await.unwrap().is_empty());
     assert!(isn.has_reference(BOB, Content::EMPTY, token(9)).await.unwrap());
-    isn.release(ALICE, Content::EMPTY.fingerprint, token(1), NOW).await.unwrap();
+    isn.give_up(reference(Content::EMPTY.fingerprint, token(1)), NOW).await.unwrap();
     isn.collect(u64::MAX - 1).await.unwrap();
     assert_eq!(disks.copies(Content::EMPTY.fingerprint).len(), 2);
 }
@@ -187,7 +193,8 @@ async fn what_is_not_as_announced_is_not_kept() {
 async fn an_upload_that_breaks_off_leaves_nothing() {
     let disks = Disks::new(2);
     let isn = disks.open().await;
-    let incoming = isn.receive(1_000).await.unwrap().write(Bytes::from_static(b"half of it")).await.unwrap();
+    let incoming =
+        isn.receive(1_000, NOW).await.unwrap().write(Bytes::from_static(b"half of it")).await.unwrap();
     assert_eq!(disks.temporaries(), 2);
     drop(incoming);
     assert_eq!(disks.temporaries(), 0);
@@ -240,7 +247,7 @@ async fn one_object_stored_by_many_at_once_is_kept_once() {
     // REF-1, REF-2: it goes with the last of them, not before.
     for number in 0..32 {
         assert_eq!(isn.collect(NOW + 10 * UNLINK_GRACE).await.unwrap(), 0);
-        isn.release(ALICE, fingerprint, token(number), NOW).await.unwrap();
+        isn.give_up(reference(fingerprint, token(number)), NOW).await.unwrap();
     }
     assert_eq!(isn.collect(NOW + UNLINK_GRACE - 1).await.unwrap(), 0, "REF-2: not within the grace");
     assert_eq!(isn.collect(NOW + UNLINK_GRACE).await.unwrap(), 2);
@@ -258,13 +265,51 @@ async fn repeated_requests_count_once() {
     let content = store(&isn, b"object", BOB, token(1)).await.unwrap();
     assert_eq!(isn.references(None).await.unwrap().len(), 2);
     for _ in 0..3 {
-        isn.release(ALICE, content.fingerprint, token(1), NOW).await.unwrap();
-        isn.release(ALICE, content.fingerprint, token(8), NOW).await.unwrap();
+        isn.give_up(reference(content.fingerprint, token(1)), NOW).await.unwrap();
+        isn.give_up(reference(content.fingerprint, token(8)), NOW).await.unwrap();
     }
     assert!(isn.has_reference(BOB, content, token(1)).await.unwrap());
     assert_eq!(fetch(&isn, BOB, content.fingerprint).await.unwrap(), b"object");
     // SRL-17: who has no reference has no object.
     assert!(matches!(fetch(&isn, ALICE, content.fingerprint).await, Err(FetchError::NotFound)));
+}
+
+/// REF-3: an upload that is finished only after its reference was given up, because its sender tried again and then
+/// changed his mind, leaves no reference that nobody knows of. One that began later counts.
+#[tokio::test]
+async fn an_upload_that_comes_late_takes_no_reference_that_was_given_up() {
+    const LATER: u64 = NOW + 99;
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let content = content_of(b"object");
+    let reference = reference(content.fingerprint, token(1));
+    let begin = |now| {
+        let isn = isn.clone();
+        async move { isn.receive(6, now).await.unwrap().write("object".into()).await.unwrap() }
+    };
+    let finish = |incoming: Incoming| incoming.finish(Announced::default(), ALICE, token(1), LATER);
+
+    for (is_here, released) in [(false, NOW + 2), (true, NOW + 12)] {
+        if is_here {
+            store(&isn, b"object", BOB, token(2)).await.unwrap();
+        }
+        let [first, early, late, later] = [released - 1, released - 1, released, released + 1].map(begin);
+        let (early, late, later) = (early.await, late.await, later.await);
+        finish(first.await).await.unwrap();
+        isn.give_up(reference, released).await.unwrap();
+        for incoming in [early, late] {
+            assert!(matches!(finish(incoming).await, Err(StoreError::Unavailable(_))));
+            assert!(!isn.has_reference(ALICE, content, token(1)).await.unwrap());
+        }
+        assert_eq!(finish(later).await.unwrap(), content);
+        assert!(isn.has_reference(ALICE, content, token(1)).await.unwrap());
+        isn.give_up(reference, released + 1).await.unwrap();
+    }
+
+    let add = |since| isn.add_reference(content, ALICE, token(1), since, LATER);
+    assert!(matches!(add(NOW + 13).await, Err(StoreError::Unavailable(_))));
+    assert!(add(NOW + 14).await.unwrap());
+    assert_eq!(disks.temporaries(), 0);
 }
 
 /// REF-2: an object stored again within its grace stays.
@@ -273,7 +318,7 @@ async fn an_object_stored_again_within_its_grace_stays() {
     let disks = Disks::new(2);
     let isn = disks.open().await;
     let content = store(&isn, b"object", ALICE, token(1)).await.unwrap();
-    isn.release(ALICE, content.fingerprint, token(1), NOW).await.unwrap();
+    isn.give_up(reference(content.fingerprint, token(1)), NOW).await.unwrap();
     store(&isn, b"object", ALICE, token(2)).await.unwrap();
     assert_eq!(isn.collect(NOW + 10 * UNLINK_GRACE).await.unwrap(), 0);
     assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), b"object");
@@ -452,7 +497,7 @@ async fn full_disks_take_nothing() {
     assert_eq!(isn.bytes_free(), 0);
     drop(isn);
     let isn = disks.open().await;
-    assert!(matches!(isn.receive(u64::MAX / 2).await.map(drop), Err(StoreError::NoSpace)));
+    assert!(matches!(isn.receive(u64::MAX / 2, NOW).await.map(drop), Err(StoreError::NoSpace)));
     assert!(isn.bytes_free() > 0);
 }
 
@@ -483,7 +528,7 @@ async fn a_failed_disk_is_taken_out_of_use() {
 async fn nothing_is_stored_where_a_disk_was() {
     let disks = Disks::new(1);
     let isn = disks.open().await;
-    let incoming = isn.receive(3).await.unwrap().write("new".into()).await.unwrap();
+    let incoming = isn.receive(3, NOW).await.unwrap().write("new".into()).await.unwrap();
     let root = disks.all().remove(0);
     fs::rename(&root, root.with_extension("taken")).unwrap();
     let stored = incoming.finish(Announced::default(), ALICE, token(1), NOW).await;

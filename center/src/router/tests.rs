@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::http::{Request, Response};
 use hyper::body::Incoming;
 use protocol::digest::{BLOCK_BYTES, Content, Fingerprint, ObjectHasher};
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Token};
 use protocol::metadata::UnixMetadata;
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
@@ -115,7 +116,14 @@ impl Center {
         let mut hasher = ObjectHasher::new();
         hasher.update(&bytes);
         let (content, _) = hasher.finish();
-        let incoming = self.isn.receive(len as u64).await.unwrap().write(bytes.into()).await.unwrap();
+        let incoming = self
+            .isn
+            .receive(len as u64, host::now_seconds())
+            .await
+            .unwrap()
+            .write(bytes.into())
+            .await
+            .unwrap();
         let token = Token([1; 16]);
         incoming.finish(Announced::default(), CustomerId(1), token, host::now_seconds()).await.unwrap();
         content
@@ -262,9 +270,9 @@ async fn what_is_refused_or_odd_is_left_to_the_long_way() {
     assert_eq!(get("/health".to_string()).await, "200");
 
     // DOSM-19: given up, it is refused at once by either.
-    let released =
-        center.isn.release(CustomerId(1), content.fingerprint, Token([1; 16]), host::now_seconds());
-    released.await.unwrap();
+    let (fingerprint, customer, token) = (content.fingerprint, CustomerId(1), Token([1; 16]));
+    let reference = Reference { fingerprint, customer, token };
+    center.isn.give_up(reference, host::now_seconds()).await.unwrap();
     center.cache.forget(content.fingerprint);
     assert_eq!(get(good).await, "404");
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::digest::Content;
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, FeedPosition, Timestamp};
 use protocol::srl::{Secret, SignedSrl, SrlError, SrlOperation, check_control_ticket};
 use protocol::vfs::{
@@ -14,7 +15,7 @@ use protocol::vfs::{
 };
 use thiserror::Error;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cluster::Cluster;
 use super::edit::{Verified, no_such_object, upload_of};
@@ -24,6 +25,8 @@ use super::replies;
 use super::store::{Change, MetaStore, Prepared};
 use super::time::{after, seconds};
 
+/// Longest wait for the cluster to give up a reference.
+const RELEASE_WAIT: Duration = Duration::from_secs(2);
 /// Longest wait of a CHANGES operation.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// Most CHANGES operations that wait at one time.
@@ -125,17 +128,20 @@ impl<C: Cluster> DirectoryManager<C> {
     }
 
     /// Gives up the reference of an upload, unless a row holds it: looked at where rows are changed, so that a row
-    /// made meanwhile keeps it. The cluster hears of it soon after.
+    /// made meanwhile keeps it. Durable when this returns; the cluster hears of it soon after.
     ///
     /// # Errors
     /// `Unavailable`: the reference stays, and is an orphan some day.
-    pub async fn give_up(
-        &self,
-        customer: CustomerId,
-        upload: Upload,
-        now: Timestamp,
-    ) -> Result<(), VfsError> {
-        self.store.give_up_unheld(customer, upload, now).await.map_err(Failure::into_vfs_error)
+    pub async fn give_up(&self, reference: Reference, now: Timestamp) -> Result<(), VfsError> {
+        self.store.give_up_unheld(reference, now).await.map_err(Failure::into_vfs_error)
+    }
+
+    /// Waits until the cluster has given up what [`Self::give_up`] was told, for a moment at most: a node that is away hears
+    /// of it later.
+    pub async fn await_release(&self, reference: Reference) {
+        if let Ok(Err(failure)) = timeout(RELEASE_WAIT, self.store.released(reference)).await {
+            failure.into_vfs_error(); // Told to the log there.
+        }
     }
 
     /// Who asks: the certificate is his, the ticket signs the document (VFS-9, SRL-12).
@@ -191,7 +197,9 @@ impl<C: Cluster> DirectoryManager<C> {
         if let Some(key) = request.key {
             let first = self.store.recall(customer, key, now).await;
             if let Some(first) = first.map_err(|failure| Err(failure.into_vfs_error()))? {
-                self.give_up(customer, upload, now).await.map_err(Err)?;
+                let Upload { content: Content { fingerprint, .. }, token } = upload;
+                let stored = Reference { fingerprint, customer, token };
+                self.give_up(stored, now).await.map_err(Err)?;
                 return Err(replies::repeated(first, &request.operation));
             }
         }

@@ -38,3 +38,4 @@ pub use manager::{DirectoryManager, DocumentError};
 pub use nodes::KnownNode;
 pub use references::Held;
 pub use store::MetaStore;
+pub(crate) use time::of_seconds;

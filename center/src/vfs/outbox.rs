@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use protocol::digest::Fingerprint;
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Timestamp, Token};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -65,6 +66,16 @@ pub fn gone_since(
         .query_row(params![customer.0, fingerprint.0, token.0], |row| row.get(0))
         .optional()?;
     Ok(released.is_some_and(|released| released.is_none_or(|at| at >= asked.0)))
+}
+
+/// Whether the reference is pending release.
+pub fn is_pending(db: &Connection, reference: Reference) -> Result<bool, Failure> {
+    let Reference { fingerprint, customer, token } = reference;
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM outbox
+                        WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3 AND released IS NULL)",
+    )?;
+    Ok(statement.query_row(params![customer.0, fingerprint.0, token.0], |row| row.get(0))?)
 }
 
 /// Entries to be tried now, those longest due first.

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use protocol::digest::{Content, Fingerprint};
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, FeedPosition, Timestamp, Token};
 use protocol::srl::Secret;
-use protocol::vfs::{Answer, Answered, Operation, Reply, Request, Upload};
+use protocol::vfs::{Answer, Answered, Operation, Reply, Request};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
@@ -33,6 +34,7 @@ pub struct MetaStore {
     readers: Readers,
     waiters: Arc<Waiters>,
     work_left: Arc<Notify>,
+    settled: Arc<Notify>,
 }
 
 impl MetaStore {
@@ -44,7 +46,13 @@ impl MetaStore {
         let connection = schema::open_writer(path)?;
         let writer =
             Writer::start(connection).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-        Ok(Self { writer, readers: Readers::new(path), waiters: Arc::default(), work_left: Arc::default() })
+        Ok(Self {
+            writer,
+            readers: Readers::new(path),
+            waiters: Arc::default(),
+            work_left: Arc::default(),
+            settled: Arc::default(),
+        })
     }
 
     /// Adds a customer with an empty root folder.
@@ -134,13 +142,8 @@ impl MetaStore {
     }
 
     /// Releases the reference of an upload, unless a row holds it.
-    pub(super) async fn give_up_unheld(
-        &self,
-        customer: CustomerId,
-        upload: Upload,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        let Upload { content: Content { fingerprint, .. }, token } = upload;
+    pub(crate) async fn give_up_unheld(&self, reference: Reference, now: Timestamp) -> Result<(), Failure> {
+        let Reference { fingerprint, customer, token } = reference;
         if fingerprint == Content::EMPTY.fingerprint {
             return Ok(());
         }
@@ -152,6 +155,18 @@ impl MetaStore {
         };
         let work_left = Arc::clone(&self.work_left);
         self.writer.write(give_up, move |()| work_left.notify_one()).await
+    }
+
+    /// Returns when the reference is on its way out no more: the cluster has acknowledged its release, or there was none.
+    pub(super) async fn released(&self, reference: Reference) -> Result<(), Failure> {
+        loop {
+            // Before the look, so that what is settled between the two is not missed.
+            let settled = self.settled.notified();
+            if !self.readers.read(move |db| outbox::is_pending(db, reference)).await? {
+                return Ok(());
+            }
+            settled.await;
+        }
     }
 
     /// Answers an operation that changes nothing.
@@ -204,7 +219,8 @@ impl MetaStore {
                 false => outbox::postpone(db, release, now),
             })
         };
-        self.writer.write(settle, |()| ()).await
+        let settled = Arc::clone(&self.settled);
+        self.writer.write(settle, move |()| settled.notify_waiters()).await
     }
 
     /// Remembers a storage node, or its new address.

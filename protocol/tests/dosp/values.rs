@@ -199,12 +199,9 @@ pub fn keep_out() -> impl Strategy<Value = KeepOut> {
 
 pub fn hold_in() -> impl Strategy<Value = HoldIn> {
     let purpose = select(vec![Purpose::Add, Purpose::Keep, Purpose::Restore]);
-    (content(), customer(), token(), purpose).prop_map(|(content, customer, token, purpose)| HoldIn {
-        content,
-        customer,
-        token,
-        purpose,
-    })
+    (content(), customer(), token(), purpose, any::<u64>()).prop_map(
+        |(content, customer, token, purpose, age)| HoldIn { content, customer, token, purpose, age },
+    )
 }
 
 pub fn hold_out() -> impl Strategy<Value = HoldOut> {
@@ -342,7 +339,7 @@ pub fn create_file_out() -> impl Strategy<Value = CreateFileOut> {
 }
 
 pub fn give_up_in() -> impl Strategy<Value = GiveUpIn> {
-    (customer(), upload()).prop_map(|(customer, upload)| GiveUpIn { customer, upload })
+    reference().prop_map(|reference| GiveUpIn { reference })
 }
 
 pub fn give_up_out() -> impl Strategy<Value = GiveUpOut> {

@@ -142,8 +142,8 @@ fn references(vectors: &mut Vectors) {
     let references = vec![kept(0), kept(RENEWED)];
     vectors.both_ways("keep in", KeepIn { content: CONTENT, references, replica: true });
     vectors.both_ways("keep out", KeepOut { disk: 3 });
-    let hold = |purpose| HoldIn { content: CONTENT, customer: CUSTOMER, token: TOKEN, purpose };
-    vectors.both_ways("hold in", hold(Purpose::Add));
+    let hold = |purpose| HoldIn { content: CONTENT, customer: CUSTOMER, token: TOKEN, purpose, age: 0 };
+    vectors.both_ways("hold in", HoldIn { age: 90, ..hold(Purpose::Add) });
     vectors.both_ways("hold in, keep", hold(Purpose::Keep));
     vectors.both_ways("hold in, restore", hold(Purpose::Restore));
     vectors.both_ways("hold out", HoldOut { held: true });
@@ -256,7 +256,7 @@ fn directory(vectors: &mut Vectors) {
     vectors.both_ways("create-file out", CreateFileOut { file: Ok(ObjectId(0x0a0b_0c0e)) });
     let taken = VfsError { code: VfsErrorCode::Exists, message: "taken".to_owned() };
     vectors.both_ways("create-file out, refused", CreateFileOut { file: Err(taken) });
-    vectors.both_ways("give-up in", GiveUpIn { customer: CUSTOMER, upload: UPLOAD });
+    vectors.both_ways("give-up in", GiveUpIn { reference: REFERENCE });
     vectors.both_ways("give-up out", GiveUpOut { outcome: Ok(()) });
     let away = VfsError { code: VfsErrorCode::Unavailable, message: String::new() };
     vectors.both_ways("give-up out, refused", GiveUpOut { outcome: Err(away) });

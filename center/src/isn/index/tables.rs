@@ -15,19 +15,23 @@ pub const REFERENCES: TableDefinition<ReferenceKey<'static>, u64> = TableDefinit
 pub const UNREFERENCED: TableDefinition<&[u8; 16], u64> = TableDefinition::new("unreferenced");
 /// Objects that have references here and lost their files: fingerprint → (size, digest).
 pub const MISSING: TableDefinition<&[u8; 16], (u64, &[u8; 32])> = TableDefinition::new("missing");
-/// References given up lately → seconds since the epoch until which that is remembered.
+/// References given up lately → seconds since the epoch when that was.
 pub const RELEASES: TableDefinition<ReferenceKey<'static>, u64> = TableDefinition::new("releases");
 /// The same in the order of that time.
-pub const EXPIRIES: TableDefinition<(u64, ReferenceKey<'static>), ()> =
-    TableDefinition::new("release expiries");
+pub const RELEASED_IN_ORDER: TableDefinition<(u64, ReferenceKey<'static>), ()> =
+    TableDefinition::new("releases in order");
 
-/// How long a release is remembered, from the moment on when it lets an object be unlinked: a day. Longer than any
-/// copying of an object from node to node takes.
+/// How long a release is remembered: a day. Longer than any upload, or any copying of an object from node to node, takes.
 pub const RELEASE_REMEMBERED_SECONDS: u64 = 86_400;
 /// Releases remembered; beyond that the oldest are forgotten early. About 150 MB.
 pub const RELEASES_MAX: u64 = 1_000_000;
 /// Releases forgotten in one transaction, so that none takes long.
 pub const SWEPT_MAX: usize = 10_000;
+
+/// Whether a release of that second is old enough at `now` to be forgotten.
+pub fn is_forgotten(released: u64, now: u64) -> bool {
+    released.saturating_add(RELEASE_REMEMBERED_SECONDS) <= now
+}
 
 /// The tables within one write transaction.
 pub struct Tables<'txn> {
@@ -36,7 +40,7 @@ pub struct Tables<'txn> {
     unreferenced: Table<'txn, &'static [u8; 16], u64>,
     missing: Table<'txn, &'static [u8; 16], (u64, &'static [u8; 32])>,
     releases: Table<'txn, ReferenceKey<'static>, u64>,
-    expiries: Table<'txn, (u64, ReferenceKey<'static>), ()>,
+    in_order: Table<'txn, (u64, ReferenceKey<'static>), ()>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -48,7 +52,7 @@ impl<'txn> Tables<'txn> {
             unreferenced: transaction.open_table(UNREFERENCED)?,
             missing: transaction.open_table(MISSING)?,
             releases: transaction.open_table(RELEASES)?,
-            expiries: transaction.open_table(EXPIRIES)?,
+            in_order: transaction.open_table(RELEASED_IN_ORDER)?,
         })
     }
 
@@ -65,9 +69,9 @@ impl<'txn> Tables<'txn> {
                     self.hold(content, reference, here.unwrap_or(0).max(*renewed))?;
                 }
             }
-            Change::Release { reference, unlink_from } => {
+            Change::Release { reference, now, unlink_from } => {
                 self.references.remove(key(reference))?;
-                self.remember_release(reference, unlink_from.saturating_add(RELEASE_REMEMBERED_SECONDS))?;
+                self.remember_release(reference, *now)?;
                 self.mark_if_unreferenced(reference.fingerprint, *unlink_from)?;
                 if !self.is_held(&reference.fingerprint)? {
                     self.missing.remove(&reference.fingerprint.0)?;
@@ -136,32 +140,32 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    fn remember_release(&mut self, reference: &Reference, until: u64) -> Result<()> {
+    fn remember_release(&mut self, reference: &Reference, released: u64) -> Result<()> {
         self.forget_release(reference)?;
         if self.releases.len()? >= RELEASES_MAX {
             self.drop_oldest_release(u64::MAX)?;
         }
-        self.releases.insert(key(reference), until)?;
-        self.expiries.insert((until, key(reference)), ())?;
+        self.releases.insert(key(reference), released)?;
+        self.in_order.insert((released, key(reference)), ())?;
         Ok(())
     }
 
     fn forget_release(&mut self, reference: &Reference) -> Result<()> {
-        let until = self.releases.remove(key(reference))?.map(|until| until.value());
-        if let Some(until) = until {
-            self.expiries.remove((until, key(reference)))?;
+        let released = self.releases.remove(key(reference))?.map(|released| released.value());
+        if let Some(released) = released {
+            self.in_order.remove((released, key(reference)))?;
         }
         Ok(())
     }
 
-    /// Forgets the oldest release if it is remembered until `now` or less. Answers whether it was.
+    /// Forgets the oldest release if it was long enough before `now`. Answers whether it was.
     fn drop_oldest_release(&mut self, now: u64) -> Result<bool> {
-        let oldest = self.expiries.first()?.map(|(oldest, _)| {
-            let (until, reference) = oldest.value();
-            (until, to_reference(reference))
+        let oldest = self.in_order.first()?.map(|(oldest, _)| {
+            let (released, reference) = oldest.value();
+            (released, to_reference(reference))
         });
         match oldest {
-            Some((until, reference)) if until <= now => {
+            Some((released, reference)) if is_forgotten(released, now) => {
                 self.forget_release(&reference)?;
                 Ok(true)
             }

@@ -417,8 +417,8 @@ impl Driver {
         let reference = self.any_reference(object);
         let unlink_from = self.now + UNLINK_GRACE;
         for _ in 0..self.rng.random_range(1..=2) {
-            let until = unlink_from + RELEASE_REMEMBERED_SECONDS;
-            match self.disk().release(reference, unlink_from) {
+            let until = self.now + RELEASE_REMEMBERED_SECONDS;
+            match self.disk().release(reference, self.now, unlink_from) {
                 Ok(()) => {
                     self.model.references.insert(reference, Held::No);
                     self.model.releases.insert(reference, (until, true));
@@ -719,7 +719,7 @@ impl Driver {
 
     fn empty_all(&mut self) -> Result<(), Failure> {
         for reference in self.model.references.keys() {
-            self.disk().release(*reference, self.now)?;
+            self.disk().release(*reference, self.now, self.now)?;
         }
         scan(self.disk(), self.now)?;
         for suspect in self.disk().take_suspects() {

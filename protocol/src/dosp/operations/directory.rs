@@ -4,7 +4,7 @@
 
 use super::operation;
 use crate::dosp::wire::layout;
-use crate::dosp::{SECRETS_MAX, UPLOAD_PAGE_BYTES_MAX};
+use crate::dosp::{Reference, SECRETS_MAX, UPLOAD_PAGE_BYTES_MAX};
 use crate::id::{CustomerId, ObjectId};
 use crate::name::Name;
 use crate::srl::Secret;
@@ -68,12 +68,10 @@ operation! {
 /// In of [`GiveUp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GiveUpIn {
-    /// Whose.
-    pub customer: CustomerId,
-    /// Which upload.
-    pub upload: Upload,
+    /// Which.
+    pub reference: Reference,
 }
-layout!(GiveUpIn { customer, upload });
+layout!(GiveUpIn { reference });
 
 /// Out of [`GiveUp`].
 #[derive(Clone, Debug, PartialEq, Eq)]

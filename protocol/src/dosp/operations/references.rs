@@ -22,7 +22,8 @@ layout!(DeleteIn { reference });
 
 operation! {
     /// Makes what was staged on this connection an object of the node, with these references, durably. Staged bytes
-    /// that are not this content: MISMATCH. Other bytes of this name on the node: COLLISION.
+    /// that are not this content: MISMATCH. Other bytes of this name on the node: COLLISION. A reference that was given up
+    /// since the staging began is not taken again: UNAVAILABLE.
     Keep = 16 "keep": KeepIn => KeepOut
 }
 
@@ -74,8 +75,11 @@ pub struct HoldIn {
     pub token: Token,
     /// What for.
     pub purpose: Purpose,
+    /// Seconds since an upload began ([`Purpose::Add`]); 0 for other purposes. A reference that was given up since is
+    /// not taken again: UNAVAILABLE.
+    pub age: u64,
 }
-layout!(HoldIn { content, customer, token, purpose });
+layout!(HoldIn { content, customer, token, purpose, age });
 
 /// What a reference is held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

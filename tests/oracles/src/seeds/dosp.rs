@@ -54,6 +54,7 @@ pub fn requests() -> Vec<Vec<u8>> {
             customer: CUSTOMER,
             token: TOKEN,
             purpose: Purpose::Restore,
+            age: 0,
         }),
         request::<Locate>(LocateIn { ids: vec![fingerprint, fingerprint] }),
         request::<Digests>(DigestsIn { customer: None, fingerprint }),
@@ -71,7 +72,7 @@ pub fn requests() -> Vec<Vec<u8>> {
             name: name(),
             upload: upload(),
         }),
-        request::<GiveUp>(GiveUpIn { customer: CUSTOMER, upload: upload() }),
+        request::<GiveUp>(GiveUpIn { reference: reference() }),
         Offer { lowest: 1, highest: 3 }.encode().to_vec(),
         [&StoreHeader::of(b"bytes", true).encode()[..], b"bytes"].concat(),
     ]
