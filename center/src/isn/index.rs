@@ -28,7 +28,7 @@ use super::files::{FileSystem, Host};
 
 /// Pages kept in memory, of each disk. The index of a million objects has about 100 MB; its inner pages fit, and the
 /// machine remembers the others.
-const CACHE_BYTES: usize = 8 << 20;
+const CACHE_BYTES: usize = 4 << 20;
 
 /// One change of the index.
 #[derive(Clone, Debug)]
