@@ -84,43 +84,52 @@ impl FullNode {
     /// # Errors
     /// It took longer than any use of it would bear, or the start that makes the index did.
     pub fn start(&mut self, finding: Finding) -> io::Result<Sample> {
-        if finding == Finding::NoIndex {
-            return self.start_without_index();
-        }
-        if let Index::Unknown = self.index {
-            eprintln!("  starting without index first");
-            self.start_without_index()?;
-        }
-        match self.index {
-            Index::Good if finding == Finding::UnclosedIndex => {
-                self.start_once()?;
-                self.node.kill_9();
-                self.start_as_it_is()
+        match finding {
+            Finding::NoIndex => self.start_without_index(Self::start_and_stop),
+            Finding::Index => {
+                if let Index::Unknown = self.index {
+                    eprintln!("  starting without index first");
+                    self.start_without_index(Self::start_and_stop)?;
+                }
+                match self.index {
+                    Index::Good => self.start_and_stop(),
+                    _ => Err(io::Error::other("there is no index: making it took too long")),
+                }
             }
-            Index::Good => self.start_as_it_is(),
-            _ => Err(io::Error::other("there is no index: making it took too long")),
+            Finding::UnclosedIndex => {
+                eprintln!("  starting without index first, to be killed when it is made");
+                self.start_without_index(Self::start_and_kill)?;
+                self.start_and_stop()
+            }
         }
     }
 
-    fn start_without_index(&mut self) -> io::Result<Sample> {
+    fn start_without_index(&mut self, start: fn(&mut Self) -> io::Result<Sample>) -> io::Result<Sample> {
         fs::remove_file(self.disk.join("index.redb"))?;
-        let started = self.start_as_it_is();
+        let started = start(self);
         self.index = if started.is_ok() { Index::Good } else { Index::Bad };
         started
     }
 
-    fn start_as_it_is(&mut self) -> io::Result<Sample> {
-        let took = self.start_once()?;
-        let cpu_seconds = cpu_seconds(pid(&self.node));
+    fn start_and_stop(&mut self) -> io::Result<Sample> {
+        let sample = self.start_as_it_is()?;
         self.node.stop();
-        Ok(Sample { done: Done { amount: 1.0, seconds: took.as_secs_f64() }, cpu_seconds: Some(cpu_seconds) })
+        Ok(sample)
     }
 
-    fn start_once(&mut self) -> io::Result<Duration> {
-        self.node.restart_within(PATIENCE).ok_or_else(|| {
+    fn start_and_kill(&mut self) -> io::Result<Sample> {
+        let sample = self.start_as_it_is()?;
+        self.node.kill_9();
+        Ok(sample)
+    }
+
+    fn start_as_it_is(&mut self) -> io::Result<Sample> {
+        let took = self.node.restart_within(PATIENCE).ok_or_else(|| {
             let log = self.node.log_tail();
             io::Error::other(format!("the node is not ready within {PATIENCE:?}:\n{log}"))
-        })
+        })?;
+        let cpu_seconds = cpu_seconds(pid(&self.node));
+        Ok(Sample { done: Done { amount: 1.0, seconds: took.as_secs_f64() }, cpu_seconds: Some(cpu_seconds) })
     }
 }
 
