@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::dosm::cache::Piece;
-use crate::dosm::{Authenticator, Body, Directory, ObjectManager, Outgoing, Refusal, complete};
+use crate::dosm::{Authenticator, Body, Directory, ObjectManager, Outgoing, Refusal, complete, cors};
 use crate::host;
 use crate::http::{Handler, Head, Payload};
 use crate::metrics::Exposition;
@@ -56,7 +56,13 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
         }
         let Some(srl) = path.strip_prefix("/vfs/v1") else {
             let objects = self.objects.as_ref().ok_or(Refusal::OtherPart("object manager"))?;
-            return objects.handle(request, host::now_seconds()).await;
+            if *request.method() == Method::OPTIONS {
+                return Ok(cors::preflight());
+            }
+            let done = objects.handle(request, host::now_seconds()).await;
+            let mut response = done.unwrap_or_else(Refusal::into_response);
+            cors::permit(response.headers_mut());
+            return Ok(response);
         };
         let directories = self.directories.as_ref().ok_or(Refusal::OtherPart("directory manager"))?;
         if *request.method() != Method::POST {

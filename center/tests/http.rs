@@ -295,6 +295,40 @@ fn objects_are_stored_and_fetched() {
     digests.verify(&stored.content, 1, &bytes[block..2 * block]).unwrap();
 }
 
+/// SYS-12: a script of any page may fetch by SRL, in ranges, and store, and read why it was refused; the directory
+/// service is no page's business.
+#[test]
+fn pages_of_any_site_may_use_srls() {
+    let center = Center::start();
+    let bytes = object(3_000);
+    let stored = decode_stored(&center.store(1, &bytes, token(1)).body).unwrap();
+    let url = center.fetch_url(1, stored.content.fingerprint, "clip.mp4");
+    let from = ["-H", "Origin: https://site.example"];
+    let may = |answer: &Answered| answer.header("access-control-allow-origin") == Some("*".to_owned());
+
+    let asked =
+        curl(&[&from[..], &["-X", "OPTIONS", "-H", "Access-Control-Request-Method: PUT", &url]].concat());
+    assert!(asked.status == 204 && may(&asked) && asked.body.is_empty(), "{}", asked.text());
+    let allowed =
+        |field: &str, word: &str| asked.header(field).unwrap().split(", ").any(|allowed| allowed == word);
+    assert!(allowed("access-control-allow-methods", "PUT"));
+    assert!(allowed("access-control-allow-headers", "range"));
+    assert!(allowed("access-control-allow-headers", "x-upload-token"));
+
+    // Twice: the second time it comes the short way.
+    for _ in 0..2 {
+        let part = curl(&[&from[..], &["-r", "1-2", &url]].concat());
+        assert!(part.status == 206 && may(&part) && part.body == bytes[1..3], "{}", part.text());
+        assert!(part.header("access-control-expose-headers").unwrap().contains("content-range"));
+    }
+    let foreign = curl(&[&from[..], &[&center.fetch_url(2, stored.content.fingerprint, "x")]].concat());
+    assert!(foreign.status == 404 && may(&foreign));
+    let store = request(AccessMethod::EndUser, 1, SrlOperation::Store { parent: center.root(1) });
+    let made = curl(&[&from[..], &["-X", "PUT", "-d", "of a page", &center.signed(&store, "f")]].concat());
+    assert!(made.status == 201 && may(&made), "{}", made.text());
+    assert!(!may(&curl(&[&center.url("/health")])) && !may(&curl(&[&center.url("/vfs/v1/x/y/")])));
+}
+
 /// SRL-4, SRL-14, SRL-17, DOSM-1: who may not, gets an XML error with the right status.
 #[test]
 fn what_is_not_permitted_is_refused() {

@@ -10,6 +10,7 @@
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`netns`] is a network namespace of its own.
+//! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
 //! - [`soak`] puts mixed load on a site for a long time, and watches for growth.
@@ -30,6 +31,7 @@ pub mod full_disk;
 pub mod model;
 pub mod mount;
 pub mod netns;
+pub mod nginx;
 pub mod poll;
 pub mod qemu;
 pub mod rpc;

@@ -1,6 +1,12 @@
-//! Programs from outside, run to their end.
+//! Programs from outside.
 
-use std::process::{Command, Output};
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::poll;
 
 /// Runs a program; panics if it cannot be started (the tests' README line installs all of them).
 pub fn run(program: &str, arguments: &[&str]) -> Output {
@@ -34,4 +40,27 @@ pub fn curl(url: &str, extra: &[&str]) -> (u16, String, Vec<u8>) {
     let header = String::from_utf8_lossy(&answer[..split]).into_owned();
     let status = header.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an HTTP status");
     (status, header, answer[split + 4..].to_vec())
+}
+
+/// Starts a program that says nothing; the caller ends it.
+pub fn quiet(program: &str, arguments: &[&str]) -> Child {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {program}: {error}"))
+}
+
+/// Waits until somebody listens there; panics with the program's log if nobody does.
+#[track_caller]
+pub fn wait_for(server: SocketAddr, log: &Path) {
+    let start = Instant::now();
+    poll::until(&format!("{server} answers"), Duration::from_secs(30), || {
+        if start.elapsed() > Duration::from_secs(20) {
+            panic!("{server} does not answer:\n{}", fs::read_to_string(log).unwrap_or_default());
+        }
+        TcpStream::connect(server).ok()
+    });
 }

@@ -12,6 +12,7 @@ use protocol::digest::{Content, Fingerprint};
 use super::body::Body;
 use super::conditions::{Fields, Selected, etag, select};
 use super::content_type::by_extension;
+use super::cors;
 use super::refusal::Refusal;
 
 /// Seconds a cache may keep an object whose SRL never expires.
@@ -99,5 +100,8 @@ impl Answer {
         add(header::CACHE_CONTROL, format_args!("max-age={}, immutable", self.max_age));
         add(header::ACCEPT_RANGES, format_args!("bytes"));
         add(header::X_CONTENT_TYPE_OPTIONS, format_args!("nosniff"));
+        for (name, value) in cors::FIELDS {
+            add(name, format_args!("{value}"));
+        }
     }
 }

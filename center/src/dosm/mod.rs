@@ -10,6 +10,7 @@ mod body;
 pub mod cache;
 mod conditions;
 mod content_type;
+pub mod cors;
 mod directory;
 mod fetch;
 mod manager;

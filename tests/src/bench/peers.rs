@@ -3,11 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
-use crate::poll;
-use crate::tools::run_ok;
+use crate::tools::{quiet, run_ok, wait_for};
 
 /// A running peer; ended when dropped.
 pub struct Peer {
@@ -121,24 +119,4 @@ impl Drop for Peer {
             let _ = child.wait();
         }
     }
-}
-
-pub(super) fn quiet(program: &str, arguments: &[&str]) -> Child {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("cannot start {program}: {error}"))
-}
-
-pub(super) fn wait_for(server: SocketAddr, log: &Path) {
-    let start = Instant::now();
-    poll::until(&format!("{server} answers"), Duration::from_secs(30), || {
-        if start.elapsed() > Duration::from_secs(20) {
-            panic!("{server} does not answer:\n{}", fs::read_to_string(log).unwrap_or_default());
-        }
-        std::net::TcpStream::connect(server).ok()
-    });
 }

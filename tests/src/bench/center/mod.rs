@@ -1,7 +1,7 @@
 //! `./bench center`: the storage center beside nginx, an MD5 loop and a bare store, work by work in turns.
 //!
 //! - [`work`] says what is done, and what the center shall reach.
-//! - [`cluster`] starts the centers, [`nginx`] the other server, [`bare`] is what has no server.
+//! - [`cluster`] starts the centers, [`crate::nginx`] the other server, [`bare`] is what has no server.
 //! - [`load`] and [`http`] are the clients: [`load`] fetches, [`store`] stores.
 //! - [`locate`] finds objects among many nodes.
 //! - [`full_node`] is started again and again.
@@ -13,7 +13,6 @@ pub mod full_node;
 pub mod http;
 pub mod load;
 pub mod locate;
-pub mod nginx;
 pub mod store;
 pub mod table;
 pub mod work;
@@ -33,7 +32,6 @@ use self::full_node::FullNode;
 use self::http::Connection;
 use self::load::Load;
 use self::locate::Locating;
-use self::nginx::Nginx;
 use self::store::Large;
 use self::table::{Row, Sample, Samples};
 use self::work::Work;
@@ -41,6 +39,7 @@ use crate::bench::load::Done;
 use crate::bench::wait_idle;
 use crate::daemon::{Daemon, cpu_seconds};
 use crate::data;
+use crate::nginx::Nginx;
 
 /// How long fetches run.
 const RUN: Duration = Duration::from_secs(2);

@@ -1,13 +1,12 @@
-//! nginx as Debian ships it, in one process, with a configuration of its own in the benchmark's directory.
+//! nginx as Debian ships it, in one process, with a configuration of its own in a directory of the caller's.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
 
-use crate::bench::peers::{quiet, wait_for};
 use crate::daemon::free_port;
-use crate::tools::run;
+use crate::tools::{quiet, run, wait_for};
 
 /// A running nginx; ended when dropped.
 pub struct Nginx {
@@ -47,6 +46,25 @@ impl Nginx {
             proxy_buffers 4 256k;
             proxy_busy_buffers_size 512k;";
         Self::start(dir, "passing", &upstream, location)
+    }
+
+    /// A CDN's cache before the center, as a CDN's customer would set it up: what is cached, and for how long, the center
+    /// says. `X-Cache` tells whether it was a HIT.
+    pub fn caching(dir: &Path, center: SocketAddr) -> Self {
+        let cache = dir.join("cdn-cache");
+        let zone = format!(
+            "proxy_cache_path {} levels=2 keys_zone=cdn:1m inactive=1h use_temp_path=off;",
+            cache.display()
+        );
+        let location = format!(
+            "proxy_pass http://{center};
+            proxy_http_version 1.1;
+            proxy_cache cdn;
+            proxy_cache_key $request_uri;
+            proxy_cache_lock on;
+            add_header X-Cache $upstream_cache_status always;"
+        );
+        Self::start(dir, "caching", &zone, &location)
     }
 
     fn start(dir: &Path, name: &str, upstream: &str, location: &str) -> Self {
