@@ -2,18 +2,20 @@
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::civil::Date;
 use protocol::dosp::{ClusterKey, UPLOAD_PAGE_BYTES_MAX};
 use protocol::id::CustomerId;
 use protocol::metadata::UnixMetadata;
 use protocol::srl::Secret;
 use tracing_subscriber::EnvFilter;
 
+use crate::billing::{Bill, Selection};
 use crate::cluster::status::ClusterStatus;
 use crate::config::{Config, Http};
 use crate::control::{Answer, Question, ask, check};
@@ -79,6 +81,21 @@ enum Command {
         /// Number of the node.
         #[arg(long)]
         node: u32,
+    },
+    /// Sum up usage logs, by day (UTC), customer and operation, as CSV.
+    Usage {
+        /// Only of this customer.
+        #[arg(long)]
+        customer: Option<u32>,
+        /// From this day on, such as 2026-11-01.
+        #[arg(long, value_name = "DAY")]
+        since: Option<Date>,
+        /// Up to and with this day.
+        #[arg(long, value_name = "DAY")]
+        until: Option<Date>,
+        /// The logs, of all object managers, old ones too.
+        #[arg(required = true, value_name = "LOG")]
+        logs: Vec<PathBuf>,
     },
     /// Compare the rows of the VFS with the references on the disks; also while the center runs.
     Check {
@@ -246,6 +263,10 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
                 println!("{}", Line(&customer));
             }
         }
+        Command::Usage { customer, since, until, logs } => {
+            let customer = customer.map(CustomerId);
+            io::stdout().write_all(bill(&logs, Selection { customer, since, until })?.as_bytes())?;
+        }
         Command::Check { file, repair, orphan_grace } => {
             let config = Config::load(&file.config)?;
             let mode = if repair { Mode::Repair } else { Mode::Compare };
@@ -275,6 +296,18 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn bill(logs: &[PathBuf], selection: Selection) -> Result<String, Failed> {
+    let mut bill = Bill::default();
+    for path in logs {
+        let added = fs::File::open(path).and_then(|log| bill.add_log(BufReader::new(log), selection));
+        added.map_err(|error| Failed(format!("cannot read {}: {error}", path.display())))?;
+    }
+    if bill.unreadable > 0 {
+        eprintln!("storage-center: {} lines could not be read and are in no sum", bill.unreadable);
+    }
+    Ok(bill.to_string())
 }
 
 /// Asks the running process; what it says.

@@ -3,6 +3,7 @@
 //! A request's way: [`http`] → [`router`] → [`vfs`] for documents, [`dosm`] for objects → [`isn`], the disks.
 //! [`local`] joins the parts, [`serve`] starts them, [`reconcile`] keeps them in step.
 
+pub mod billing;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -295,6 +295,41 @@ fn objects_are_stored_and_fetched() {
     digests.verify(&stored.content, 1, &bytes[block..2 * block]).unwrap();
 }
 
+/// SYS-7: what customers did can be billed from the usage log, while the center runs.
+#[test]
+fn usage_is_summed_up_by_command() {
+    let center = Center::start_with("[dosm]\nusage_log = \"DIR/usage.log\"\n", "http");
+    let bytes = object(3_000);
+    let stored = decode_stored(&center.store(1, &bytes, token(1)).body).unwrap();
+    let fingerprint = stored.content.fingerprint;
+    for range in ["0-2999", "0-99"] {
+        assert_eq!(curl(&["-r", range, &center.fetch_url(1, fingerprint, "x")]).status, 206);
+    }
+    curl(&[&center.fetch_url(2, fingerprint, "x")]).refused(404, "not-found");
+    let log = center.path("usage.log");
+    let usage =
+        |arguments: &[&str]| Command::new(PROGRAM).arg("usage").args(arguments).arg(&log).output().unwrap();
+    let started = Instant::now();
+    let sums = loop {
+        let sums = usage(&[]);
+        assert!(sums.status.success() && started.elapsed() < Duration::from_secs(10));
+        let sums = String::from_utf8(sums.stdout).unwrap();
+        if sums.lines().count() == 4 {
+            break sums;
+        }
+        std::thread::yield_now();
+    };
+    let lines: Vec<&str> = sums.lines().map(|line| line.split_once(',').unwrap().1).collect();
+    let head = "customer,operation,done,refused,bytes";
+    assert_eq!(lines, [head, "1,fetch,2,0,3100", "1,store,1,0,3000", "2,fetch,0,1,0"], "{sums}");
+    let second = String::from_utf8(usage(&["--customer", "2"]).stdout).unwrap();
+    assert!(second.lines().count() == 2 && second.contains(",2,fetch,0,1,0"), "{second}");
+    let past = String::from_utf8(usage(&["--until", "2020-02-29"]).stdout).unwrap();
+    assert_eq!(past.lines().count(), 1, "{past}");
+    assert_eq!(usage(&["--until", "2021-02-29"]).status.code(), Some(2), "there was no such day");
+    assert_eq!(usage(&["nowhere"]).status.code(), Some(1));
+}
+
 /// SYS-12: a script of any page may fetch by SRL, in ranges, and store, and read why it was refused; the directory
 /// service is no page's business.
 #[test]

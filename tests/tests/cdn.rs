@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use e2e::data;
 use e2e::nginx::Nginx;
@@ -62,8 +62,9 @@ impl Origin {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "an SRL expires by the center's own clock")]
 fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// CDN-1, CDN-2, CDN-3: what a CDN fetched by an SRL it serves by itself, whole and in parts, also while the center is

@@ -182,3 +182,25 @@ fn may_store(srl: &SrlRequest, parent: ObjectId) -> Result<(), Refusal> {
 fn allow(method: &Method, allowed: &[Method], listed: &'static str) -> Result<(), Refusal> {
     if allowed.contains(method) { Ok(()) } else { Err(Refusal::Method(listed)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::usage::OPERATIONS;
+    use super::*;
+
+    /// SYS-7: what is written into the usage log can be billed from.
+    #[test]
+    fn every_operation_is_known_to_the_usage_log() {
+        let fingerprint = Fingerprint([1; 16]);
+        let operations = [
+            SrlOperation::NoOp,
+            SrlOperation::Fetch { object: ObjectName::Content(fingerprint) },
+            SrlOperation::FetchDigests { fingerprint },
+            SrlOperation::Store { parent: ObjectId(1) },
+            SrlOperation::Delete { fingerprint },
+        ];
+        for operation in operations {
+            assert!(OPERATIONS.contains(&describe(&operation).0), "{operation:?}");
+        }
+    }
+}

@@ -27,4 +27,4 @@ pub use directory::{Directory, NewFile};
 pub use fetch::Outgoing;
 pub use manager::ObjectManager;
 pub use refusal::Refusal;
-pub use usage::UsageLog;
+pub use usage::{Usage, UsageLog};

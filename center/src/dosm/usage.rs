@@ -4,7 +4,7 @@
 //! unix ms TAB customer TAB operation TAB object or - TAB status TAB bytes of the object moved
 //! ```
 //!
-//! Lines are on the disk within a second. A log that cannot keep up loses lines and says how many; it holds nobody up.
+//! [`crate::billing`] sums them up. Lines are on the disk within a second. A log that cannot keep up loses lines and says how many; it holds nobody up.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -24,6 +24,10 @@ const LINES_MAX: usize = 65_536;
 /// How soon a line is on the disk.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
+/// Operations as they stand in a line.
+pub const OPERATIONS: [&str; 7] =
+    ["no-op", "fetch", "fetch-digests", "fetch-auth", "store", "delete", "control"];
+
 /// What came of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -39,6 +43,24 @@ pub struct Usage {
     pub status: u16,
     /// Bytes of the object that were asked for or stored.
     pub bytes: u64,
+}
+
+impl Usage {
+    /// What a line says, without its end; `None` if it is none.
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split('\t');
+        let mut next = || fields.next();
+        let at_ms = next()?.parse().ok()?;
+        let customer = CustomerId(next()?.parse().ok()?);
+        let name = next()?;
+        let operation = OPERATIONS.into_iter().find(|known| *known == name)?;
+        let object = match next()? {
+            "-" => None,
+            object => Some(Fingerprint::parse(object)?),
+        };
+        let (status, bytes) = (next()?.parse().ok()?, next()?.parse().ok()?);
+        next().is_none().then_some(Self { at_ms, customer, operation, object, status, bytes })
+    }
 }
 
 impl fmt::Display for Usage {
@@ -153,6 +175,30 @@ mod tests {
         assert_eq!(lines[0], format!("1800000000123\t7\tfetch\t{object}\t200\t42"));
         assert_eq!(lines[1], "1800000000123\t7\tfetch\t-\t200\t42");
         assert!(lines[2].contains("\t404\t") && lines.len() == 4, "{text}");
+    }
+
+    /// SYS-7: what is written can be read, and nothing else.
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        for operation in OPERATIONS {
+            for object in [None, USAGE.object] {
+                let usage = Usage { operation, object, ..USAGE };
+                assert_eq!(Usage::parse(&usage.to_string()), Some(usage));
+            }
+        }
+        let good = USAGE.to_string();
+        for bad in [
+            String::new(),
+            good[..good.len() - 3].to_owned(),
+            format!("{good}\t"),
+            format!("{good}x"),
+            good.replace("fetch", "fetched"),
+            good.replace("abab", "ab"),
+            good.replace('\t', " "),
+            format!("-{good}"),
+        ] {
+            assert_eq!(Usage::parse(&bad), None, "{bad}");
+        }
     }
 
     /// SYS-7: a line is in the file within a second, while the log goes on.
