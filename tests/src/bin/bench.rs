@@ -1,6 +1,6 @@
 //! `bench [--rounds N] [--rclone PROGRAM]`: the storage port against nfs-ganesha and rclone, interleaved.
 //! `bench nfs [--rounds N] [--only TEXT] [--sustained MINUTES]`: its front end against nfs-ganesha and a bare server;
-//! with `--sustained` against itself, before and after so many minutes of load.
+//! with `--sustained` against itself: after so many minutes of load beside one that was just started.
 //! `bench center [--rounds N] [--only TEXT] [--alone] [--objects N]`: the storage center beside nginx and bare loops;
 //! with `--alone` one process instead of a cluster; `--objects` is how many the node has that is started.
 //!

@@ -118,30 +118,30 @@ pub fn compare(rounds: usize, filter: &str, scratch: &Path) {
     println!("{}", table::comparison(&peer.name, &rows));
 }
 
-/// Measures the port, loads it with everything in turn for `minutes`, and measures it again.
+/// Loads a port with everything in turn for `minutes`, and measures it in turns with one that was just started: a machine
+/// that others use too is not the same after some minutes.
 pub fn sustain(minutes: u64, rounds: usize, filter: &str) {
     let works = chosen(filter);
-    let ours = System::ours();
-    let measure = || {
-        let mut all: Vec<Samples> = vec![Samples::default(); works.len()];
-        for round in 1..=rounds {
-            eprintln!("measuring, round {round} of {rounds}");
-            for (work, samples) in works.iter().zip(&mut all) {
-                samples.0.extend(ours.measure(*work).0);
-            }
-        }
-        all
-    };
-    let before = measure();
+    let loaded = System::ours();
     eprintln!("loading for {minutes} minutes");
     let (start, end) = (Instant::now(), Duration::from_secs(60 * minutes));
     for work in Work::ALL.into_iter().cycle().take_while(|_| start.elapsed() < end) {
-        ours.target.run(work).unwrap();
+        loaded.target.run(work).unwrap();
     }
-    (ours.settle)(&ours.target);
-    let after = measure();
-    let pairs = before.into_iter().zip(after).map(|(before, after)| [before, after]);
-    let rows: Vec<(Work, [Samples; 2])> = works.iter().copied().zip(pairs).collect();
+    (loaded.settle)(&loaded.target);
+    let fresh = System::ours();
+    rustix::fs::sync();
+
+    let mut rows: Vec<(Work, [Samples; 2])> =
+        works.into_iter().map(|work| (work, Default::default())).collect();
+    for round in 1..=rounds {
+        eprintln!("measuring, round {round} of {rounds}");
+        for (work, row) in &mut rows {
+            for (system, samples) in [&fresh, &loaded].into_iter().zip(row) {
+                samples.0.extend(system.measure(*work).0);
+            }
+        }
+    }
     println!("{}", table::sustained(&rows));
 }
 

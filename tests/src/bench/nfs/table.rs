@@ -87,18 +87,20 @@ pub fn comparison(peer: &str, rows: &[(Work, [Samples; 3])]) -> String {
     lines.join("\n")
 }
 
-/// The same rates before and after a long load.
+/// The same rates of a port that was just started and of one after a long load.
 pub fn sustained(rows: &[(Work, [Samples; 2])]) -> String {
-    let mut lines =
-        vec!["| work | before | after | after ÷ before: rate · CPU |".into(), "|---|---|---|---|".into()];
-    for (work, [before, after]) in rows {
+    let mut lines = vec![
+        "| work | just started | after the load | after ÷ just started: rate · CPU |".into(),
+        "|---|---|---|---|".into(),
+    ];
+    for (work, [fresh, loaded]) in rows {
         lines.push(format!(
             "| {} | {} | {} | {} · {} |",
             work.title(),
-            before.cell(*work, &["port", "center"]),
-            after.cell(*work, &["port", "center"]),
-            times(after.rate(*work) / before.rate(*work)),
-            times(after.cost(*work) / before.cost(*work)),
+            fresh.cell(*work, &["port", "center"]),
+            loaded.cell(*work, &["port", "center"]),
+            times(loaded.rate(*work) / fresh.rate(*work)),
+            times(loaded.cost(*work) / fresh.cost(*work)),
         ));
     }
     lines.join("\n")
