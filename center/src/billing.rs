@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     /// 2027-01-15T08:00:00Z.
-    const NOON: u64 = 1_800_000_000_000;
+    const MORNING: u64 = 1_800_000_000_000;
     const MIDNIGHT: u64 = 1_799_971_200_000;
 
     fn line(at_ms: u64, customer: u32, operation: &'static str, status: u16, bytes: u64) -> String {
@@ -118,11 +118,11 @@ mod tests {
     #[test]
     fn what_was_used_is_summed_up_by_day_customer_and_operation() {
         let log = [
-            line(NOON, 2, "store", 200, 5),
+            line(MORNING, 2, "store", 200, 5),
             line(MIDNIGHT - 1, 1, "fetch", 200, 1_000),
             line(MIDNIGHT, 1, "fetch", 206, 10),
-            line(NOON, 1, "fetch", 304, 0),
-            line(NOON, 1, "fetch", 403, 0),
+            line(MORNING, 1, "fetch", 304, 0),
+            line(MORNING, 1, "fetch", 403, 0),
         ]
         .concat();
         let all = bill(&log, Selection::default()).to_string();
@@ -142,7 +142,7 @@ mod tests {
     /// SYS-7: what a crash, or a mistake, left in a log is counted and spoils nothing else, however long it is.
     #[test]
     fn what_cannot_be_read_is_counted() {
-        let good = line(NOON, 1, "fetch", 200, 7);
+        let good = line(MORNING, 1, "fetch", 200, 7);
         let longest = "x".repeat(LINE_BYTES_MAX as usize - 1) + "\n";
         let too_long = "x".repeat(LINE_BYTES_MAX as usize) + "\n";
         for (bad, count) in [(longest.as_str(), 1), (&too_long, 2), ("\n", 1), ("\u{fffd}\n", 1)] {
