@@ -256,6 +256,7 @@ mod tests {
     use protocol::vfs::{Existing, Kind, Operation, Request, Target, Upload};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::isn::{Isn, Settings};
@@ -276,6 +277,17 @@ mod tests {
             orphan_grace_seconds: ORPHAN_GRACE,
         };
         Isn::open(settings, StdRng::seed_from_u64(1), NOW).await.unwrap()
+    }
+
+    /// A VFS, and a node that was stopped after a file of these bytes was made. The node's disks are in the folder.
+    async fn stopped_with_a_file(bytes: &'static [u8]) -> (TempDir, MetaStore) {
+        let folder = tempfile::tempdir().unwrap();
+        for disk in ["0", "1"] {
+            std::fs::create_dir(folder.path().join(disk)).unwrap();
+        }
+        let vfs = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
+        make_file(&vfs, &open(folder.path()).await, bytes).await;
+        (folder, vfs)
     }
 
     /// Makes a file of stored bytes.
@@ -305,14 +317,7 @@ mod tests {
     /// REF-4, ISN-2: the reference comes back to the disk that lost it though the other one has it still.
     #[tokio::test]
     async fn both_copies_outlive_the_loss_of_one_index() {
-        let folder = tempfile::tempdir().unwrap();
-        for disk in ["0", "1"] {
-            std::fs::create_dir(folder.path().join(disk)).unwrap();
-        }
-        let vfs = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
-        let isn = open(folder.path()).await;
-        make_file(&vfs, &isn, b"held on two disks").await;
-        drop(isn);
+        let (folder, vfs) = stopped_with_a_file(b"held on two disks").await;
         std::fs::remove_file(folder.path().join("1/index.redb")).unwrap();
 
         let isn = open(folder.path()).await;
@@ -390,14 +395,7 @@ mod tests {
     /// REF-4: a reference that is restored just after its row was removed is given up again.
     #[tokio::test]
     async fn what_is_restored_too_late_is_given_up_again() {
-        let folder = tempfile::tempdir().unwrap();
-        for disk in ["0", "1"] {
-            std::fs::create_dir(folder.path().join(disk)).unwrap();
-        }
-        let vfs = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
-        let isn = open(folder.path()).await;
-        make_file(&vfs, &isn, b"removed meanwhile").await;
-        drop(isn);
+        let (folder, vfs) = stopped_with_a_file(b"removed meanwhile").await;
         std::fs::remove_file(folder.path().join("0/index.redb")).unwrap();
         std::fs::remove_file(folder.path().join("1/index.redb")).unwrap();
 

@@ -4,7 +4,8 @@
 //! unix ms TAB customer TAB operation TAB object or - TAB status TAB bytes of the object moved
 //! ```
 //!
-//! [`crate::billing`] sums them up. Lines are on the disk within a second. A log that cannot keep up loses lines and says how many; it holds nobody up.
+//! [`crate::billing`] sums them up. Lines are on the disk within a second. A log that cannot keep up loses lines and
+//! says how many; it holds nobody up.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};

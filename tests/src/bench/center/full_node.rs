@@ -23,6 +23,11 @@ const BYTES_PER_OBJECT: u64 = 9 << 10;
 /// What a node calls an object's description; `center/src/isn/layout.rs` says what it looks like.
 const ATTRIBUTE: &str = "user.sc";
 
+/// How a start is ended that shall leave everything in order.
+const STOP: fn(&mut Daemon) = |node| {
+    node.stop();
+};
+
 /// The node, stopped but while it is measured. Its objects go when this is dropped.
 pub struct FullNode {
     node: Daemon,
@@ -85,50 +90,40 @@ impl FullNode {
     /// It took longer than any use of it would bear, or the start that makes the index did.
     pub fn start(&mut self, finding: Finding) -> io::Result<Sample> {
         match finding {
-            Finding::NoIndex => self.start_without_index(Self::start_and_stop),
+            Finding::NoIndex => self.start_without_index(STOP),
             Finding::Index => {
                 if let Index::Unknown = self.index {
                     eprintln!("  starting without index first");
-                    self.start_without_index(Self::start_and_stop)?;
+                    self.start_without_index(STOP)?;
                 }
                 match self.index {
-                    Index::Good => self.start_and_stop(),
+                    Index::Good => self.start_and(STOP),
                     _ => Err(io::Error::other("there is no index: making it took too long")),
                 }
             }
             Finding::UnclosedIndex => {
                 eprintln!("  starting without index first, to be killed when it is made");
-                self.start_without_index(Self::start_and_kill)?;
-                self.start_and_stop()
+                self.start_without_index(Daemon::kill_9)?;
+                self.start_and(STOP)
             }
         }
     }
 
-    fn start_without_index(&mut self, start: fn(&mut Self) -> io::Result<Sample>) -> io::Result<Sample> {
+    fn start_without_index(&mut self, end: fn(&mut Daemon)) -> io::Result<Sample> {
         fs::remove_file(self.disk.join("index.redb"))?;
-        let started = start(self);
+        let started = self.start_and(end);
         self.index = if started.is_ok() { Index::Good } else { Index::Bad };
         started
     }
 
-    fn start_and_stop(&mut self) -> io::Result<Sample> {
-        let sample = self.start_as_it_is()?;
-        self.node.stop();
-        Ok(sample)
-    }
-
-    fn start_and_kill(&mut self) -> io::Result<Sample> {
-        let sample = self.start_as_it_is()?;
-        self.node.kill_9();
-        Ok(sample)
-    }
-
-    fn start_as_it_is(&mut self) -> io::Result<Sample> {
+    /// Starts it with what is on its disk, and ends it like this.
+    fn start_and(&mut self, end: fn(&mut Daemon)) -> io::Result<Sample> {
         let took = self.node.restart_within(PATIENCE).ok_or_else(|| {
             let log = self.node.log_tail();
             io::Error::other(format!("the node is not ready within {PATIENCE:?}:\n{log}"))
         })?;
         let cpu_seconds = cpu_seconds(pid(&self.node));
+        end(&mut self.node);
         Ok(Sample { done: Done { amount: 1.0, seconds: took.as_secs_f64() }, cpu_seconds: Some(cpu_seconds) })
     }
 }
