@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming as RequestBody;
 use percent_encoding::percent_decode_str;
-use protocol::digest::{Content, Digest, Fingerprint};
+use protocol::digest::{Digest, Fingerprint};
 use protocol::dosp::Reference;
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::name::Name;
@@ -165,14 +165,12 @@ impl<D: Directory, O: Objects> Storer<D, O> {
     /// A refused row leaves no reference, unless an earlier request with the same token made a row that holds it; one
     /// whose fate is not known leaves it to the collection of orphans.
     async fn make_row(&self, to: Destination<'_>, name: Name, upload: Upload) -> Result<ObjectId, Refusal> {
-        let Upload { content: Content { fingerprint, .. }, token } = upload;
         let file = NewFile { parent: to.parent, name, upload };
         match self.directory.create_file(to.customer, file).await {
             Ok(id) => Ok(id),
             Err(error) => {
                 if error.code != protocol::vfs::VfsErrorCode::Unavailable {
-                    let stored = Reference { fingerprint, customer: to.customer, token };
-                    self.directory.give_up(stored).await?;
+                    self.directory.give_up(Reference::of(to.customer, upload)).await?;
                 }
                 Err(error.into())
             }

@@ -197,9 +197,7 @@ impl<C: Cluster> DirectoryManager<C> {
         if let Some(key) = request.key {
             let first = self.store.recall(customer, key, now).await;
             if let Some(first) = first.map_err(|failure| Err(failure.into_vfs_error()))? {
-                let Upload { content: Content { fingerprint, .. }, token } = upload;
-                let stored = Reference { fingerprint, customer, token };
-                self.give_up(stored, now).await.map_err(Err)?;
+                self.give_up(Reference::of(customer, upload), now).await.map_err(Err)?;
                 return Err(replies::repeated(first, &request.operation));
             }
         }

@@ -24,6 +24,13 @@ pub struct Reference {
     pub token: Token,
 }
 
+impl Reference {
+    /// The one that a customer's upload holds.
+    pub const fn of(customer: CustomerId, upload: Upload) -> Self {
+        Self { fingerprint: upload.content.fingerprint, customer, token: upload.token }
+    }
+}
+
 layout!(Reference { fingerprint, customer, token });
 layout!(Content { fingerprint, size, digest });
 layout!(Upload { content, token });
