@@ -250,7 +250,7 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
         }
         Command::Customer { command: CustomerCommand::UploadPage { file, id, url } } => {
             let config = Config::load(&file.config)?;
-            let store = MetaStore::open(&config.vfs()?.database)?;
+            let store = MetaStore::open(config.vfs()?.engine()?).await?;
             store.set_upload_page(CustomerId(id), url.clone()).await?;
             match url {
                 Some(url) => println!("end users of customer {id} are sent to {url} after an upload"),
@@ -259,7 +259,7 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
         }
         Command::Customer { command: CustomerCommand::List(File { config }) } => {
             let config = Config::load(&config)?;
-            for customer in MetaStore::open(&config.vfs()?.database)?.customers().await? {
+            for customer in MetaStore::open(config.vfs()?.engine()?).await?.customers().await? {
                 println!("{}", Line(&customer));
             }
         }
@@ -354,7 +354,7 @@ async fn add_customer(
     // A secret is text, so that it can be copied by hand: 256 bits in hex.
     let text = host::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let secret = Secret::new(text.clone().into_bytes())?;
-    let store = MetaStore::open(&config.vfs()?.database)?;
+    let store = MetaStore::open(config.vfs()?.engine()?).await?;
     write_secret(secret_out, &format!("{text}\n"), "--secret-out")?;
     let RootFolder { uid, gid, mode } = *root;
     let root_metadata = UnixMetadata { uid, gid, ..UnixMetadata::default_with_mode(mode) }.encode();

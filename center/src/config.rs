@@ -9,6 +9,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::cluster::Order;
+use crate::vfs::{Engine, Postgres, StoreError};
 
 /// All of the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -68,7 +69,11 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct Vfs {
     /// The SQLite file.
-    pub database: PathBuf,
+    pub database: Option<PathBuf>,
+    /// A PostgreSQL server in its place: a connection string without a password.
+    pub postgres: Option<String>,
+    /// The file (mode 0600) with the server's password.
+    pub password_file: Option<PathBuf>,
 }
 
 /// `[isn]`
@@ -250,7 +255,7 @@ impl Config {
     /// Where the running process is reached by this machine's administrator: as configured, or beside the database, or
     /// beside the cluster's key under the number of the process.
     pub fn control_socket(&self) -> PathBuf {
-        let beside_database = || Some(self.vfs.as_ref()?.database.with_extension("control"));
+        let beside_database = || Some(self.vfs.as_ref()?.database.as_ref()?.with_extension("control"));
         let beside_key = || {
             let cluster = self.cluster.as_ref()?;
             let node = cluster.node(self.isn.as_ref())?;
@@ -354,9 +359,30 @@ impl Cluster {
 
 impl Vfs {
     fn nonsense(&self) -> Option<String> {
-        let folder = self.database.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let missing = folder.filter(|folder| !folder.is_dir())?;
-        Some(format!("vfs.database: {} is no directory; make it", missing.display()))
+        if let Some(database) = &self.database
+            && let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty())
+            && !folder.is_dir()
+        {
+            return Some(format!("vfs.database: {} is no directory; make it", folder.display()));
+        }
+        if self.database.is_some() && self.password_file.is_some() {
+            return Some("vfs.password_file: it belongs to vfs.postgres; a file needs none".to_string());
+        }
+        self.engine().err().map(|error| error.to_string())
+    }
+
+    /// The database, which this does not open.
+    ///
+    /// # Errors
+    /// [`StoreError::Choice`], and [`StoreError::Server`] when the server's description or its password file is wrong.
+    pub fn engine(&self) -> Result<Engine, StoreError> {
+        match (&self.database, &self.postgres) {
+            (Some(path), None) => Ok(Engine::Sqlite(path.clone())),
+            (None, Some(server)) => {
+                Ok(Engine::Postgres(Postgres::new(server, self.password_file.as_deref())?))
+            }
+            _ => Err(StoreError::Choice),
+        }
     }
 }
 
@@ -467,6 +493,8 @@ mod tests {
             "key",
             "connections_max",
             "database",
+            "postgres",
+            "password_file",
             "cluster",
             "node",
             "disks",
@@ -505,6 +533,12 @@ mod tests {
         assert!(wrong("[http]", "roles = [\"isn\"]\n[http]").contains("[cluster]"));
         assert!(wrong("[http]", "roles = []\n[http]").contains("one at least"));
         assert!(wrong("[vfs]\ndatabase = \"DIR/vfs.sqlite\"", "").contains("[vfs] is missing"));
+        assert!(wrong("[vfs]", "[vfs]\npostgres = \"host=a\"").contains("either"));
+        assert!(wrong("database = \"DIR/vfs.sqlite\"", "").contains("either"));
+        assert!(wrong("[isn]", "password_file = \"x\"\n[isn]").contains("password_file"));
+        let server = |text: &str| wrong("database = \"DIR/vfs.sqlite\"", &format!("postgres = \"{text}\""));
+        assert!(server("host=a password=b").contains("a file of its own"));
+        assert!(server("hots=a").contains("connection string"));
         assert!(wrong("[vfs]", "certificate = \"x\"\n[vfs]").contains("both"));
         for said in [wrong("database", "databse"), wrong("\"DIR/vfs.sqlite\"", "7"), wrong("[http]", "[http")]
         {

@@ -262,7 +262,7 @@ mod tests {
     use crate::isn::{Isn, Settings};
     use crate::local::LocalCluster;
     use crate::objects::{Announced, Objects, Upload as _};
-    use crate::vfs::{DirectoryManager, NewCustomer, Quota, keep_house};
+    use crate::vfs::{DirectoryManager, Engine, NewCustomer, Quota, keep_house};
 
     const NOW: u64 = 1_800_000_000;
     const ORPHAN_GRACE: u64 = 86_400;
@@ -285,7 +285,7 @@ mod tests {
         for disk in ["0", "1"] {
             std::fs::create_dir(folder.path().join(disk)).unwrap();
         }
-        let vfs = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
+        let vfs = MetaStore::open(Engine::Sqlite(folder.path().join("vfs.db"))).await.unwrap();
         make_file(&vfs, &open(folder.path()).await, bytes).await;
         (folder, vfs)
     }

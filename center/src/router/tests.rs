@@ -26,7 +26,7 @@ use crate::http::{Handler, Head, Limits, serve};
 use crate::isn::{Isn, Settings};
 use crate::local::{LocalCluster, LocalDirectory};
 use crate::objects::{Announced, Objects as _, Upload as _};
-use crate::vfs::{DirectoryManager, MetaStore, NewCustomer, Quota};
+use crate::vfs::{DirectoryManager, Engine, MetaStore, NewCustomer, Quota};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -74,7 +74,7 @@ impl Center {
             orphan_grace_seconds: 600,
         };
         let isn = Isn::open(settings, host::generator(), host::now_seconds()).await.unwrap();
-        let vfs = MetaStore::open(&folder.path().join("vfs.sqlite")).unwrap();
+        let vfs = MetaStore::open(Engine::Sqlite(folder.path().join("vfs.sqlite"))).await.unwrap();
         let secret = Secret::new(vec![7; 32]).unwrap();
         for (id, secret) in [(1, secret.clone()), (2, Secret::new(vec![8; 32]).unwrap())] {
             let customer = NewCustomer {

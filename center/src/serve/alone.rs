@@ -31,7 +31,7 @@ pub struct Opened {
 /// Opens database and disks. If a disk had lost its index, its references are restored from the rows first.
 pub async fn open(config: &Config) -> Result<Opened, ServeError> {
     let isn_config = isn_of(config)?;
-    let vfs = MetaStore::open(&config.vfs()?.database)?;
+    let vfs = MetaStore::open(config.vfs()?.engine()?).await?;
     let now = host::now_seconds();
     let isn = Isn::open(settings(isn_config), host::generator(), now).await?;
     if isn.lost_references() {

@@ -163,7 +163,7 @@ impl Process<'_> {
         if !self.config.plays(Role::Ddm) {
             return Ok(None);
         }
-        let store = MetaStore::open(&self.config.vfs()?.database)?;
+        let store = MetaStore::open(self.config.vfs()?.engine()?).await?;
         for KnownNode { number, address } in store.nodes().await? {
             self.view.remember(absent(number, address));
         }

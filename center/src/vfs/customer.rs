@@ -3,8 +3,8 @@
 use protocol::id::{CustomerId, ObjectId, Timestamp};
 use protocol::srl::Secret;
 use protocol::vfs::Usage;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use super::engine::{Columns, Database, values};
 use super::failure::StoreError;
 
 /// A customer to be added.
@@ -45,100 +45,92 @@ pub struct Customer {
 }
 
 /// Adds a customer with an empty root folder.
-pub fn add(db: &Connection, new: &NewCustomer, now: Timestamp) -> Result<Customer, StoreError> {
-    let taken = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => {
+pub fn add(db: &dyn Database, new: &NewCustomer, now: Timestamp) -> Result<Customer, StoreError> {
+    let taken = |error| match error {
+        StoreError::Constraint(_) => {
             let id = new.id.map_or(String::new(), |id| format!("{id} or "));
             StoreError::CustomerExists(format!("{id}{:?}", new.name))
         }
-        _ => error.into(),
+        other => other,
     };
-    let id: u32 = db
-        .prepare_cached(
-            "INSERT INTO customer (id, name, bytes_quota, files_quota) VALUES (?1, ?2, ?3, ?4) RETURNING id",
-        )?
-        .query_row(params![new.id.map(|id| id.0), new.name, new.quota.bytes, new.quota.files], |row| {
-            row.get(0)
-        })
-        .map_err(taken)?;
-    let root: u64 = db
-        .prepare_cached(
-            "INSERT INTO entry (customer, version, created, modified, changed, metadata, subfolders)
-             VALUES (?1, 1, ?2, ?2, ?2, ?3, 0) RETURNING id",
-        )?
-        .query_row(params![id, now.0, new.root_metadata], |row| row.get(0))?;
-    db.execute("UPDATE customer SET root = ?2 WHERE id = ?1", params![id, root])?;
-    db.execute(
-        "INSERT INTO secret (customer, rank, secret) VALUES (?1, 0, ?2)",
-        params![id, new.secret.as_bytes()],
+    let id = db.first(
+        "INSERT INTO customer (id, name, bytes_quota, files_quota)
+         VALUES (COALESCE(?1, (SELECT COALESCE(max(id), 0) + 1 FROM customer)), ?2, ?3, ?4) RETURNING id",
+        values![new.id.map(|id| id.0), &new.name, new.quota.bytes, new.quota.files],
+        |row| row.get::<u32>(0),
+    );
+    let id = CustomerId(id.map_err(taken)?.ok_or(StoreError::Unreadable { column: 0 })?);
+    let root: Option<u64> = db.first(
+        "INSERT INTO entry (customer, version, created, modified, changed, metadata, subfolders)
+         VALUES (?1, 1, ?2, ?2, ?2, ?3, 0) RETURNING id",
+        values![id.0, now.0, &new.root_metadata],
+        |row| row.get(0),
     )?;
-    find(db, CustomerId(id))
+    db.execute("UPDATE customer SET root = ?2 WHERE id = ?1", values![id.0, root])?;
+    insert_secret(db, id, &new.secret)?;
+    find(db, id)
 }
 
 /// All customers, by id.
-pub fn list(db: &Connection) -> Result<Vec<Customer>, StoreError> {
-    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM customer ORDER BY id"))?;
-    let customers = statement.query_map([], from_columns)?;
-    Ok(customers.collect::<Result<_, _>>()?)
+pub fn list(db: &dyn Database) -> Result<Vec<Customer>, StoreError> {
+    db.list(&format!("SELECT {COLUMNS} FROM customer ORDER BY id"), &[], from_columns)
 }
 
 /// Sets a customer's limits. What is over a new limit stays.
-pub fn set_quota(db: &Connection, id: CustomerId, quota: Quota) -> Result<Customer, StoreError> {
-    db.prepare_cached("UPDATE customer SET bytes_quota = ?2, files_quota = ?3 WHERE id = ?1")?
-        .execute(params![id.0, quota.bytes, quota.files])?;
+pub fn set_quota(db: &dyn Database, id: CustomerId, quota: Quota) -> Result<Customer, StoreError> {
+    db.execute(
+        "UPDATE customer SET bytes_quota = ?2, files_quota = ?3 WHERE id = ?1",
+        values![id.0, quota.bytes, quota.files],
+    )?;
     find(db, id)
 }
 
 /// Gives a customer a new secret. The one before stays valid until the next rotation; an older one goes.
-pub fn rotate_secret(db: &Connection, id: CustomerId, secret: &Secret) -> Result<(), StoreError> {
+pub fn rotate_secret(db: &dyn Database, id: CustomerId, secret: &Secret) -> Result<(), StoreError> {
     find(db, id)?;
-    db.execute("DELETE FROM secret WHERE customer = ?1 AND rank = 1", [id.0])?;
-    db.execute("UPDATE secret SET rank = 1 WHERE customer = ?1", [id.0])?;
+    db.execute("DELETE FROM secret WHERE customer = ?1 AND rank = 1", values![id.0])?;
+    db.execute("UPDATE secret SET rank = 1 WHERE customer = ?1", values![id.0])?;
+    insert_secret(db, id, secret)
+}
+
+fn insert_secret(db: &dyn Database, id: CustomerId, secret: &Secret) -> Result<(), StoreError> {
     db.execute(
         "INSERT INTO secret (customer, rank, secret) VALUES (?1, 0, ?2)",
-        params![id.0, secret.as_bytes()],
-    )?;
-    Ok(())
+        values![id.0, secret.as_bytes()],
+    )
 }
 
 /// The customer's live secrets, the one that signs first; empty when there is no such customer.
-pub fn secrets(db: &Connection, id: CustomerId) -> Result<Vec<Secret>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT secret FROM secret WHERE customer = ?1 ORDER BY rank")?;
-    let rows = statement.query_map([id.0], |row| row.get::<_, Vec<u8>>(0))?;
-    let mut secrets = Vec::with_capacity(2);
-    for bytes in rows {
-        // A secret too short to be one was not written by us; it opens nothing.
-        secrets.extend(Secret::new(bytes?).ok());
-    }
-    Ok(secrets)
+pub fn secrets(db: &dyn Database, id: CustomerId) -> Result<Vec<Secret>, StoreError> {
+    let secrets =
+        db.list("SELECT secret FROM secret WHERE customer = ?1 ORDER BY rank", values![id.0], |row| {
+            // A secret too short to be one was not written by us; it opens nothing.
+            Ok(Secret::new(row.get::<Vec<u8>>(0)?).ok())
+        })?;
+    Ok(secrets.into_iter().flatten().collect())
 }
 
 /// Registers where a customer's end users are sent after an upload, or takes it back.
-pub fn set_upload_page(db: &Connection, id: CustomerId, url: Option<&str>) -> Result<(), StoreError> {
+pub fn set_upload_page(db: &dyn Database, id: CustomerId, url: Option<&str>) -> Result<(), StoreError> {
     find(db, id)?;
-    db.execute("UPDATE customer SET upload_page = ?2 WHERE id = ?1", params![id.0, url])?;
-    Ok(())
+    db.execute("UPDATE customer SET upload_page = ?2 WHERE id = ?1", values![id.0, url])
 }
 
 /// Where a customer's end users are sent after an upload, if that is registered.
-pub fn upload_page(db: &Connection, id: CustomerId) -> Result<Option<String>, StoreError> {
-    let page = db
-        .prepare_cached("SELECT upload_page FROM customer WHERE id = ?1")?
-        .query_row([id.0], |row| row.get::<_, Option<String>>(0))
-        .optional()?;
+pub fn upload_page(db: &dyn Database, id: CustomerId) -> Result<Option<String>, StoreError> {
+    let page: Option<Option<String>> =
+        db.first("SELECT upload_page FROM customer WHERE id = ?1", values![id.0], |row| row.get(0))?;
     Ok(page.flatten())
 }
 
 const COLUMNS: &str = "id, name, root, bytes_used, files_used, bytes_quota, files_quota";
 
-fn find(db: &Connection, id: CustomerId) -> Result<Customer, StoreError> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM customer WHERE id = ?1"))?
-        .query_row([id.0], from_columns)
-        .optional()?
+fn find(db: &dyn Database, id: CustomerId) -> Result<Customer, StoreError> {
+    db.first(&format!("SELECT {COLUMNS} FROM customer WHERE id = ?1"), values![id.0], from_columns)?
         .ok_or(StoreError::NoSuchCustomer(id))
 }
 
-fn from_columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Customer> {
+fn from_columns(row: &dyn Columns) -> Result<Customer, StoreError> {
     Ok(Customer {
         id: CustomerId(row.get(0)?),
         name: row.get(1)?,

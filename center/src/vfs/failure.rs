@@ -6,6 +6,8 @@ use protocol::id::CustomerId;
 use protocol::vfs::{VfsError, VfsErrorCode};
 use thiserror::Error;
 
+use super::engine::ServerError;
+
 /// The directory database could not do what it was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -27,9 +29,33 @@ pub enum StoreError {
         /// The last one known here.
         known: usize,
     },
-    /// SQLite failed: look at the disk.
+    /// Neither engine was chosen, or both.
+    #[error("vfs: give either `database`, a file, or `postgres`, a server")]
+    Choice,
+    /// The description of the server is wrong.
+    #[error("vfs.postgres: {0}")]
+    Server(#[from] ServerError),
+    /// The server's settings let it lose what it acknowledged.
+    #[error("the database server runs with {setting} = off and would lose what it acknowledged: turn it on")]
+    Careless {
+        /// Which setting.
+        setting: &'static str,
+    },
+    /// SQLite or the server failed: look at the disk, or at the server and the way to it.
     #[error("the directory database failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(String),
+    /// A row breaks a rule of the schema: usually that a value is there once.
+    #[error("the directory database refused a row: {0}")]
+    Constraint(String),
+    /// A number that the database cannot hold.
+    #[error("a number is out of range")]
+    OutOfRange,
+    /// A column is not what this program writes there.
+    #[error("a row of the directory database cannot be read: its column {column} is of another kind")]
+    Unreadable {
+        /// Which column of the statement, counted from 0.
+        column: usize,
+    },
     /// The transaction the change was part of did not reach the disk; nothing of it happened.
     #[error("the change was not committed: {0}")]
     NotCommitted(String),
@@ -76,17 +102,9 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
         match error {
-            rusqlite::Error::ToSqlConversionFailure(_) => {
-                Self::new(VfsErrorCode::Invalid, "a number is out of range")
-            }
-            other => Self::Store(other.into()),
+            StoreError::OutOfRange => Self::new(VfsErrorCode::Invalid, "a number is out of range"),
+            other => Self::Store(other),
         }
     }
 }

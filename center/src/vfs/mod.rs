@@ -11,6 +11,7 @@
 mod cluster;
 mod customer;
 mod edit;
+mod engine;
 mod failure;
 mod feed;
 mod housekeeping;
@@ -21,7 +22,6 @@ mod query;
 mod readers;
 mod references;
 mod replies;
-mod schema;
 mod store;
 mod time;
 mod tree;
@@ -32,6 +32,7 @@ mod tests;
 
 pub use cluster::{Cluster, ClusterError};
 pub use customer::{Customer, NewCustomer, Quota};
+pub use engine::{Engine, Postgres, ServerError};
 pub use failure::StoreError;
 pub use housekeeping::keep as keep_house;
 pub use manager::{DirectoryManager, DocumentError};

@@ -5,9 +5,9 @@
 use protocol::id::{CustomerId, FeedPosition, ObjectId};
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
 use protocol::vfs::{Answer, Answered, Body, ENTRIES_MAX, Row, Target, VfsErrorCode};
-use rusqlite::Connection;
 
 use super::customer;
+use super::engine::Database;
 use super::failure::Failure;
 use super::feed;
 use super::tree::{Entry, Tree};
@@ -28,7 +28,7 @@ pub enum Query {
 }
 
 /// Answers a query through a connection that is inside a transaction.
-pub fn answer(db: &Connection, customer: CustomerId, query: &Query) -> Result<Answered, Failure> {
+pub fn answer(db: &dyn Database, customer: CustomerId, query: &Query) -> Result<Answered, Failure> {
     let tree = Tree::open(db, customer)?;
     let answer = match query {
         Query::OpenRoot => Answer::Row(tree.entry(tree.account.root)?.row),

@@ -1,18 +1,13 @@
 //! Connections that only read, each on a consistent snapshot, beside the writer and without waiting for it.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use super::engine::{Database, Engine, Session};
 use super::failure::StoreError;
-use super::schema;
 
-/// Reads at one time: they are bound by the processor, and more would only wait there.
-const READERS: usize = 4;
-
-/// A pool of reading connections, opened as they are needed.
+/// A pool of reading sessions, opened as they are needed.
 #[derive(Clone)]
 pub struct Readers {
     pool: Arc<Pool>,
@@ -20,21 +15,21 @@ pub struct Readers {
 }
 
 struct Pool {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    engine: Engine,
+    idle: Mutex<Vec<Box<dyn Session>>>,
 }
 
 impl Readers {
-    /// A pool on an existing database.
-    pub fn new(path: &Path) -> Self {
-        let pool = Pool { path: path.to_owned(), idle: Mutex::default() };
-        Self { pool: Arc::new(pool), permits: Arc::new(Semaphore::new(READERS)) }
+    /// A pool on a database that is prepared.
+    pub fn new(engine: Engine) -> Self {
+        let permits = Arc::new(Semaphore::new(engine.readers()));
+        Self { pool: Arc::new(Pool { engine, idle: Mutex::default() }), permits }
     }
 
     /// Does `work` on a snapshot of the last committed state, off the runtime's threads.
     pub async fn read<T, E>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&dyn Database) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -43,10 +38,13 @@ impl Readers {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let pool = Arc::clone(&self.pool);
         let reading = tokio::task::spawn_blocking(move || {
-            let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = idle.map_or_else(|| schema::open_reader(&pool.path), Ok)?;
-            let result = on_snapshot(&connection, work);
-            pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            let mut session = pool.begun()?;
+            let result = work(session.database());
+            // There is nothing to commit.
+            session.rollback();
+            if !session.is_broken() {
+                pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+            }
             drop(permit);
             result
         });
@@ -54,11 +52,19 @@ impl Readers {
     }
 }
 
-fn on_snapshot<T, E: From<StoreError>>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    // Ends by being dropped: there is nothing to commit.
-    let _snapshot = connection.unchecked_transaction().map_err(StoreError::from)?;
-    work(connection)
+impl Pool {
+    /// A session inside of a transaction: an idle one, if it still is one.
+    fn begun(&self) -> Result<Box<dyn Session>, StoreError> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(mut session) = idle else { break };
+            let begun = session.begin_reading();
+            if !session.is_broken() {
+                return begun.map(|()| session);
+            }
+        }
+        let mut session = self.engine.open_reader()?;
+        session.begin_reading()?;
+        Ok(session)
+    }
 }

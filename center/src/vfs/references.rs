@@ -2,8 +2,8 @@
 
 use protocol::digest::{Content, Digest, Fingerprint};
 use protocol::id::{CustomerId, ObjectId, Token};
-use rusqlite::{Connection, OptionalExtension, params};
 
+use super::engine::{Database, values};
 use super::failure::StoreError;
 
 /// Most references of one page.
@@ -22,37 +22,36 @@ pub struct Held {
 
 /// The row that holds a reference.
 pub fn row_with(
-    db: &Connection,
+    db: &dyn Database,
     customer: CustomerId,
     fingerprint: Fingerprint,
     token: Token,
 ) -> Result<Option<ObjectId>, StoreError> {
-    let id = db
-        .prepare_cached("SELECT id FROM entry WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3")?
-        .query_row(params![customer.0, fingerprint.0, token.0], |row| row.get(0))
-        .optional()?;
-    Ok(id.map(ObjectId))
+    db.first(
+        "SELECT id FROM entry WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3",
+        values![customer.0, &fingerprint.0, &token.0],
+        |row| row.get(0).map(ObjectId),
+    )
 }
 
 /// Whether a row holds the reference, or the outbox will release it: in either case it is no orphan.
 pub fn is_referenced(
-    db: &Connection,
+    db: &dyn Database,
     customer: CustomerId,
     fingerprint: Fingerprint,
     token: Token,
 ) -> Result<bool, StoreError> {
-    let reference = params![customer.0, fingerprint.0, token.0];
-    let mut statement = db.prepare_cached(
+    db.exists(
         "SELECT EXISTS (SELECT 1 FROM entry WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3)
              OR EXISTS (SELECT 1 FROM outbox
                         WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3 AND released IS NULL)",
-    )?;
-    Ok(statement.query_row(reference, |row| row.get(0))?)
+        values![customer.0, &fingerprint.0, &token.0],
+    )
 }
 
 /// References held by rows, in order of fingerprint and token, after the given one; at most `limit`.
 pub fn page(
-    db: &Connection,
+    db: &dyn Database,
     customer: CustomerId,
     after: Option<(Fingerprint, Token)>,
     limit: usize,
@@ -60,21 +59,21 @@ pub fn page(
     // An empty blob sorts before every fingerprint.
     let fingerprint = after.map_or(Vec::new(), |(fingerprint, _)| fingerprint.0.to_vec());
     let token = after.map_or(Vec::new(), |(_, token)| token.0.to_vec());
-    let mut statement = db.prepare_cached(
+    db.list(
         "SELECT id, fingerprint, size, digest, token FROM entry
          WHERE customer = ?1 AND token IS NOT NULL AND (fingerprint, token) > (?2, ?3)
          ORDER BY fingerprint, token LIMIT ?4",
-    )?;
-    let held = statement.query_map(params![customer.0, fingerprint, token, limit.min(PAGE_MAX)], |row| {
-        Ok(Held {
-            file: ObjectId(row.get(0)?),
-            content: Content {
-                fingerprint: Fingerprint(row.get(1)?),
-                size: row.get(2)?,
-                digest: Digest(row.get(3)?),
-            },
-            token: Token(row.get(4)?),
-        })
-    })?;
-    Ok(held.collect::<Result<_, _>>()?)
+        values![customer.0, &fingerprint, &token, limit.min(PAGE_MAX)],
+        |row| {
+            Ok(Held {
+                file: ObjectId(row.get(0)?),
+                content: Content {
+                    fingerprint: Fingerprint(row.get(1)?),
+                    size: row.get(2)?,
+                    digest: Digest(row.get(3)?),
+                },
+                token: Token(row.get(4)?),
+            })
+        },
+    )
 }

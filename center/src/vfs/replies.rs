@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use protocol::id::{CustomerId, Timestamp, Token};
 use protocol::vfs::{Answer, Answered, Body, Existing, Operation, Reply, VfsError, VfsErrorCode, xml};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::edit::upload_of;
+use super::engine::{Database, values};
 use super::failure::Failure;
 use super::time::before;
 
@@ -15,15 +15,16 @@ pub const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// The answer given under this key, if it is remembered.
 pub fn recall(
-    db: &Connection,
+    db: &dyn Database,
     customer: CustomerId,
     key: Token,
     now: Timestamp,
 ) -> Result<Option<Reply>, Failure> {
-    let document: Option<Vec<u8>> = db
-        .prepare_cached("SELECT document FROM reply WHERE customer = ?1 AND key = ?2 AND at > ?3")?
-        .query_row(params![customer.0, key.0, before(now, REMEMBERED).0], |row| row.get(0))
-        .optional()?;
+    let document: Option<Vec<u8>> = db.first(
+        "SELECT document FROM reply WHERE customer = ?1 AND key = ?2 AND at > ?3",
+        values![customer.0, &key.0, before(now, REMEMBERED).0],
+        |row| row.get(0),
+    )?;
     let Some(document) = document else { return Ok(None) };
     match xml::decode_replies(&document) {
         Ok(mut replies) if replies.len() == 1 => Ok(replies.pop()),
@@ -32,25 +33,28 @@ pub fn recall(
 }
 
 /// Forgets up to `limit` of the oldest answers, if they are outdated.
-pub fn forget(db: &Connection, now: Timestamp, limit: usize) -> Result<(), Failure> {
-    db.prepare_cached(
-        "DELETE FROM reply WHERE id IN (SELECT id FROM reply ORDER BY id LIMIT ?2) AND at <= ?1",
-    )?
-    .execute(params![before(now, REMEMBERED).0, limit])?;
-    Ok(())
+pub fn forget(db: &dyn Database, now: Timestamp, limit: usize) -> Result<(), Failure> {
+    let forget = format!(
+        "DELETE FROM reply WHERE id IN (SELECT id FROM reply ORDER BY id LIMIT ?2 {}) AND at <= ?1",
+        db.unless_locked()
+    );
+    Ok(db.execute(&forget, values![before(now, REMEMBERED).0, limit])?)
 }
 
 /// Remembers an answer.
 pub fn remember(
-    db: &Connection,
+    db: &dyn Database,
     customer: CustomerId,
     key: Token,
     now: Timestamp,
     reply: &Reply,
 ) -> Result<(), Failure> {
-    db.prepare_cached("INSERT OR REPLACE INTO reply (customer, key, at, document) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![customer.0, key.0, now.0, xml::encode_replies(std::slice::from_ref(reply))])?;
-    Ok(())
+    let document = xml::encode_replies(std::slice::from_ref(reply));
+    Ok(db.execute(
+        "INSERT INTO reply (customer, key, at, document) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (customer, key) DO UPDATE SET at = excluded.at, document = excluded.document",
+        values![customer.0, &key.0, now.0, &document],
+    )?)
 }
 
 /// The first answer under a key as the answer to `operation`. An upload of other contents than that answer's is no

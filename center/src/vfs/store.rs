@@ -3,19 +3,21 @@
 //! Owns the writer, the readers and those who wait for changes. Asks nothing of the storage cluster: uploads come here
 //! verified (see [`DirectoryManager`](super::DirectoryManager)).
 
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, FeedPosition, Timestamp, Token};
+use protocol::id::{CustomerId, Timestamp, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{Answer, Answered, Operation, Reply, Request};
-use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::customer::{self, Customer, NewCustomer, Quota};
 use super::edit::{self, Edit, Finished, Verified};
+use super::engine::{Database, Engine, News, in_savepoint};
 use super::failure::{Failure, StoreError};
 use super::feed::Waiters;
 use super::nodes::{self, KnownNode};
@@ -24,8 +26,7 @@ use super::query::{self, Query};
 use super::readers::Readers;
 use super::references::{self, Held};
 use super::replies;
-use super::schema;
-use super::writer::{Writer, in_savepoint};
+use super::writer::Writer;
 
 /// The directory database. Clones share it.
 #[derive(Clone)]
@@ -35,29 +36,51 @@ pub struct MetaStore {
     waiters: Arc<Waiters>,
     work_left: Arc<Notify>,
     settled: Arc<Notify>,
+    /// Hears of the changes of other directory managers.
+    _listening: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
+/// How often to look whether a reference was released, without being told: another directory manager may have done it.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 impl MetaStore {
-    /// Opens the database file, creating it if needed. Several processes may have it open, of which one should serve.
+    /// Opens the database, creating it if needed. Of SQLite's, several processes may have it open, of which one should
+    /// serve; of PostgreSQL's, all may.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = schema::open_writer(path)?;
-        let writer =
-            Writer::start(connection).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
+    pub async fn open(engine: Engine) -> Result<Self, StoreError> {
+        let waiters: Arc<Waiters> = Arc::default();
+        let listening = match &engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(server) => {
+                let (server, waiters) = (server.clone(), Arc::clone(&waiters));
+                let hear = move |news| match news {
+                    News::Changed(customer) => waiters.wake(customer),
+                    News::Missed => waiters.wake_all(),
+                };
+                let listening = tokio::spawn(async move { server.listen(hear).await });
+                Some(Arc::new(AbortOnDropHandle::new(listening)))
+            }
+        };
+        let readers = Readers::new(engine.clone());
+        let starting = tokio::task::spawn_blocking(move || {
+            engine.prepare()?;
+            Writer::start(engine)
+        });
         Ok(Self {
-            writer,
-            readers: Readers::new(path),
-            waiters: Arc::default(),
+            writer: starting.await.map_err(|_| StoreError::Closed)??,
+            readers,
+            waiters,
             work_left: Arc::default(),
             settled: Arc::default(),
+            _listening: listening,
         })
     }
 
     /// Adds a customer with an empty root folder.
     pub async fn add_customer(&self, new: NewCustomer, now: Timestamp) -> Result<Customer, StoreError> {
-        self.writer.write(move |db| customer::add(db, &new, now), |_| ()).await
+        self.writer.write(Vec::new(), move |db| customer::add(db, &new, now), |_| ()).await
     }
 
     /// All customers, by id.
@@ -67,12 +90,12 @@ impl MetaStore {
 
     /// Sets a customer's limits.
     pub async fn set_quota(&self, id: CustomerId, quota: Quota) -> Result<Customer, StoreError> {
-        self.writer.write(move |db| customer::set_quota(db, id, quota), |_| ()).await
+        self.writer.write(vec![id], move |db| customer::set_quota(db, id, quota), |_| ()).await
     }
 
     /// Gives a customer a new secret; the one before stays valid until the next rotation.
     pub async fn rotate_secret(&self, id: CustomerId, secret: Secret) -> Result<(), StoreError> {
-        self.writer.write(move |db| customer::rotate_secret(db, id, &secret), |()| ()).await
+        self.writer.write(vec![id], move |db| customer::rotate_secret(db, id, &secret), |()| ()).await
     }
 
     /// The customer's live secrets, at most two, the one that signs first; empty when there is no such customer.
@@ -82,7 +105,9 @@ impl MetaStore {
 
     /// Registers where a customer's end users are sent after an upload, or takes it back (DOSM-18).
     pub async fn set_upload_page(&self, id: CustomerId, url: Option<String>) -> Result<(), StoreError> {
-        self.writer.write(move |db| customer::set_upload_page(db, id, url.as_deref()), |()| ()).await
+        self.writer
+            .write(vec![id], move |db| customer::set_upload_page(db, id, url.as_deref()), |()| ())
+            .await
     }
 
     /// Where a customer's end users are sent after an upload, if that is registered.
@@ -122,20 +147,19 @@ impl MetaStore {
         let waiters = Arc::clone(&self.waiters);
         let work_left = Arc::clone(&self.work_left);
         let committed = move |outcomes: &Vec<Outcome>| {
-            let position = |outcome: &Outcome| outcome.reply.as_ref().ok().map(|answered| answered.position);
-            if let Some(position) = outcomes.iter().filter_map(position).max() {
-                waiters.publish(customer, position);
+            if outcomes.iter().any(|outcome| outcome.reply.is_ok()) {
+                waiters.wake(customer);
             }
             if outcomes.iter().any(|outcome| outcome.leaves_work) {
                 work_left.notify_one();
             }
         };
         let count = changes.len();
-        let apply_all = move |db: &Connection| -> Result<Vec<Outcome>, Failure> {
+        let apply_all = move |db: &dyn Database| -> Result<Vec<Outcome>, Failure> {
             replies::forget(db, now, 2 * count)?;
             Ok(changes.into_iter().map(|prepared| perform(db, customer, prepared, now)).collect())
         };
-        match self.writer.write_each(count, apply_all, committed).await {
+        match self.writer.write_each(vec![customer], count, apply_all, committed).await {
             Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.reply).collect(),
             Err(failure) => vec![Err(failure.into_vfs_error()); count],
         }
@@ -147,14 +171,14 @@ impl MetaStore {
         if fingerprint == Content::EMPTY.fingerprint {
             return Ok(());
         }
-        let give_up = move |db: &Connection| -> Result<(), Failure> {
+        let give_up = move |db: &dyn Database| -> Result<(), Failure> {
             match references::row_with(db, customer, fingerprint, token)? {
                 Some(_) => Ok(()),
                 None => outbox::add(db, customer, fingerprint, token, now),
             }
         };
         let work_left = Arc::clone(&self.work_left);
-        self.writer.write(give_up, move |()| work_left.notify_one()).await
+        self.writer.write(vec![customer], give_up, move |()| work_left.notify_one()).await
     }
 
     /// Returns when the reference is on its way out no more: the cluster has acknowledged its release, or there was none.
@@ -165,7 +189,8 @@ impl MetaStore {
             if !self.readers.read(move |db| outbox::is_pending(db, reference)).await? {
                 return Ok(());
             }
-            settled.await;
+            // Not to be told is no failure: the next look is due anyway.
+            let _ = timeout(LOOK_EVERY, settled).await;
         }
     }
 
@@ -184,8 +209,8 @@ impl MetaStore {
         self.readers.read(move |db| replies::recall(db, customer, key, now)).await
     }
 
-    /// Sees every position of the customer's feed published from now on.
-    pub(super) fn watch_feed(&self, customer: CustomerId) -> watch::Receiver<FeedPosition> {
+    /// Is told of every change of the customer's from now on.
+    pub(super) fn watch_feed(&self, customer: CustomerId) -> watch::Receiver<()> {
         self.waiters.subscribe(customer)
     }
 
@@ -197,13 +222,10 @@ impl MetaStore {
     /// One step of clearing up after recursive deletes; whether more may be left.
     pub(super) async fn sweep(&self, now: Timestamp) -> Result<bool, Failure> {
         let waiters = Arc::clone(&self.waiters);
-        let committed = move |swept: &Option<(CustomerId, FeedPosition)>| {
-            if let Some((customer, position)) = swept {
-                waiters.publish(*customer, *position);
-            }
-        };
-        let swept = self.writer.write(move |db| edit::sweep(db, now), committed).await?;
-        Ok(swept.is_some())
+        let Some(customer) = self.readers.read(edit::to_sweep).await? else { return Ok(false) };
+        let sweep = move |db: &dyn Database| edit::sweep(db, customer, now);
+        self.writer.write(vec![customer], sweep, move |()| waiters.wake(customer)).await?;
+        Ok(true)
     }
 
     /// References to release now.
@@ -213,24 +235,25 @@ impl MetaStore {
 
     /// Records which releases the cluster acknowledged, and puts the others off.
     pub(super) async fn settle(&self, releases: Vec<(Release, bool)>, now: Timestamp) -> Result<(), Failure> {
-        let settle = move |db: &Connection| -> Result<(), Failure> {
+        let customers = releases.iter().map(|(release, _)| release.customer).collect();
+        let settle = move |db: &dyn Database| -> Result<(), Failure> {
             releases.iter().try_for_each(|(release, acknowledged)| match acknowledged {
                 true => outbox::acknowledge(db, release, now),
                 false => outbox::postpone(db, release, now),
             })
         };
         let settled = Arc::clone(&self.settled);
-        self.writer.write(settle, move |()| settled.notify_waiters()).await
+        self.writer.write(customers, settle, move |()| settled.notify_waiters()).await
     }
 
     /// Remembers a storage node, or its new address.
     pub async fn remember_node(&self, node: KnownNode) -> Result<(), StoreError> {
-        self.writer.write(move |db| nodes::remember(db, node), |()| ()).await
+        self.writer.write(Vec::new(), move |db| nodes::remember(db, node), |()| ()).await
     }
 
     /// Forgets a storage node that will not come back.
     pub async fn forget_node(&self, number: u32) -> Result<(), StoreError> {
-        self.writer.write(move |db| nodes::forget(db, number), |()| ()).await
+        self.writer.write(Vec::new(), move |db| nodes::forget(db, number), |()| ()).await
     }
 
     /// Storage nodes there have ever been.
@@ -266,7 +289,12 @@ impl From<Reply> for Outcome {
 }
 
 /// Does one change of a transaction, or nothing of it when it fails.
-pub(super) fn perform(db: &Connection, customer: CustomerId, prepared: Prepared, now: Timestamp) -> Outcome {
+pub(super) fn perform(
+    db: &dyn Database,
+    customer: CustomerId,
+    prepared: Prepared,
+    now: Timestamp,
+) -> Outcome {
     let done = prepared.map(|change| {
         let done = self::change(db, customer, &change, now);
         done.unwrap_or_else(|failure| Err(failure.into_vfs_error()).into())
@@ -276,7 +304,7 @@ pub(super) fn perform(db: &Connection, customer: CustomerId, prepared: Prepared,
 
 /// A refusal is a result here and not an error, because it is remembered too.
 fn change(
-    db: &Connection,
+    db: &dyn Database,
     customer: CustomerId,
     change: &Change,
     now: Timestamp,
@@ -307,7 +335,7 @@ fn change(
 }
 
 fn apply(
-    db: &Connection,
+    db: &dyn Database,
     customer: CustomerId,
     operation: &Operation,
     verified: Option<Verified>,

@@ -7,10 +7,9 @@ use protocol::digest::{Content, Digest, Fingerprint};
 use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp, Token};
 use protocol::name::Name;
 use protocol::vfs::{Before, Body, Row, Target, Usage, VfsErrorCode};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, params};
 
-use super::failure::Failure;
+use super::engine::{Columns, Database, Value, values};
+use super::failure::{Failure, StoreError};
 
 /// Columns every row is read from, in the order [`Entry::from_columns`] expects.
 const COLUMNS: &str = "id, parent, name, version, created, modified, changed, metadata, subfolders, fingerprint, size, digest, token";
@@ -25,7 +24,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn from_columns(columns: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+    fn from_columns(columns: &dyn Columns) -> Result<Self, StoreError> {
         let body = match columns.get(8)? {
             Some(subfolders) => Body::Folder { subfolders },
             None => Body::File {
@@ -36,15 +35,11 @@ impl Entry {
                 },
             },
         };
-        let name = match columns.get_ref(2)?.as_blob_or_null()? {
-            Some(bytes) => Some(Name::new(bytes).map_err(|error| {
-                rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error))
-            })?),
-            None => None,
-        };
+        let name: Option<&[u8]> = columns.get(2)?;
+        let name = name.map(Name::new).transpose().map_err(|_| StoreError::Unreadable { column: 2 })?;
         let row = Row {
             id: ObjectId(columns.get(0)?),
-            parent: columns.get::<_, Option<u64>>(1)?.map(ObjectId),
+            parent: columns.get::<Option<u64>>(1)?.map(ObjectId),
             name,
             version: columns.get(3)?,
             created: Timestamp(columns.get(4)?),
@@ -54,7 +49,7 @@ impl Entry {
             body,
             srl: None,
         };
-        Ok(Self { row, token: columns.get::<_, Option<[u8; 16]>>(12)?.map(Token) })
+        Ok(Self { row, token: columns.get::<Option<[u8; 16]>>(12)?.map(Token) })
     }
 
     /// The file's contents; `None` for a folder.
@@ -95,52 +90,51 @@ pub struct Account {
     pub position: FeedPosition,
     /// Quota and use, without the cluster's free space.
     pub usage: Usage,
+    /// Whether a recursive delete is still clearing up, so that a row found by id may already be cut off.
+    is_sweeping: bool,
 }
 
 impl Account {
     /// Reads it; `NotFound` when there is no such customer.
-    pub fn read(db: &Connection, customer: CustomerId) -> Result<Self, Failure> {
-        db.prepare_cached(
-            "SELECT root, position, bytes_used, files_used, bytes_quota, files_quota FROM customer WHERE id = ?1",
-        )?
-        .query_row([customer.0], |row| {
-            Ok(Self {
-                root: ObjectId(row.get(0)?),
-                position: FeedPosition(row.get(1)?),
-                usage: Usage {
-                    bytes_used: row.get(2)?,
-                    files_used: row.get(3)?,
-                    bytes_quota: row.get(4)?,
-                    files_quota: row.get(5)?,
-                    bytes_free: 0,
-                },
-            })
-        })
-        .optional()?
-        .ok_or_else(|| Failure::new(VfsErrorCode::NotFound, "there is no such customer"))
+    pub fn read(db: &dyn Database, customer: CustomerId) -> Result<Self, Failure> {
+        let account = db.first(
+            "SELECT root, position, bytes_used, files_used, bytes_quota, files_quota,
+                    EXISTS (SELECT 1 FROM doomed WHERE customer = ?1)
+             FROM customer WHERE id = ?1",
+            values![customer.0],
+            |row| {
+                Ok(Self {
+                    root: ObjectId(row.get(0)?),
+                    position: FeedPosition(row.get(1)?),
+                    usage: Usage {
+                        bytes_used: row.get(2)?,
+                        files_used: row.get(3)?,
+                        bytes_quota: row.get(4)?,
+                        files_quota: row.get(5)?,
+                        bytes_free: 0,
+                    },
+                    is_sweeping: row.get(6)?,
+                })
+            },
+        )?;
+        account.ok_or_else(|| Failure::new(VfsErrorCode::NotFound, "there is no such customer"))
     }
 }
 
 /// One customer's folders and files, of one moment.
 pub struct Tree<'a> {
     /// The connection, inside a transaction.
-    pub db: &'a Connection,
+    pub db: &'a dyn Database,
     /// Whose.
     pub customer: CustomerId,
     /// The customer's row.
     pub account: Account,
-    /// Whether a recursive delete is still clearing up, so that a row found by id may already be cut off.
-    sweeping: bool,
 }
 
 impl<'a> Tree<'a> {
     /// Looks at a customer's tree through a connection that is inside a transaction.
-    pub fn open(db: &'a Connection, customer: CustomerId) -> Result<Self, Failure> {
-        let account = Account::read(db, customer)?;
-        let sweeping = db
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM doomed WHERE customer = ?1)")?
-            .query_row([customer.0], |row| row.get(0))?;
-        Ok(Self { db, customer, account, sweeping })
+    pub fn open(db: &'a dyn Database, customer: CustomerId) -> Result<Self, Failure> {
+        Ok(Self { db, customer, account: Account::read(db, customer)? })
     }
 
     /// The row with this id, if it is the customer's and still hangs from the root.
@@ -149,7 +143,7 @@ impl<'a> Tree<'a> {
             return Err(not_found()); // More than a database id holds.
         }
         let entry = self.entry_anywhere(id)?.ok_or_else(not_found)?;
-        if self.sweeping && !self.hangs_from(id, self.account.root)? {
+        if self.account.is_sweeping && !self.hangs_from(id, self.account.root)? {
             return Err(not_found());
         }
         Ok(entry)
@@ -177,46 +171,38 @@ impl<'a> Tree<'a> {
 
     /// The entry of this name, if the folder has one.
     pub fn child(&self, folder: ObjectId, name: &Name) -> Result<Option<Entry>, Failure> {
-        let mut statement = self.statement("parent = ?1 AND name = ?2")?;
-        let found =
-            statement.query_row(params![folder.0, name.as_bytes()], Entry::from_columns).optional()?;
-        Ok(found)
+        Ok(self.entries("parent = ?1 AND name = ?2", values![folder.0, name.as_bytes()])?.pop())
     }
 
     /// Up to `limit` entries of a folder with ids above `after`, in order of id.
     pub fn children(&self, folder: ObjectId, after: ObjectId, limit: usize) -> Result<Vec<Entry>, Failure> {
-        let mut statement = self.statement("parent = ?1 AND id > ?2 ORDER BY id LIMIT ?3")?;
-        let entries = statement.query_map(params![folder.0, after.0, limit], Entry::from_columns)?;
-        Ok(entries.collect::<Result<_, _>>()?)
+        self.entries("parent = ?1 AND id > ?2 ORDER BY id LIMIT ?3", values![folder.0, after.0, limit])
     }
 
     /// Whether a folder has any entry.
     pub fn has_children(&self, folder: ObjectId) -> Result<bool, Failure> {
-        let mut statement =
-            self.db.prepare_cached("SELECT EXISTS (SELECT 1 FROM entry WHERE parent = ?1)")?;
-        Ok(statement.query_row([folder.0], |row| row.get(0))?)
+        Ok(self.db.exists("SELECT EXISTS (SELECT 1 FROM entry WHERE parent = ?1)", values![folder.0])?)
     }
 
     /// Whether `id` is `ancestor` or lies below it. Steps upwards: as many as the tree is deep there.
     pub fn hangs_from(&self, id: ObjectId, ancestor: ObjectId) -> Result<bool, Failure> {
-        let mut parent_of = self.db.prepare_cached("SELECT parent FROM entry WHERE id = ?1")?;
-        let mut at = id;
-        while at != ancestor {
-            match parent_of.query_row([at.0], |row| row.get::<_, Option<u64>>(0)).optional()?.flatten() {
-                Some(parent) => at = ObjectId(parent),
-                None => return Ok(false),
-            }
-        }
-        Ok(true)
+        Ok(self.db.exists(
+            "WITH RECURSIVE above (id, parent) AS (
+                 SELECT id, parent FROM entry WHERE id = ?1
+                 UNION ALL
+                 SELECT entry.id, entry.parent FROM entry JOIN above ON entry.id = above.parent WHERE above.id <> ?2)
+             SELECT EXISTS (SELECT 1 FROM above WHERE id = ?2)",
+            values![id.0, ancestor.0],
+        )?)
     }
 
     fn entry_anywhere(&self, id: ObjectId) -> Result<Option<Entry>, Failure> {
-        let mut statement = self.statement("id = ?1 AND customer = ?2")?;
-        Ok(statement.query_row(params![id.0, self.customer.0], Entry::from_columns).optional()?)
+        Ok(self.entries("id = ?1 AND customer = ?2", values![id.0, self.customer.0])?.pop())
     }
 
-    fn statement(&self, condition: &str) -> Result<rusqlite::CachedStatement<'a>, Failure> {
-        Ok(self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM entry WHERE {condition}"))?)
+    fn entries(&self, condition: &str, values: &[Value<'_>]) -> Result<Vec<Entry>, Failure> {
+        let sql = format!("SELECT {COLUMNS} FROM entry WHERE {condition}");
+        Ok(self.db.list(&sql, values, Entry::from_columns)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one thread that changes the database.
+//! The one thread of this process that changes the database.
 //!
 //! Group commit: it takes what is queued, up to some [`BATCH_MAX`] changes, into one transaction, each in a savepoint of
 //! its own, and answers them only after the COMMIT reached the disk. A synced transaction costs up to milliseconds, a
@@ -6,9 +6,10 @@
 
 use std::thread;
 
-use rusqlite::Connection;
+use protocol::id::CustomerId;
 use tokio::sync::{mpsc, oneshot};
 
+use super::engine::{Database, Engine, Session, in_savepoint};
 use super::failure::StoreError;
 
 /// A transaction with so many changes takes no more work: bounds how long the first of them waits.
@@ -17,15 +18,16 @@ const BATCH_MAX: usize = 256;
 /// Work waiting; who comes later waits before it queues.
 const QUEUE_MAX: usize = 1024;
 
-/// Work, and how many changes it makes.
+/// Work, and how many changes it makes to what is whose.
 struct Queued {
+    customers: Vec<CustomerId>,
     changes: usize,
     work: Work,
 }
 
 /// Runs inside the transaction (`None`: none could be begun); what it returns runs after the COMMIT, and is told
 /// whether that succeeded.
-type Work = Box<dyn FnOnce(Option<&Connection>) -> Conclusion + Send>;
+type Work = Box<dyn FnOnce(Option<&dyn Database>) -> Conclusion + Send>;
 type Conclusion = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Hands work to the writer's thread, which ends when the last handle is gone.
@@ -35,35 +37,42 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on its connection.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When the system refuses a thread.
-    pub fn start(connection: Connection) -> std::io::Result<Self> {
+    /// When the database does not open, or the system refuses a thread.
+    pub fn start(engine: Engine) -> Result<Self, StoreError> {
+        let session = engine.open()?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
-        thread::Builder::new().name("vfs-writer".to_owned()).spawn(move || run(connection, work))?;
+        let work = Queue { waiting: work, put_back: None };
+        let writing = move || run(&engine, session, work);
+        let started = thread::Builder::new().name("vfs-writer".to_owned()).spawn(writing);
+        started.map_err(|error| StoreError::Database(format!("no thread for its writer: {error}")))?;
         Ok(Self { queue })
     }
 
     /// Does `work` in a transaction: all of it when it returns `Ok` and the COMMIT succeeds, nothing otherwise.
-    /// `committed` runs right after the COMMIT, also when nobody awaits the result any more.
+    /// `committed` runs right after the COMMIT, also when nobody awaits the result any more. What it changes is the
+    /// `customers`', or nobody's.
     pub async fn write<T, E>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        customers: Vec<CustomerId>,
+        work: impl FnOnce(&dyn Database) -> Result<T, E> + Send + 'static,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.write_each(1, move |db| in_savepoint(db, work), committed).await
+        self.write_each(customers, 1, move |db| in_savepoint(db, work), committed).await
     }
 
     /// As [`write`](Self::write), for work that makes so many changes and puts each into a savepoint of its own.
     pub async fn write_each<T, E>(
         &self,
+        customers: Vec<CustomerId>,
         changes: usize,
-        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&dyn Database) -> Result<T, E> + Send + 'static,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, E>
     where
@@ -85,15 +94,44 @@ impl Writer {
                 let _ = sender.send(result);
             })
         });
-        self.queue.send(Queued { changes, work }).await.map_err(|_| StoreError::Closed)?;
+        self.queue.send(Queued { customers, changes, work }).await.map_err(|_| StoreError::Closed)?;
         receiver.await.map_err(|_| StoreError::Closed)?
     }
 }
 
-fn run(connection: Connection, mut queue: mpsc::Receiver<Queued>) {
-    while let Some(first) = queue.blocking_recv() {
+/// What waits, and what was taken and is not to be done yet.
+struct Queue {
+    waiting: mpsc::Receiver<Queued>,
+    put_back: Option<Queued>,
+}
+
+impl Queue {
+    /// Waits; `None` when the last handle is gone.
+    fn next(&mut self) -> Option<Queued> {
+        self.put_back.take().or_else(|| self.waiting.blocking_recv())
+    }
+
+    fn try_next(&mut self) -> Option<Queued> {
+        self.put_back.take().or_else(|| self.waiting.try_recv().ok())
+    }
+}
+
+fn run(engine: &Engine, session: Box<dyn Session>, mut queue: Queue) {
+    let mut session = Some(session);
+    while let Some(first) = queue.next() {
+        let mut batch = vec![first];
+        if !engine.excludes_writers() {
+            // Whose changes it takes must be known before it begins.
+            let mut changes = batch[0].changes;
+            while changes < BATCH_MAX
+                && let Some(next) = queue.try_next()
+            {
+                changes += next.changes;
+                batch.push(next);
+            }
+        }
         let mut conclusions = Vec::new();
-        let outcome = transact(&connection, first, &mut queue, &mut conclusions);
+        let outcome = transact(engine, &mut session, batch, &mut queue, &mut conclusions);
         for conclude in conclusions {
             conclude(outcome.as_ref().map_err(|why| StoreError::NotCommitted(why.to_string())).copied());
         }
@@ -101,55 +139,60 @@ fn run(connection: Connection, mut queue: mpsc::Receiver<Queued>) {
 }
 
 fn transact(
-    db: &Connection,
-    first: Queued,
-    queue: &mut mpsc::Receiver<Queued>,
+    engine: &Engine,
+    session: &mut Option<Box<dyn Session>>,
+    batch: Vec<Queued>,
+    queue: &mut Queue,
     conclusions: &mut Vec<Conclusion>,
-) -> rusqlite::Result<()> {
-    if let Err(error) = db.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
-        conclusions.push((first.work)(None));
-        return Err(error);
+) -> Result<(), StoreError> {
+    let mut customers: Vec<CustomerId> =
+        batch.iter().flat_map(|queued| queued.customers.iter().copied()).collect();
+    customers.sort_unstable();
+    customers.dedup();
+    let session = match begin(engine, session, &customers) {
+        Ok(session) => session,
+        Err(error) => {
+            conclusions.extend(batch.into_iter().map(|queued| (queued.work)(None)));
+            return Err(error);
+        }
+    };
+    let mut changes = 0;
+    for queued in batch {
+        changes += queued.changes;
+        conclusions.push((queued.work)(Some(session.database())));
     }
-    let mut changes = first.changes;
-    conclusions.push((first.work)(Some(db)));
-    // A full or failing disk can make SQLite roll the whole transaction back: then COMMIT fails, and all with it.
+    // A full or failing disk can end the whole transaction: then COMMIT fails, and all with it.
     while changes < BATCH_MAX
-        && !db.is_autocommit()
-        && let Ok(next) = queue.try_recv()
+        && session.database().is_in_transaction()
+        && let Some(next) = queue.try_next()
     {
+        if !engine.excludes_writers() && !next.customers.iter().all(|customer| customers.contains(customer)) {
+            queue.put_back = Some(next);
+            break;
+        }
         changes += next.changes;
-        conclusions.push((next.work)(Some(db)));
+        conclusions.push((next.work)(Some(session.database())));
     }
-    let committed = db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-    if committed.is_err() && !db.is_autocommit() {
-        // The failure is what gets told; a rollback that fails too leaves SQLite to do it at the next open.
-        let _ = db.execute_batch("ROLLBACK");
-    }
-    committed.map(drop)
+    session.commit()
 }
 
-/// Does `work`, or nothing of it when it fails.
-pub(super) fn in_savepoint<T, E: From<StoreError>>(
-    db: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    let run = |sql| -> Result<(), StoreError> {
-        db.prepare_cached(sql)?.execute([])?;
-        Ok(())
-    };
-    // A savepoint outside of a transaction would be one of its own.
-    if db.is_autocommit() {
-        return Err(StoreError::NotCommitted("the transaction is rolled back".to_owned()).into());
+/// Begins a transaction, over a new session where the old one broke.
+fn begin<'a>(
+    engine: &Engine,
+    session: &'a mut Option<Box<dyn Session>>,
+    customers: &[CustomerId],
+) -> Result<&'a mut Box<dyn Session>, StoreError> {
+    if let Some(open) = session {
+        let begun = open.begin(customers);
+        if !open.is_broken() {
+            begun?;
+            return session.as_mut().ok_or(StoreError::Closed);
+        }
     }
-    run("SAVEPOINT operation")?;
-    let result = work(db);
-    if result.is_err() && !db.is_autocommit() {
-        run("ROLLBACK TO operation")?;
-    }
-    if !db.is_autocommit() {
-        run("RELEASE operation")?;
-    }
-    result
+    *session = None;
+    let mut fresh = engine.open()?;
+    fresh.begin(customers)?;
+    Ok(session.insert(fresh))
 }
 
 #[cfg(test)]
@@ -157,20 +200,24 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use rusqlite::Connection;
+
     use super::*;
-    use crate::vfs::schema;
+    use crate::vfs::engine::values;
 
     /// A writer on a database with a table of numbers, and a second connection that looks on.
     fn fixture() -> (tempfile::TempDir, Writer, Connection) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vfs.db");
-        let connection = schema::open_writer(&path).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let engine = Engine::Sqlite(path);
+        engine.prepare().unwrap();
         connection.execute_batch("CREATE TABLE number (n INTEGER, pad BLOB)").unwrap();
-        (folder, Writer::start(connection).unwrap(), schema::open_reader(&path).unwrap())
+        (folder, Writer::start(engine).unwrap(), connection)
     }
 
-    fn insert(db: &Connection, number: usize, pad_bytes: usize) -> Result<usize, StoreError> {
-        db.execute("INSERT INTO number VALUES (?1, zeroblob(?2))", (number, pad_bytes))?;
+    fn insert(db: &dyn Database, number: usize, pad_bytes: usize) -> Result<usize, StoreError> {
+        db.execute("INSERT INTO number VALUES (?1, zeroblob(?2))", values![number, pad_bytes])?;
         Ok(number)
     }
 
@@ -184,11 +231,11 @@ mod tests {
     async fn failed_work_leaves_nothing_and_its_neighbours_stay() {
         let (_folder, writer, reader) = fixture();
         let work = (0..100).map(|number| {
-            let work = move |db: &Connection| {
+            let work = move |db: &dyn Database| {
                 insert(db, number, 0)?;
                 if number % 3 == 0 { Err(StoreError::Closed) } else { Ok(()) }
             };
-            writer.write(work, |()| ())
+            writer.write(Vec::new(), work, |()| ())
         });
         let results = futures::future::join_all(work).await;
         assert!(results.iter().enumerate().all(|(number, result)| result.is_err() == (number % 3 == 0)));
@@ -200,10 +247,10 @@ mod tests {
     async fn a_full_disk_refuses_and_loses_nothing() {
         let (_folder, writer, reader) = fixture();
         let set_pages_max = |pages: u32| {
-            let set = move |db: &Connection| {
-                Ok::<_, StoreError>(db.pragma_update(None, "max_page_count", pages)?)
+            let set = move |db: &dyn Database| {
+                db.first(&format!("PRAGMA max_page_count = {pages}"), &[], |_| Ok(()))
             };
-            writer.write(set, |()| ())
+            writer.write(Vec::new(), set, |_| ())
         };
         set_pages_max(100).await.unwrap();
         let committed = Arc::new(AtomicUsize::new(0));
@@ -212,7 +259,7 @@ mod tests {
             let count = move |_: &usize| {
                 committed.fetch_add(1, Ordering::SeqCst);
             };
-            writer.write(move |db| insert(db, number, 32 << 10), count)
+            writer.write(Vec::new(), move |db| insert(db, number, 32 << 10), count)
         });
         let results: Vec<Result<usize, StoreError>> = futures::future::join_all(work).await;
         let mut answered: Vec<usize> = results.into_iter().flatten().collect();
@@ -221,7 +268,7 @@ mod tests {
         assert_eq!(committed.load(Ordering::SeqCst), answered.len());
 
         set_pages_max(100_000).await.unwrap();
-        answered.push(writer.write(|db| insert(db, 64, 0), |_| ()).await.unwrap());
+        answered.push(writer.write(Vec::new(), |db| insert(db, 64, 0), |_| ()).await.unwrap());
         assert_eq!(numbers(&reader), answered);
     }
 
@@ -229,21 +276,21 @@ mod tests {
     #[tokio::test]
     async fn a_failed_commit_is_told_to_everybody_in_it() {
         let (_folder, writer, reader) = fixture();
-        let create = |db: &Connection| {
-            Ok::<_, StoreError>(db.execute_batch(
-                "CREATE TABLE parent (id INTEGER PRIMARY KEY);
-                 CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);",
-            )?)
+        let create = |db: &dyn Database| {
+            db.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)", &[])?;
+            let child =
+                "CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)";
+            db.execute(child, &[])
         };
-        writer.write(create, |()| ()).await.unwrap();
-        let orphan = |db: &Connection| {
-            db.execute("INSERT INTO child VALUES (7)", [])?;
+        writer.write(Vec::new(), create, |_| ()).await.unwrap();
+        let orphan = |db: &dyn Database| {
+            db.execute("INSERT INTO child VALUES (7)", &[])?;
             insert(db, 1, 0)
         };
-        let refused = writer.write(orphan, |_| panic!("not committed")).await;
+        let refused = writer.write(Vec::new(), orphan, |_| panic!("not committed")).await;
         assert!(matches!(refused, Err(StoreError::NotCommitted(_))), "{refused:?}");
         assert!(numbers(&reader).is_empty());
-        writer.write(|db| insert(db, 2, 0), |_| ()).await.unwrap();
+        writer.write(Vec::new(), |db| insert(db, 2, 0), |_| ()).await.unwrap();
         assert_eq!(numbers(&reader), [2]);
     }
 
@@ -252,7 +299,7 @@ mod tests {
     async fn work_whose_result_nobody_awaits_is_still_committed() {
         let (_folder, writer, reader) = fixture();
         let (told, mut hears) = tokio::sync::mpsc::channel(1);
-        let given_up = writer.write(|db| insert(db, 1, 0), move |_| told.try_send(()).unwrap());
+        let given_up = writer.write(Vec::new(), |db| insert(db, 1, 0), move |_| told.try_send(()).unwrap());
         let mut given_up = Box::pin(given_up);
         assert!(futures::poll!(&mut given_up).is_pending(), "queued");
         drop(given_up);

@@ -4,9 +4,10 @@ use protocol::digest::Content;
 use protocol::id::{ObjectId, Timestamp, Token};
 use protocol::name::Name;
 use protocol::vfs::{Body, Changed, Existing, Row, VfsErrorCode};
-use rusqlite::params;
 
 use super::{Edit, Failure, Verified, check_metadata, untouched};
+use crate::vfs::engine::values;
+use crate::vfs::failure::StoreError;
 use crate::vfs::tree::Entry;
 
 impl Edit<'_> {
@@ -90,27 +91,26 @@ impl Edit<'_> {
             Body::Folder { subfolders } => (Some(subfolders), None),
             Body::File { content } => (None, Some(content)),
         };
-        self.tree
-            .db
-            .prepare_cached(
-                "INSERT INTO entry (customer, parent, name, version, created, modified, changed, metadata,
-                                    subfolders, fingerprint, size, digest, token)
-                 VALUES (?1, ?2, ?3, 1, ?4, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?
-            .execute(params![
+        let id = self.tree.db.first(
+            "INSERT INTO entry (customer, parent, name, version, created, modified, changed, metadata,
+                                subfolders, fingerprint, size, digest, token)
+             VALUES (?1, ?2, ?3, 1, ?4, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
+            values![
                 self.tree.customer.0,
                 parent.0,
                 name.as_bytes(),
                 now,
                 metadata,
                 subfolders,
-                content.map(|content| content.fingerprint.0),
-                content.map(|content| content.size),
-                content.map(|content| content.digest.0),
-                token.map(|token| token.0),
-            ])?;
+                content.as_ref().map(|content| &content.fingerprint.0),
+                content.as_ref().map(|content| content.size),
+                content.as_ref().map(|content| &content.digest.0),
+                token.as_ref().map(|token| &token.0),
+            ],
+            |row| row.get(0),
+        )?;
         Ok(Row {
-            id: ObjectId(self.tree.db.last_insert_rowid().unsigned_abs()),
+            id: ObjectId(id.ok_or(StoreError::Unreadable { column: 0 })?),
             parent: Some(parent),
             name: Some(name.clone()),
             version: 1,

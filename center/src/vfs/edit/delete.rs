@@ -5,11 +5,11 @@
 //! steps, the first within the operation itself, the others between the writer's batches, so that a folder of a
 //! million files does not stop everybody else. Until they are gone they count against the quota.
 
-use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp};
+use protocol::id::{CustomerId, ObjectId, Timestamp};
 use protocol::vfs::{Changed, Kind, Target, VfsErrorCode};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Edit, Failure};
+use crate::vfs::engine::{Database, values};
 use crate::vfs::tree::Entry;
 
 /// Rows removed in one step: about 20 ms of the writer's time.
@@ -53,14 +53,9 @@ impl Edit<'_> {
     fn cut_off(&mut self, folder: &mut Entry) -> Result<(), Failure> {
         let id = folder.row.id;
         self.leaves_work = true;
-        self.tree
-            .db
-            .prepare_cached("UPDATE entry SET parent = NULL, name = NULL WHERE id = ?1")?
-            .execute([id.0])?;
-        self.tree
-            .db
-            .prepare_cached("INSERT INTO doomed (id, customer) VALUES (?1, ?2)")?
-            .execute(params![id.0, self.tree.customer.0])?;
+        let db = self.tree.db;
+        db.execute("UPDATE entry SET parent = NULL, name = NULL WHERE id = ?1", values![id.0])?;
+        db.execute("INSERT INTO doomed (id, customer) VALUES (?1, ?2)", values![id.0, self.tree.customer.0])?;
         self.log(id, None)
     }
 
@@ -68,13 +63,10 @@ impl Edit<'_> {
     fn sweep_step(&mut self, rows: usize) -> Result<(), Failure> {
         let mut left = rows;
         while left > 0 {
-            let doomed: Option<u64> = self
-                .tree
-                .db
-                .prepare_cached("SELECT id FROM doomed WHERE customer = ?1 LIMIT 1")?
-                .query_row([self.tree.customer.0], |row| row.get(0))
-                .optional()?;
-            let Some(doomed) = doomed.map(ObjectId) else { return Ok(()) };
+            let of_customer = values![self.tree.customer.0];
+            let sql = "SELECT id FROM doomed WHERE customer = ?1 LIMIT 1";
+            let doomed = self.tree.db.first(sql, of_customer, |row| row.get(0).map(ObjectId))?;
+            let Some(doomed) = doomed else { return Ok(()) };
             let children = self.tree.children(doomed, ObjectId(0), left)?;
             left = left.saturating_sub(children.len().max(1));
             if children.is_empty() {
@@ -92,24 +84,24 @@ impl Edit<'_> {
 
     /// Removes a cut-off folder that has become empty. Its end was logged when it was cut off.
     fn bury(&mut self, folder: ObjectId) -> Result<(), Failure> {
-        self.tree.db.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([folder.0])?;
-        self.tree.db.prepare_cached("DELETE FROM doomed WHERE id = ?1")?.execute([folder.0])?;
+        self.tree.db.execute("DELETE FROM entry WHERE id = ?1", values![folder.0])?;
+        self.tree.db.execute("DELETE FROM doomed WHERE id = ?1", values![folder.0])?;
         let usage = &mut self.tree.account.usage;
         usage.files_used = usage.files_used.saturating_sub(1);
         Ok(())
     }
 }
 
-/// One step of clearing up after recursive deletes, of whichever customer has some; `None` when nothing was left.
-pub fn sweep(db: &Connection, now: Timestamp) -> Result<Option<(CustomerId, FeedPosition)>, Failure> {
-    let customer: Option<u32> = db
-        .prepare_cached("SELECT customer FROM doomed LIMIT 1")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    let Some(customer) = customer.map(CustomerId) else { return Ok(None) };
+/// A customer after whose recursive deletes there is something to clear up.
+pub fn to_sweep(db: &dyn Database) -> Result<Option<CustomerId>, Failure> {
+    Ok(db.first("SELECT customer FROM doomed LIMIT 1", &[], |row| row.get(0).map(CustomerId))?)
+}
+
+/// One step of clearing up after a customer's recursive deletes.
+pub fn sweep(db: &dyn Database, customer: CustomerId, now: Timestamp) -> Result<(), Failure> {
     let mut edit = Edit::begin(db, customer, now)?;
     edit.sweep_step(SWEEP_ROWS)?;
-    Ok(Some((customer, edit.finish()?.position)))
+    edit.finish().map(drop)
 }
 
 /// Refuses an object of the other kind.

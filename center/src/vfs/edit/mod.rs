@@ -9,14 +9,14 @@ mod delete;
 mod rename;
 mod update;
 
-pub use delete::sweep;
+pub use delete::{sweep, to_sweep};
 
 use protocol::digest::Content;
 use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp, Token};
 use protocol::metadata::METADATA_BYTES_MAX;
 use protocol::vfs::{Before, Body, Changed, FolderChange, Operation, Upload, VfsErrorCode};
-use rusqlite::{Connection, params};
 
+use super::engine::{Database, values};
 use super::failure::Failure;
 use super::tree::{Entry, Tree};
 use super::{feed, outbox, references};
@@ -50,7 +50,7 @@ pub struct Finished {
 
 impl<'a> Edit<'a> {
     /// Begins an operation of `customer` at `now`, inside a transaction.
-    pub fn begin(db: &'a Connection, customer: CustomerId, now: Timestamp) -> Result<Self, Failure> {
+    pub fn begin(db: &'a dyn Database, customer: CustomerId, now: Timestamp) -> Result<Self, Failure> {
         Ok(Self { tree: Tree::open(db, customer)?, now, leaves_work: false })
     }
 
@@ -81,17 +81,11 @@ impl<'a> Edit<'a> {
     pub fn finish(self) -> Result<Finished, Failure> {
         let account = self.tree.account;
         feed::trim(self.tree.db, self.tree.customer, account.position)?;
-        self.tree
-            .db
-            .prepare_cached(
-                "UPDATE customer SET position = ?2, bytes_used = ?3, files_used = ?4 WHERE id = ?1",
-            )?
-            .execute(params![
-                self.tree.customer.0,
-                account.position.0,
-                account.usage.bytes_used,
-                account.usage.files_used
-            ])?;
+        let usage = account.usage;
+        self.tree.db.execute(
+            "UPDATE customer SET position = ?2, bytes_used = ?3, files_used = ?4 WHERE id = ?1",
+            values![self.tree.customer.0, account.position.0, usage.bytes_used, usage.files_used],
+        )?;
         Ok(Finished { position: account.position, leaves_work: self.leaves_work })
     }
 
@@ -128,33 +122,31 @@ impl<'a> Edit<'a> {
             Body::Folder { subfolders } => (Some(subfolders), None),
             Body::File { content } => (None, Some(content)),
         };
-        self.tree
-            .db
-            .prepare_cached(
-                "UPDATE entry SET parent = ?2, name = ?3, version = ?4, modified = ?5, changed = ?6, metadata = ?7,
-                     subfolders = ?8, fingerprint = ?9, size = ?10, digest = ?11, token = ?12
-                 WHERE id = ?1",
-            )?
-            .execute(params![
+        self.tree.db.execute(
+            "UPDATE entry SET parent = ?2, name = ?3, version = ?4, modified = ?5, changed = ?6, metadata = ?7,
+                 subfolders = ?8, fingerprint = ?9, size = ?10, digest = ?11, token = ?12
+             WHERE id = ?1",
+            values![
                 row.id.0,
                 row.parent.map(|parent| parent.0),
                 row.name.as_ref().map(|name| name.as_bytes()),
                 row.version,
                 row.modified.0,
                 row.changed.0,
-                row.metadata,
+                &row.metadata,
                 subfolders,
-                content.map(|content| content.fingerprint.0),
-                content.map(|content| content.size),
-                content.map(|content| content.digest.0),
-                entry.token.map(|token| token.0),
-            ])?;
+                content.as_ref().map(|content| &content.fingerprint.0),
+                content.as_ref().map(|content| content.size),
+                content.as_ref().map(|content| &content.digest.0),
+                entry.token.as_ref().map(|token| &token.0),
+            ],
+        )?;
         self.log(entry.row.id, Some(entry.row.version))
     }
 
     /// Removes a row and gives up its reference, in this one transaction (VFS-18).
     fn remove_row(&mut self, entry: &Entry) -> Result<(), Failure> {
-        self.tree.db.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([entry.row.id.0])?;
+        self.tree.db.execute("DELETE FROM entry WHERE id = ?1", values![entry.row.id.0])?;
         self.tree.account.usage.files_used = self.tree.account.usage.files_used.saturating_sub(1);
         self.give_up(entry)?;
         self.log(entry.row.id, None)
@@ -181,7 +173,7 @@ impl<'a> Edit<'a> {
             (Some(used), Some(quota)) if used > quota && content.size > old_bytes => {
                 Err(Failure::new(VfsErrorCode::QuotaExceeded, "the customer's bytes are used up"))
             }
-            // What SQLite's integers hold.
+            // What the database's integers hold.
             (Some(used), _) if i64::try_from(used).is_ok() => {
                 usage.bytes_used = used;
                 Ok(())

@@ -88,8 +88,7 @@ async fn who_asks_from_beyond_what_is_kept_or_from_the_future_starts_over() {
     let far = read(&vfs, FeedPosition(u64::MAX), 0).await;
     assert!(far.reset && far.position == end);
 
-    let db = rusqlite::Connection::open(vfs.path()).unwrap();
-    db.execute("DELETE FROM change WHERE position = 1", []).unwrap();
+    vfs.sql(|db| db.execute("DELETE FROM change WHERE position = 1", &[])).await.unwrap();
     assert!(read(&vfs, FeedPosition(0), 0).await.reset);
     assert!(!read(&vfs, FeedPosition(1), 0).await.reset);
 }

@@ -20,7 +20,7 @@ async fn a_release_is_repeated_until_acknowledged() {
     vfs.keep_house().await;
     assert!(vfs.is_stored(stored), "put off for longer after the second try");
     later(3);
-    let again = MetaStore::open(&vfs.path()).unwrap();
+    let again = vfs.reopen().await;
     assert!(housekeeping::step(&again, &*vfs.cluster, &|| vfs.now()).await.unwrap());
     assert!(!vfs.is_stored(stored));
     assert_eq!(vfs.store.releases_pending().await.unwrap(), 0);
@@ -64,7 +64,7 @@ async fn a_large_folder_vanishes_at_once_and_is_cleared_in_steps() {
     let usage = vfs.usage().await;
     assert_eq!((usage.files_used, usage.bytes_used), (1, 0));
     assert!(!vfs.is_stored(upload(1, 10)));
-    let db = rusqlite::Connection::open(vfs.path()).unwrap();
-    let left: u64 = db.query_row("SELECT count(*) FROM entry", [], |row| row.get(0)).unwrap();
-    assert_eq!(left, 2);
+    let left =
+        vfs.sql(|db| db.first("SELECT count(*) FROM entry", &[], |row| row.get::<u64>(0))).await.unwrap();
+    assert_eq!(left, Some(2));
 }

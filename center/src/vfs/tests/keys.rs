@@ -112,7 +112,7 @@ async fn answers_are_remembered_for_ten_minutes_by_customer_across_restarts() {
     let reply = vfs.manager.perform(other.id, Request { key: KEY, operation: mkdir() }, vfs.now()).await;
     assert_eq!(reply.unwrap_err().code, VfsErrorCode::NotFound, "not the other customer's answer");
 
-    let again = DirectoryManager::new(MetaStore::open(&vfs.path()).unwrap(), Arc::clone(&vfs.cluster));
+    let again = vfs.second_manager().await;
     let repeat = |now| again.perform(vfs.customer, Request { key: KEY, operation: mkdir() }, now);
     let made_at = vfs.now();
     let shortly_before = Timestamp(made_at.0 + 599_000_000_000);

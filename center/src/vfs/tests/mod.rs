@@ -1,7 +1,11 @@
 //! Tests of the VFS as a whole: operations through [`DirectoryManager::perform`] on a real database, with a storage
 //! cluster that is a set in memory.
+//!
+//! The database is SQLite; or, where `VFS_TEST_POSTGRES` is the connection string of a PostgreSQL server, a new one there
+//! for each test (VFS-4).
 
 mod changes;
+mod concurrent;
 mod contents;
 mod documents;
 mod figure_12;
@@ -9,11 +13,11 @@ mod housework;
 mod keys;
 mod model;
 mod moves;
+mod place;
 mod rows;
 mod speed;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -24,9 +28,11 @@ use protocol::srl::Secret;
 use protocol::vfs::{
     Answer, Changed, Existing, Kind, Operation, Reply, Request, Row, Target, Upload, VfsError, VfsErrorCode,
 };
-use tempfile::TempDir;
+
+use place::Place;
 
 use super::edit::Verified;
+use super::engine::{Database, Engine};
 use super::store::Change;
 use super::{Cluster, ClusterError, DirectoryManager, MetaStore, NewCustomer, Quota, housekeeping};
 
@@ -77,24 +83,24 @@ impl Cluster for FakeCluster {
 }
 
 /// A VFS with one customer, on a database of its own and a clock that each operation moves on by a microsecond.
-struct Fixture {
+pub(super) struct Fixture {
     manager: DirectoryManager<FakeCluster>,
-    store: MetaStore,
+    pub(super) store: MetaStore,
     cluster: Arc<FakeCluster>,
     customer: CustomerId,
     root: ObjectId,
     clock: AtomicI64,
-    folder: TempDir,
+    place: Place,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with_quota(Quota::default()).await
     }
 
     async fn with_quota(quota: Quota) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = MetaStore::open(&folder.path().join("vfs.db")).unwrap();
+        let place = Place::new().await;
+        let store = MetaStore::open(place.engine.clone()).await.unwrap();
         let new = NewCustomer { quota, ..new_customer(Some(CustomerId(3)), "customer C") };
         let customer = store.add_customer(new, Timestamp(1_000)).await.unwrap();
         let cluster = Arc::new(FakeCluster::default());
@@ -105,12 +111,31 @@ impl Fixture {
             customer: customer.id,
             root: customer.root,
             clock: AtomicI64::new(1_000_000_000),
-            folder,
+            place,
         }
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("vfs.db")
+    /// The same database, opened once more.
+    pub(super) async fn reopen(&self) -> MetaStore {
+        MetaStore::open(self.place.engine.clone()).await.unwrap()
+    }
+
+    /// Another directory manager in front of the same database.
+    async fn second_manager(&self) -> DirectoryManager<FakeCluster> {
+        DirectoryManager::new(self.reopen().await, Arc::clone(&self.cluster))
+    }
+
+    /// Works on the tables behind the store's back.
+    async fn sql<T: Send + 'static>(&self, work: impl FnOnce(&dyn Database) -> T + Send + 'static) -> T {
+        let engine = self.place.engine.clone();
+        let working = tokio::task::spawn_blocking(move || {
+            let mut session = engine.open().unwrap();
+            session.begin(&[]).unwrap();
+            let result = work(session.database());
+            session.commit().unwrap();
+            result
+        });
+        working.await.unwrap()
     }
 
     fn now(&self) -> Timestamp {

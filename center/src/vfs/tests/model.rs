@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use protocol::id::FeedPosition;
 use protocol::vfs::{Answered, Body, ENTRIES_MAX};
-use rusqlite::Connection;
 
 use super::*;
+use crate::vfs::engine::Session;
 use crate::vfs::outbox;
 use crate::vfs::query::{self, Query};
-use crate::vfs::{customer, schema, store};
+use crate::vfs::{customer, store};
 
 const QUOTA_BYTES: u64 = 300;
 const QUOTA_FILES: u64 = 25;
@@ -217,27 +218,27 @@ impl Model {
 
 /// The store and the model side by side.
 struct Both {
-    db: Connection,
+    session: Box<dyn Session>,
     customer: CustomerId,
     model: Model,
     /// Every object there ever was.
     ids: Vec<ObjectId>,
     uploads: u16,
     now: Timestamp,
-    _folder: TempDir,
 }
 
 impl Both {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let db = schema::open_writer(&folder.path().join("vfs.db")).unwrap();
-        db.execute_batch("BEGIN").unwrap();
+    /// In a transaction that is never committed.
+    fn new(engine: &Engine) -> Self {
+        let mut session = engine.open().unwrap();
+        session.begin(&[]).unwrap();
+        let db = session.database();
         let quota = Quota { bytes: Some(QUOTA_BYTES), files: Some(QUOTA_FILES) };
         let new = NewCustomer { quota, ..new_customer(None, "C") };
-        let customer = customer::add(&db, &new, Timestamp(0)).unwrap();
+        let customer = customer::add(db, &new, Timestamp(0)).unwrap();
         let root = Node { parent: None, name: 0, version: 1, file: None };
         Self {
-            db,
+            session,
             customer: customer.id,
             model: Model {
                 nodes: BTreeMap::from([(customer.root, root)]),
@@ -247,7 +248,6 @@ impl Both {
             ids: vec![customer.root],
             uploads: 0,
             now: Timestamp(0),
-            _folder: folder,
         }
     }
 
@@ -278,7 +278,8 @@ impl Both {
         });
         let request = Request { key: None, operation };
         let change = Ok(Change { request, verified });
-        let store::Outcome { reply, .. } = store::perform(&self.db, self.customer, change, self.now);
+        let store::Outcome { reply, .. } =
+            store::perform(self.session.database(), self.customer, change, self.now);
         match reply {
             Ok(Answered { answer: Answer::Changed(changed), .. }) => Ok(changed),
             Ok(other) => panic!("not a change: {other:?}"),
@@ -370,7 +371,7 @@ impl Both {
     }
 
     fn query(&self, query: Query) -> Answer {
-        query::answer(&self.db, self.customer, &query).unwrap().answer
+        query::answer(self.session.database(), self.customer, &query).unwrap().answer
     }
 
     /// The whole state is the model's: rows, listings, use, feed, references.
@@ -398,13 +399,14 @@ impl Both {
                 (body, file) => panic!("{body:?} is not {file:?}"),
             }
         }
-        let rows: u64 = self.db.query_row("SELECT count(*) FROM entry", [], |row| row.get(0)).unwrap();
+        let db = self.session.database();
+        let rows: u64 = db.first("SELECT count(*) FROM entry", &[], |row| row.get(0)).unwrap().unwrap();
         assert_eq!(rows, model.nodes.len() as u64);
 
         let Answer::Usage(usage) = self.query(Query::Usage { bytes_free: 0 }) else { panic!() };
         assert_eq!((usage.bytes_used, usage.files_used), (model.bytes(), rows - 1));
 
-        let released: BTreeSet<u16> = outbox::due(&self.db, self.now, usize::from(u16::MAX))
+        let released: BTreeSet<u16> = outbox::due(db, self.now, usize::from(u16::MAX))
             .unwrap()
             .iter()
             .map(|release| u16::from_be_bytes([release.token.0[0], release.token.0[1]]))
@@ -436,15 +438,18 @@ impl Both {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn random_operations_agree_with_the_model(steps in steps()) {
-        let mut both = Both::new();
+#[test]
+fn random_operations_agree_with_the_model() {
+    let place = tokio::runtime::Runtime::new().unwrap().block_on(Place::new());
+    place.engine.prepare().unwrap();
+    let config = ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() };
+    let agreed = TestRunner::new(config).run(&steps(), |steps| {
+        let mut both = Both::new(&place.engine);
         for step in &steps {
             both.step(step);
         }
         both.compare();
-    }
+        Ok(())
+    });
+    agreed.unwrap();
 }

@@ -237,8 +237,7 @@ async fn rows_survive_a_restart_and_ids_are_not_given_again() {
     let kept = vfs.touch(vfs.root, "kept").await;
     let gone = vfs.touch(vfs.root, "gone").await;
     vfs.delete(gone, Kind::File, false).await.unwrap();
-    let store = MetaStore::open(&vfs.path()).unwrap();
-    let again = DirectoryManager::new(store, Arc::clone(&vfs.cluster));
+    let again = vfs.second_manager().await;
     let operation = Operation::CreateFolder { parent: vfs.root, name: name("new"), metadata: Vec::new() };
     let reply = again.perform(vfs.customer, Request { key: None, operation }, vfs.now()).await.unwrap();
     let Answer::Changed(Changed { row: Some(row), .. }) = reply.answer else { panic!() };

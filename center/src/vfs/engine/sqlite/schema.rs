@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::failure::StoreError;
+use crate::vfs::failure::StoreError;
 
 /// Each entry brings the schema from version `index` to `index + 1` (`PRAGMA user_version`). Never edit one that was
 /// released: append.
@@ -23,13 +23,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Distinct statements are fewer; all of them stay prepared.
 const STATEMENTS_CACHED: usize = 96;
 
-/// Opens the database for writing, creating it (mode 0600: it holds the customers' secrets) and bringing its schema up
-/// to date.
+/// Makes the file, if it is missing (mode 0600: it holds the customers' secrets), and brings its schema up to date.
 ///
 /// # Errors
 /// [`StoreError::Io`] when the file cannot be created, [`StoreError::TooNew`] when a later release wrote it,
 /// [`StoreError::Database`] for the rest.
-pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+pub fn prepare(path: &Path) -> Result<(), StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), source };
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(io)?;
     file.set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
@@ -37,8 +36,12 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     drop(file);
+    migrate(&mut open_writer(path)?)
+}
 
-    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+/// Opens it for writing.
+pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // Every commit reaches the disk before it is answered.
     connection.pragma_update(None, "synchronous", "full")?;
@@ -50,7 +53,6 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "cache_size", -(16 << 10))?;
     // Pages as they were before a savepoint: else they spill into a temporary file with every larger batch.
     connection.pragma_update(None, "temp_store", "memory")?;
-    migrate(&mut connection)?;
     Ok(connection)
 }
 
@@ -92,11 +94,10 @@ mod tests {
     fn a_database_opens_again_and_one_of_a_later_release_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vfs.db");
-        open_writer(&path).unwrap();
-        let connection = open_writer(&path).unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
-        drop(connection);
-        assert!(matches!(open_writer(&path), Err(StoreError::TooNew { found: 99, .. })));
+        prepare(&path).unwrap();
+        prepare(&path).unwrap();
+        open_writer(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(prepare(&path), Err(StoreError::TooNew { found: 99, .. })));
     }
 
     #[test]
@@ -105,7 +106,7 @@ mod tests {
         let path = folder.path().join("vfs.db");
         std::fs::write(&path, b"").unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        open_writer(&path).unwrap();
+        prepare(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -113,7 +114,7 @@ mod tests {
     fn a_reader_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vfs.db");
-        open_writer(&path).unwrap();
+        prepare(&path).unwrap();
         let reader = open_reader(&path).unwrap();
         assert!(reader.execute("DELETE FROM entry", []).is_err());
     }
