@@ -11,6 +11,7 @@
 //! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`netns`] is a network namespace of its own.
 //! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
+//! - [`postgres`] is a PostgreSQL server, and a standby of it.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
 //! - [`soak`] puts mixed load on a site for a long time, and watches for growth.
@@ -33,6 +34,7 @@ pub mod mount;
 pub mod netns;
 pub mod nginx;
 pub mod poll;
+pub mod postgres;
 pub mod qemu;
 pub mod rpc;
 pub mod site;
