@@ -23,7 +23,7 @@ use crate::host;
 use crate::http::acceptor;
 use crate::reconcile::Mode;
 use crate::serve::{Addresses, Opened, open, serve};
-use crate::vfs::{Customer, MetaStore, NewCustomer, Quota};
+use crate::vfs::{Customer, MetaStore, NewCustomer, Quota, migrate};
 
 /// Overrides the configuration's `log`.
 const LOG_VARIABLE: &str = "STORAGE_CENTER_LOG";
@@ -97,6 +97,11 @@ enum Command {
         #[arg(required = true, value_name = "LOG")]
         logs: Vec<PathBuf>,
     },
+    /// Work on the directory database.
+    Vfs {
+        #[command(subcommand)]
+        command: VfsCommand,
+    },
     /// Compare the rows of the VFS with the references on the disks; also while the center runs.
     Check {
         #[command(flatten)]
@@ -108,6 +113,19 @@ enum Command {
         /// is stored meanwhile and has no row yet must be younger.
         #[arg(long, requires = "repair")]
         orphan_grace: Option<u64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum VfsCommand {
+    /// Copy all folders, files and customers into the empty database of another configuration: from SQLite to PostgreSQL
+    /// or back. The center must not run. Serve with the other configuration afterwards.
+    Migrate {
+        #[command(flatten)]
+        file: File,
+        /// The configuration with the new database.
+        #[arg(long, value_name = "CONFIG")]
+        to: PathBuf,
     },
 }
 
@@ -267,6 +285,10 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
             let customer = customer.map(CustomerId);
             io::stdout().write_all(bill(&logs, Selection { customer, since, until })?.as_bytes())?;
         }
+        Command::Vfs { command: VfsCommand::Migrate { file, to } } => {
+            let (from, to) = (Config::load(&file.config)?, Config::load(&to)?);
+            println!("{} rows copied, their digests compared", migrate_vfs(&from, &to).await?);
+        }
         Command::Check { file, repair, orphan_grace } => {
             let config = Config::load(&file.config)?;
             let mode = if repair { Mode::Repair } else { Mode::Compare };
@@ -341,6 +363,23 @@ fn start_log(configured: &str) -> Result<(), Failed> {
     let filter = parse_log(configured)?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
     Ok(())
+}
+
+async fn migrate_vfs(from: &Config, to: &Config) -> Result<u64, Failed> {
+    if ask(&from.control_socket(), Question::Status).await?.is_some() {
+        return Err(Failed(
+            "the storage center runs and would go on with the old database: stop it first".into(),
+        ));
+    }
+    let (from, to) = (from.vfs()?.engine()?, to.vfs()?.engine()?);
+    let copying = tokio::task::spawn_blocking(move || {
+        migrate(&from, &to, |table, rows| {
+            if rows.is_multiple_of(100_000) {
+                eprintln!("{table}: {rows} rows");
+            }
+        })
+    });
+    Ok(copying.await??)
 }
 
 async fn add_customer(

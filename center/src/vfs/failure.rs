@@ -90,7 +90,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error,
             Self::Store(error) => {
-                tracing::error!(%error, "the directory database failed; is its disk full or failing?");
+                tracing::error!(%error, "a directory operation failed: look at the database's disk or server");
                 VfsError {
                     code: VfsErrorCode::Unavailable,
                     message: "the directory database failed; try again later".to_owned(),

@@ -14,7 +14,7 @@ use protocol::id::CustomerId;
 use super::failure::StoreError;
 
 pub use postgres::{News, Postgres, ServerError};
-pub use value::{FromValue, Value};
+pub use value::{FromValue, OwnedValue, Value};
 
 pub(in crate::vfs) use value::values;
 
@@ -34,6 +34,12 @@ pub trait Database {
 
     /// Whether there still is a transaction: a full disk or a lost server ends it.
     fn is_in_transaction(&self) -> bool;
+
+    /// The highest id this table's rows were ever given.
+    fn last_id(&self, table: &str) -> Result<i64, StoreError>;
+
+    /// Has the table's next row get a higher id than this.
+    fn set_last_id(&self, table: &str, id: i64) -> Result<(), StoreError>;
 
     /// Appended to a statement that picks rows to be deleted: has it leave those that another writer is about to delete.
     fn unless_locked(&self) -> &'static str;

@@ -15,6 +15,45 @@ pub enum Value<'a> {
     Text(&'a str),
 }
 
+/// A [`Value`] that outlives what it was taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnedValue {
+    /// Nothing.
+    Null,
+    /// A number.
+    Integer(i64),
+    /// A number that no column holds.
+    OutOfRange,
+    /// Bytes.
+    Bytes(Box<[u8]>),
+    /// Text.
+    Text(Box<str>),
+}
+
+impl From<&Value<'_>> for OwnedValue {
+    fn from(value: &Value<'_>) -> Self {
+        match *value {
+            Value::Null => Self::Null,
+            Value::Integer(number) => Self::Integer(number),
+            Value::OutOfRange => Self::OutOfRange,
+            Value::Bytes(bytes) => Self::Bytes(bytes.into()),
+            Value::Text(text) => Self::Text(text.into()),
+        }
+    }
+}
+
+impl<'a> From<&'a OwnedValue> for Value<'a> {
+    fn from(value: &'a OwnedValue) -> Self {
+        match value {
+            OwnedValue::Null => Self::Null,
+            OwnedValue::Integer(number) => Self::Integer(*number),
+            OwnedValue::OutOfRange => Self::OutOfRange,
+            OwnedValue::Bytes(bytes) => Self::Bytes(bytes),
+            OwnedValue::Text(text) => Self::Text(text),
+        }
+    }
+}
+
 /// A list of parameters, each made a [`Value`].
 macro_rules! values {
     ($($value:expr),* $(,)?) => { &[$($crate::vfs::engine::Value::from($value)),*] };

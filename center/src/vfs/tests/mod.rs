@@ -29,7 +29,7 @@ use protocol::vfs::{
     Answer, Changed, Existing, Kind, Operation, Reply, Request, Row, Target, Upload, VfsError, VfsErrorCode,
 };
 
-use place::Place;
+pub(super) use place::Place;
 
 use super::edit::Verified;
 use super::engine::{Database, Engine};
@@ -88,7 +88,7 @@ pub(super) struct Fixture {
     pub(super) store: MetaStore,
     cluster: Arc<FakeCluster>,
     customer: CustomerId,
-    root: ObjectId,
+    pub(super) root: ObjectId,
     clock: AtomicI64,
     place: Place,
 }
@@ -113,6 +113,19 @@ impl Fixture {
             clock: AtomicI64::new(1_000_000_000),
             place,
         }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.place.engine
+    }
+
+    /// The same customer in another database.
+    pub(super) async fn at(&self, place: Place) -> Self {
+        let store = MetaStore::open(place.engine.clone()).await.unwrap();
+        let (cluster, customer, root) = (Arc::clone(&self.cluster), self.customer, self.root);
+        let (manager, clock) =
+            (DirectoryManager::new(store.clone(), Arc::clone(&cluster)), AtomicI64::new(self.now().0));
+        Self { manager, store, cluster, customer, root, clock, place }
     }
 
     /// The same database, opened once more.
@@ -162,12 +175,12 @@ impl Fixture {
         }
     }
 
-    async fn mkdir(&self, parent: ObjectId, text: &str) -> ObjectId {
+    pub(super) async fn mkdir(&self, parent: ObjectId, text: &str) -> ObjectId {
         let operation = Operation::CreateFolder { parent, name: name(text), metadata: Vec::new() };
         self.change(operation).await.unwrap().row.unwrap().id
     }
 
-    async fn touch(&self, parent: ObjectId, text: &str) -> ObjectId {
+    pub(super) async fn touch(&self, parent: ObjectId, text: &str) -> ObjectId {
         self.create(parent, text, None).await.unwrap().row.unwrap().id
     }
 
@@ -204,7 +217,12 @@ impl Fixture {
         self.change(Operation::Move { target, kind: None, parent, name: name(to), replace }).await
     }
 
-    async fn delete(&self, id: ObjectId, kind: Kind, recursive: bool) -> Result<Changed, VfsErrorCode> {
+    pub(super) async fn delete(
+        &self,
+        id: ObjectId,
+        kind: Kind,
+        recursive: bool,
+    ) -> Result<Changed, VfsErrorCode> {
         self.change(Operation::Delete { target: Target::Id(id), kind, recursive }).await
     }
 
@@ -217,7 +235,7 @@ impl Fixture {
     }
 
     /// All entries of a folder, listed `page` at a time.
-    async fn list(&self, folder: ObjectId, page: u32) -> Vec<Row> {
+    pub(super) async fn list(&self, folder: ObjectId, page: u32) -> Vec<Row> {
         let mut all: Vec<Row> = Vec::new();
         loop {
             let after = all.last().map(|row| row.id);
@@ -234,7 +252,7 @@ impl Fixture {
         }
     }
 
-    async fn usage(&self) -> protocol::vfs::Usage {
+    pub(super) async fn usage(&self) -> protocol::vfs::Usage {
         match self.perform(None, Operation::Usage).await {
             Ok(Answer::Usage(usage)) => usage,
             other => panic!("no usage: {other:?}"),

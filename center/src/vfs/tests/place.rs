@@ -17,11 +17,14 @@ impl Place {
     pub async fn new() -> Self {
         match std::env::var("VFS_TEST_POSTGRES") {
             Ok(server) => Self { engine: on_server(&server).await, _folder: None },
-            Err(_) => {
-                let folder = tempfile::tempdir().unwrap();
-                Self { engine: Engine::Sqlite(folder.path().join("vfs.db")), _folder: Some(folder) }
-            }
+            Err(_) => Self::sqlite(),
         }
+    }
+
+    /// A file, whatever the tests run on.
+    pub fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { engine: Engine::Sqlite(folder.path().join("vfs.db")), _folder: Some(folder) }
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Row, Statement};
 
-use super::super::{Columns, Database, EachRow, Session, Value};
+use super::super::{Columns, Database, EachRow, OwnedValue, Session, Value};
 use super::Postgres;
 use crate::vfs::failure::StoreError;
 
@@ -123,7 +123,7 @@ impl Database for PostgresSession {
     fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<(), StoreError> {
         in_range(values)?;
         let statement = self.prepared(sql)?;
-        let values: Vec<Owned> = values.iter().map(Owned::from).collect();
+        let values: Vec<OwnedValue> = values.iter().map(OwnedValue::from).collect();
         let client = Arc::clone(&self.client);
         let mut sent: Sent = Box::pin(async move { client.execute_raw(&statement, &values).await });
         // The first look at it puts it into the connection's queue.
@@ -177,6 +177,17 @@ impl Database for PostgresSession {
 
     fn is_in_transaction(&self) -> bool {
         matches!(self.state.get(), State::InTransaction | State::Failed)
+    }
+
+    fn last_id(&self, table: &str) -> Result<i64, StoreError> {
+        let last =
+            self.database().first(&format!("SELECT last_value FROM {table}_id_seq"), &[], |row| row.get(0));
+        Ok(last?.unwrap_or(0))
+    }
+
+    fn set_last_id(&self, table: &str, id: i64) -> Result<(), StoreError> {
+        let set = format!("SELECT setval('{table}_id_seq', ?1)");
+        self.query(&set, &[id.max(1).into()], &mut |_| Ok(()))
     }
 
     fn unless_locked(&self) -> &'static str {
@@ -290,43 +301,9 @@ impl ToSql for Value<'_> {
     to_sql_checked!();
 }
 
-/// A [`Value`] that outlives the call that brought it.
-#[derive(Debug)]
-enum Owned {
-    Null,
-    Integer(i64),
-    OutOfRange,
-    Bytes(Box<[u8]>),
-    Text(Box<str>),
-}
-
-impl From<&Value<'_>> for Owned {
-    fn from(value: &Value<'_>) -> Self {
-        match *value {
-            Value::Null => Self::Null,
-            Value::Integer(number) => Self::Integer(number),
-            Value::OutOfRange => Self::OutOfRange,
-            Value::Bytes(bytes) => Self::Bytes(bytes.into()),
-            Value::Text(text) => Self::Text(text.into()),
-        }
-    }
-}
-
-impl Owned {
-    fn value(&self) -> Value<'_> {
-        match self {
-            Self::Null => Value::Null,
-            Self::Integer(number) => Value::Integer(*number),
-            Self::OutOfRange => Value::OutOfRange,
-            Self::Bytes(bytes) => Value::Bytes(bytes),
-            Self::Text(text) => Value::Text(text),
-        }
-    }
-}
-
-impl ToSql for Owned {
+impl ToSql for OwnedValue {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        self.value().to_sql(kind, out)
+        Value::from(self).to_sql(kind, out)
     }
 
     fn accepts(kind: &Type) -> bool {

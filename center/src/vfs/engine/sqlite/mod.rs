@@ -59,6 +59,19 @@ impl Database for Sqlite {
         !self.connection.is_autocommit()
     }
 
+    fn last_id(&self, table: &str) -> Result<i64, StoreError> {
+        let sql = format!(
+            "SELECT max(COALESCE((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0),
+                        COALESCE((SELECT max(id) FROM {table}), 0))"
+        );
+        Ok(self.database().first(&sql, &[table.into()], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    fn set_last_id(&self, table: &str, id: i64) -> Result<(), StoreError> {
+        // Of a table without such a row the highest id that is there counts.
+        self.execute("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1", &[table.into(), id.into()])
+    }
+
     fn unless_locked(&self) -> &'static str {
         ""
     }
