@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
+use ipnetwork::IpNetwork;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -114,6 +115,8 @@ pub struct Dosm {
     pub cache_bytes: u64,
     /// Where each request is written down (SYS-7).
     pub usage_log: Option<PathBuf>,
+    /// Networks besides the open Internet on which callbacks may lie (SRL-10).
+    pub callback_networks: Vec<IpNetwork>,
 }
 
 impl Default for Dosm {
@@ -126,6 +129,7 @@ impl Default for Dosm {
             cache_dir: None,
             cache_bytes: 64 << 30,
             usage_log: None,
+            callback_networks: Vec::new(),
         }
     }
 }
@@ -480,6 +484,7 @@ mod tests {
             "cache_dir",
             "cache_bytes",
             "usage_log",
+            "callback_networks",
             "name",
             "key_file",
             "multicast",
@@ -506,6 +511,7 @@ mod tests {
         assert!(wrong("[http]", "roles = []\n[http]").contains("one at least"));
         assert!(wrong("[vfs]\ndatabase = \"DIR/vfs.sqlite\"", "").contains("[vfs] is missing"));
         assert!(wrong("[vfs]", "certificate = \"x\"\n[vfs]").contains("both"));
+        assert!(wrong("[http]", "[dosm]\ncallback_networks = [\"10.3.0.0/33\"]\n[http]").contains("line 2"));
         for said in [wrong("database", "databse"), wrong("\"DIR/vfs.sqlite\"", "7"), wrong("[http]", "[http")]
         {
             assert_eq!(said.lines().count(), 1, "{said}");

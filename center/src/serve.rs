@@ -92,6 +92,9 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// TLS towards the callbacks of customers.
+    #[error("TLS cannot be used to ask callbacks: {0}")]
+    Callbacks(#[from] rustls::Error),
     /// References could not be restored.
     #[error("a disk's index was lost and its references cannot be restored from the rows: {0}")]
     Restore(String),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ::http::{Request, Response};
 use hyper::body::Incoming;
+use ipnetwork::IpNetwork;
 use protocol::digest::{BLOCK_BYTES, Content, Fingerprint, ObjectHasher};
 use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Token};
@@ -18,9 +19,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+mod callback;
+
 use super::Router;
 use crate::dosm::cache::{Cache, Settings as CacheSettings};
-use crate::dosm::{Authenticator, Body, ObjectManager, Outgoing};
+use crate::dosm::{Authenticator, Body, Callbacks, ObjectManager, Outgoing};
 use crate::host;
 use crate::http::{Handler, Head, Limits, serve};
 use crate::isn::{Isn, Settings};
@@ -34,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Center {
     _folder: TempDir,
     isn: Isn,
+    vfs: MetaStore,
     cache: Cache<Isn>,
     secret: Secret,
     address: SocketAddr,
@@ -62,6 +66,11 @@ impl Handler for Counting {
 
 impl Center {
     async fn start(cache_bytes: Option<u64>) -> Self {
+        Self::calling(cache_bytes, Vec::new()).await
+    }
+
+    /// Callbacks may lie on these networks.
+    async fn calling(cache_bytes: Option<u64>, callback_networks: Vec<IpNetwork>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let disks: Vec<_> = ["0", "1"].map(|disk| folder.path().join(disk)).into();
         disks.iter().for_each(|disk| std::fs::create_dir(disk).unwrap());
@@ -95,10 +104,17 @@ impl Center {
         };
         let cluster = Arc::new(LocalCluster::new(isn.clone(), Some(cache.clone())));
         let directories = Arc::new(DirectoryManager::new(vfs.clone(), cluster));
-        let directory = Arc::new(LocalDirectory::new(vfs, Arc::clone(&directories)));
+        let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-        let objects =
-            ObjectManager::new(isn.clone(), cache.clone(), directory, Arc::clone(&authenticator), None);
+        let callbacks = Callbacks::new(Arc::clone(&directory), callback_networks).unwrap();
+        let objects = ObjectManager::new(
+            isn.clone(),
+            cache.clone(),
+            directory,
+            Arc::clone(&authenticator),
+            callbacks,
+            None,
+        );
         let stop = CancellationToken::new();
         let handed = Arc::new(AtomicU64::new(0));
         let router = Router::new(Some(directories), Some(objects), authenticator, None, stop.clone());
@@ -107,7 +123,7 @@ impl Center {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, None, handler, limits, stop.clone()));
-        Self { _folder: folder, isn, cache, secret, address, handed, _stop: stop.drop_guard() }
+        Self { _folder: folder, isn, vfs, cache, secret, address, handed, _stop: stop.drop_guard() }
     }
 
     async fn store(&self, len: usize) -> Content {
@@ -130,13 +146,17 @@ impl Center {
     }
 
     fn path(&self, fingerprint: Fingerprint, expires: u64, uri: &str) -> String {
+        self.sign(SrlOperation::Fetch { object: ObjectName::Content(fingerprint) }, expires, uri)
+    }
+
+    fn sign(&self, operation: SrlOperation, expires: u64, uri: &str) -> String {
         let request = SrlRequest {
             kind: SrlKind::Standard,
             version: SrlVersion::HmacSha256,
             expires,
             access: AccessMethod::EndUser,
             customer: CustomerId(1),
-            operation: SrlOperation::Fetch { object: ObjectName::Content(fingerprint) },
+            operation,
         };
         let path = request.sign(&self.secret).path(b"");
         format!("{path}{uri}")

@@ -12,7 +12,7 @@ use super::{
 use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
 use crate::control::{Answer, Answering, Question, check};
 use crate::dosm::cache::Cache;
-use crate::dosm::{Authenticator, ObjectManager};
+use crate::dosm::{Authenticator, Callbacks, ObjectManager};
 use crate::host;
 use crate::isn::Isn;
 use crate::local::{LocalCluster, LocalDirectory};
@@ -56,11 +56,13 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     let directories = Arc::new(DirectoryManager::new(vfs.clone(), Arc::clone(&cluster)));
     let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
+    let callbacks = Callbacks::new(Arc::clone(&directory), config.dosm.callback_networks.clone())?;
     let objects = ObjectManager::new(
         isn.clone(),
         cache.clone(),
         directory,
         Arc::clone(&authenticator),
+        callbacks,
         usage_log(config)?,
     );
     let router = Arc::new(Router::new(Some(directories), Some(objects), authenticator, None, stop.clone()));

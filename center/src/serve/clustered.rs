@@ -33,7 +33,7 @@ use crate::cluster::view::{Own, View};
 use crate::config::{Cluster as ClusterConfig, Config, NotHere, Role};
 use crate::control::{Answer, Answering, Question, check};
 use crate::dosm::cache::{Cache, Settings};
-use crate::dosm::{Authenticator, Directory, ObjectManager};
+use crate::dosm::{Authenticator, Callbacks, Directory, ObjectManager};
 use crate::host;
 use crate::isn::Isn;
 use crate::local::LocalDirectory;
@@ -239,7 +239,9 @@ impl Process<'_> {
         };
         beside(&self.tasks, &self.stop, close_unused(cache.clone()));
         beside(&self.tasks, &self.stop, forget_deleted(self.view.clone(), cache.clone()));
-        Ok(ObjectManager::new(objects, cache, directory, authenticator, usage_log(self.config)?))
+        let callbacks = Callbacks::new(Arc::clone(&directory), dosm.callback_networks.clone())?;
+        let usage = usage_log(self.config)?;
+        Ok(ObjectManager::new(objects, cache, directory, authenticator, callbacks, usage))
     }
 }
 
