@@ -62,6 +62,9 @@ pub struct Http {
     /// Most open connections.
     #[serde(default = "default_connections")]
     pub connections_max: usize,
+    /// Seconds for which it goes on serving after it was told to stop, its health being bad (SYS-10).
+    #[serde(default)]
+    pub drain_seconds: u64,
 }
 
 /// `[vfs]`
@@ -470,6 +473,7 @@ mod tests {
             "certificate",
             "key",
             "connections_max",
+            "drain_seconds",
             "database",
             "cluster",
             "node",

@@ -24,6 +24,7 @@ mod callback;
 use super::Router;
 use crate::dosm::cache::{Cache, Settings as CacheSettings};
 use crate::dosm::{Authenticator, Body, Callbacks, ObjectManager, Outgoing};
+use crate::health::Health;
 use crate::host;
 use crate::http::{Handler, Head, Limits, serve};
 use crate::isn::{Isn, Settings};
@@ -42,6 +43,7 @@ struct Center {
     secret: Secret,
     address: SocketAddr,
     handed: Arc<AtomicU64>,
+    draining: CancellationToken,
     _stop: DropGuard,
 }
 
@@ -117,13 +119,15 @@ impl Center {
         );
         let stop = CancellationToken::new();
         let handed = Arc::new(AtomicU64::new(0));
-        let router = Router::new(Some(directories), Some(objects), authenticator, None, stop.clone());
+        let (draining, disks) = (CancellationToken::new(), isn.clone());
+        let health = Health::new(draining.clone(), move || disks.gives_objects());
+        let router = Router::new(Some(directories), Some(objects), authenticator, None, health, stop.clone());
         let handler = Arc::new(Counting { router, handed: Arc::clone(&handed) });
         let limits = Limits { connections_max: 10, head_timeout: PATIENCE, stall_timeout: PATIENCE };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, None, handler, limits, stop.clone()));
-        Self { _folder: folder, isn, vfs, cache, secret, address, handed, _stop: stop.drop_guard() }
+        Self { _folder: folder, isn, vfs, cache, secret, address, handed, draining, _stop: stop.drop_guard() }
     }
 
     async fn store(&self, len: usize) -> Content {
@@ -295,4 +299,24 @@ async fn what_is_refused_or_odd_is_left_to_the_long_way() {
     center.isn.give_up(reference, host::now_seconds()).await.unwrap();
     center.cache.forget(content.fingerprint);
     assert_eq!(get(good).await, "404");
+}
+
+/// SYS-10: a balancer is told of the end before it comes, and what it sends meanwhile is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_center_that_is_about_to_stop_says_so_and_serves() {
+    let center = Center::start(None).await;
+    let content = center.store(5_000).await;
+    let path = center.path(content.fingerprint, 0, "x");
+    let get = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n");
+        let center = &center;
+        async move { String::from_utf8_lossy(&center.exchange(&request).await.0).into_owned() }
+    };
+    let health = get("/health").await;
+    assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("\r\n\r\nok\n"), "{health}");
+    center.draining.cancel();
+    let health = get("/health").await;
+    assert!(health.starts_with("HTTP/1.1 503") && health.ends_with("\r\n\r\nstopping\n"), "{health}");
+    assert!(health.contains("\r\ncache-control: no-store\r\n"), "{health}");
+    assert!(get(&path).await.starts_with("HTTP/1.1 200"));
 }
