@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
-use protocol::dosp::{ClusterKey, UPLOAD_PAGE_BYTES_MAX};
+use protocol::dosp::{CALLBACK_HOSTS_BYTES_MAX, ClusterKey, UPLOAD_PAGE_BYTES_MAX};
 use protocol::id::CustomerId;
 use protocol::metadata::UnixMetadata;
 use protocol::srl::Secret;
@@ -19,6 +19,7 @@ use crate::billing::{Bill, Selection};
 use crate::cluster::status::ClusterStatus;
 use crate::config::{Config, Http};
 use crate::control::{Answer, Question, ask, check};
+use crate::dosm::callback::{AllowedHost, AllowedHosts};
 use crate::host;
 use crate::http::acceptor;
 use crate::reconcile::Mode;
@@ -180,6 +181,18 @@ enum CustomerCommand {
         #[arg(long, value_parser = parse_page)]
         url: Option<String>,
     },
+    /// Say on which hosts a customer's callbacks may lie, which are asked before a FETCH_AUTH is served; all of them at
+    /// once, in place of those before.
+    CallbackHosts {
+        #[command(flatten)]
+        file: File,
+        /// The customer.
+        #[arg(long)]
+        id: u32,
+        /// A host, or host:port where the port is another than the scheme's; several may be given, none for none.
+        #[arg(long, value_name = "HOST")]
+        host: Vec<AllowedHost>,
+    },
     /// List customers with quota and use.
     List(File),
 }
@@ -273,6 +286,23 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
             match url {
                 Some(url) => println!("end users of customer {id} are sent to {url} after an upload"),
                 None => println!("end users of customer {id} are sent nowhere after an upload"),
+            }
+        }
+        Command::Customer { command: CustomerCommand::CallbackHosts { file, id, host } } => {
+            let config = Config::load(&file.config)?;
+            let hosts = AllowedHosts::to_text(&host);
+            if hosts.len() > CALLBACK_HOSTS_BYTES_MAX {
+                return Err(Failed(format!(
+                    "give fewer hosts: of {CALLBACK_HOSTS_BYTES_MAX} bytes altogether"
+                )));
+            }
+            let store = MetaStore::open(&config.vfs()?.database)?;
+            store
+                .set_callback_hosts(CustomerId(id), Some(hosts.clone()).filter(|hosts| !hosts.is_empty()))
+                .await?;
+            match hosts.as_str() {
+                "" => println!("no callback of customer {id} is asked"),
+                hosts => println!("callbacks of customer {id} are asked on {hosts}"),
             }
         }
         Command::Customer { command: CustomerCommand::List(File { config }) } => {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
+use ipnetwork::IpNetwork;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -62,6 +63,9 @@ pub struct Http {
     /// Most open connections.
     #[serde(default = "default_connections")]
     pub connections_max: usize,
+    /// Seconds for which it goes on serving after it was told to stop, its health being bad (SYS-10).
+    #[serde(default)]
+    pub drain_seconds: u64,
 }
 
 /// `[vfs]`
@@ -119,6 +123,8 @@ pub struct Dosm {
     pub cache_bytes: u64,
     /// Where each request is written down (SYS-7).
     pub usage_log: Option<PathBuf>,
+    /// Networks besides the open Internet on which callbacks may lie (SRL-10).
+    pub callback_networks: Vec<IpNetwork>,
 }
 
 impl Default for Dosm {
@@ -131,6 +137,7 @@ impl Default for Dosm {
             cache_dir: None,
             cache_bytes: 64 << 30,
             usage_log: None,
+            callback_networks: Vec::new(),
         }
     }
 }
@@ -492,6 +499,7 @@ mod tests {
             "certificate",
             "key",
             "connections_max",
+            "drain_seconds",
             "database",
             "postgres",
             "password_file",
@@ -508,6 +516,7 @@ mod tests {
             "cache_dir",
             "cache_bytes",
             "usage_log",
+            "callback_networks",
             "name",
             "key_file",
             "multicast",
@@ -540,6 +549,7 @@ mod tests {
         assert!(server("host=a password=b").contains("a file of its own"));
         assert!(server("hots=a").contains("connection string"));
         assert!(wrong("[vfs]", "certificate = \"x\"\n[vfs]").contains("both"));
+        assert!(wrong("[http]", "[dosm]\ncallback_networks = [\"10.3.0.0/33\"]\n[http]").contains("line 2"));
         for said in [wrong("database", "databse"), wrong("\"DIR/vfs.sqlite\"", "7"), wrong("[http]", "[http")]
         {
             assert_eq!(said.lines().count(), 1, "{said}");

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod dosm;
+pub mod health;
 pub mod histogram;
 pub mod host;
 pub mod http;

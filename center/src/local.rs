@@ -96,6 +96,11 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
         self.store.upload_page(customer).await.map_err(|error| error.to_string())
     }
 
+    async fn callback_hosts(&self, customer: CustomerId) -> Result<String, String> {
+        let hosts = self.store.callback_hosts(customer).await.map_err(|error| error.to_string())?;
+        Ok(hosts.unwrap_or_default())
+    }
+
     async fn give_up(&self, reference: Reference) -> Result<(), VfsError> {
         self.manager.give_up(reference, host::now()).await?;
         self.manager.await_release(reference).await;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dosm::cache::Piece;
 use crate::dosm::{Authenticator, Body, Directory, ObjectManager, Outgoing, Refusal, complete, cors};
+use crate::health::Health;
 use crate::host;
 use crate::http::{Handler, Head, Payload};
 use crate::metrics::Exposition;
@@ -30,6 +31,7 @@ pub struct Router<D, O: Objects, C> {
     objects: Option<ObjectManager<D, O>>,
     authenticator: Arc<Authenticator<D>>,
     metrics: Option<Exposition>,
+    health: Health,
     documents: Semaphore,
     stop: CancellationToken,
 }
@@ -41,15 +43,17 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
         objects: Option<ObjectManager<D, O>>,
         authenticator: Arc<Authenticator<D>>,
         metrics: Option<Exposition>,
+        health: Health,
         stop: CancellationToken,
     ) -> Self {
-        Self { directories, objects, authenticator, metrics, documents: Semaphore::new(DOCUMENTS_KIB), stop }
+        let documents = Semaphore::new(DOCUMENTS_KIB);
+        Self { directories, objects, authenticator, metrics, health, documents, stop }
     }
 
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let path = request.uri().path();
         if path == "/health" {
-            return Ok(complete(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"));
+            return Ok(self.health.answer());
         }
         if let ("/metrics", Some(metrics)) = (path, &self.metrics) {
             return Ok(complete(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics().await));

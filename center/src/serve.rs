@@ -16,6 +16,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -92,6 +93,9 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// TLS towards the callbacks of customers.
+    #[error("TLS cannot be used to ask callbacks: {0}")]
+    Callbacks(#[from] rustls::Error),
     /// References could not be restored.
     #[error("a disk's index was lost and its references cannot be restored from the rows: {0}")]
     Restore(String),
@@ -124,15 +128,24 @@ pub async fn serve(config: &Config, ready: impl FnOnce(&Addresses)) -> Result<()
 /// A started storage center, or one part of it.
 struct Running {
     addresses: Addresses,
+    /// Tells balancers to send nothing more.
+    draining: CancellationToken,
+    /// How long they have to notice.
+    drain: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Running {
     async fn run_until(self, mut terminate: Signal) -> Result<(), ServeError> {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(ServeError::Signal)?,
+        told_to_stop(&mut terminate).await?;
+        self.draining.cancel();
+        if !self.drain.is_zero() {
+            tracing::info!(seconds = self.drain.as_secs(), "no more requests wanted: stopping soon");
+            // Whoever says it a second time has no balancer to wait for.
+            if let Ok(told) = timeout(self.drain, told_to_stop(&mut terminate)).await {
+                told?;
+            }
         }
         tracing::info!("stopping");
         self.stop.cancel();
@@ -140,6 +153,18 @@ impl Running {
         self.tasks.wait().await;
         Ok(())
     }
+}
+
+async fn told_to_stop(terminate: &mut Signal) -> Result<(), ServeError> {
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(ServeError::Signal),
+    }
+}
+
+/// How long the process goes on serving after it was told to stop.
+fn drain_of(config: &Config) -> Duration {
+    Duration::from_secs(config.http.as_ref().map_or(0, |http| http.drain_seconds))
 }
 
 /// HTTP listeners, open and not yet served.

@@ -391,10 +391,10 @@ fn what_is_not_permitted_is_refused() {
     curl(&["-X", "DELETE", &center.signed(&delete, "")]).refused(403, "not-allowed");
     let store = request(AccessMethod::EndUser, 1, SrlOperation::Store { parent: ObjectId(0) });
     curl(&["-X", "PUT", "-d", "x", &center.signed(&store, "x")]).refused(403, "not-allowed");
-    // SRL-10: with nobody to ask, nobody gets it.
+    // SRL-10: the customer has no host that may be asked, so nobody gets it.
     let object = ObjectName::Content(fingerprint);
     let asked = SrlOperation::FetchAuth { object, callback: "http://127.0.0.1/".to_string() };
-    curl(&[&center.signed(&request(AccessMethod::EndUser, 1, asked), "x")]).refused(403, "not-allowed");
+    curl(&[&center.signed(&request(AccessMethod::EndUser, 1, asked), "x")]).refused(403, "not-permitted");
 
     curl(&[&center.url("/")]).refused(400, "malformed");
     curl(&[&center.url("/not/an-srl/x")]).refused(400, "malformed");
@@ -536,6 +536,40 @@ fn an_end_user_is_sent_to_the_customers_page() {
     assert!(!center.customer(&["upload-page", "--id", "9", "--url", page]).status.success());
     assert!(center.customer(&["upload-page", "--id", "1"]).status.success());
     assert_eq!(sent(1, "after.jpg").status, 201);
+}
+
+/// SRL-10: the operator says on which hosts a customer's callbacks may lie, while the center runs. The center itself plays
+/// the customer's server: it says 200 of its health, and 400 of anything that is no SRL.
+#[test]
+fn a_callback_is_asked_on_the_hosts_of_the_list() {
+    let center = Center::start_with("[dosm]\ncallback_networks = [\"127.0.0.0/8\", \"::1/128\"]\n", "http");
+    let fingerprint = decode_stored(&center.store(1, b"miaow", token(1)).body).unwrap().content.fingerprint;
+    let asked = |path: &str| {
+        let (object, callback) = (ObjectName::Content(fingerprint), center.url(path));
+        let fetch = SrlOperation::FetchAuth { object, callback };
+        curl(&[&center.signed(&request(AccessMethod::EndUser, 1, fetch), "cat.jpg")])
+    };
+    asked("/health").refused(403, "not-permitted");
+    let host = format!("LOCALHOST:{}", center.address.port());
+    let allowed = center.customer(&["callback-hosts", "--id", "1", "--host", "pay.example", "--host", &host]);
+    let told = String::from_utf8(allowed.stdout).unwrap();
+    assert_eq!(told, format!("callbacks of customer 1 are asked on pay.example {}\n", host.to_lowercase()));
+    let served = asked("/health");
+    assert_eq!((served.status, served.body.as_slice()), (200, &b"miaow"[..]));
+    assert_eq!(served.header("cache-control").unwrap(), "private, no-store", "CDN-2");
+    asked("/x").refused(403, "not-permitted");
+    for wrong in ["", "http://pay.example", "pay.example/x", "*", "pay.example:0", "a b", "u@pay.example"] {
+        let refused = center.customer(&["callback-hosts", "--id", "1", "--host", wrong]);
+        assert_eq!(refused.status.code(), Some(2), "{wrong}");
+    }
+    assert_eq!(asked("/health").status, 200, "nothing was changed by that");
+    let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+    let many: Vec<&str> = [["--host", longest.as_str()]; 33].concat();
+    let refused = center.customer(&[&["callback-hosts", "--id", "1"], many.as_slice()].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!center.customer(&["callback-hosts", "--id", "9", "--host", "pay.example"]).status.success());
+    assert!(center.customer(&["callback-hosts", "--id", "1"]).status.success());
+    asked("/health").refused(403, "not-permitted");
 }
 
 /// REF-1, SRL-18: a token used again takes nothing from the file it made.

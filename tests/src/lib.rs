@@ -9,6 +9,7 @@
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
+//! - [`haproxy`] is a balancer before object managers.
 //! - [`netns`] is a network namespace of its own.
 //! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
 //! - [`postgres`] is a PostgreSQL server, and a standby of it.
@@ -29,6 +30,7 @@ pub mod conformance;
 pub mod daemon;
 pub mod data;
 pub mod full_disk;
+pub mod haproxy;
 pub mod model;
 pub mod mount;
 pub mod netns;

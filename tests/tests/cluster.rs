@@ -275,3 +275,33 @@ fn an_end_user_is_sent_on_by_any_manager() {
         assert!(answer.head.contains(&format!("{page}?file=")), "{}", answer.head);
     }
 }
+
+/// SRL-10: in a cluster the directory manager knows on which hosts a customer's callbacks may lie, and any object manager
+/// asks there. The customer's server is played by the directory manager's own: its health is good, and it knows no SRL `x`.
+#[test]
+fn any_manager_asks_the_callback() {
+    let mut cluster = Cluster::start("callback", Settings { nodes: 2, ..Settings::default() });
+    let networks = "[dosm]\ncallback_networks = [\"10.3.100.0/24\"]\n";
+    cluster.managers[1].edit_config("[dosm]\n", networks);
+    cluster.managers[1].daemon.stop();
+    cluster.managers[1].daemon.restart();
+    let (client, server) = (cluster.client(), cluster.directory.http());
+    let (content, _) = stored(&client.store(0, 1, Token([1; 16]), b"miaow").unwrap()).unwrap();
+    let ask = |manager, path: &str| {
+        let callback = format!("http://{server}/{path}");
+        let answer = client.fetch_asking(manager, 1, content.fingerprint, &callback).unwrap();
+        (answer.status, answer.code())
+    };
+    let denied = (403, "not-permitted".to_owned());
+    assert_eq!(ask(1, "health"), denied, "no host is allowed");
+    let allowed = cluster
+        .directory
+        .command(&["customer", "callback-hosts"], &["--id", "1", "--host", &server.to_string()]);
+    assert!(allowed.status.success(), "{}", String::from_utf8_lossy(&allowed.stderr));
+    assert_eq!(ask(1, "health"), (200, String::new()));
+    assert_eq!(ask(1, "x"), denied, "the callback says no");
+    assert_eq!(ask(0, "health"), denied, "an inner address, and this manager's operator permits none");
+    cluster.directory.daemon.freeze();
+    assert_eq!(ask(1, "health"), denied, "nobody says which hosts are allowed");
+    cluster.directory.daemon.thaw();
+}

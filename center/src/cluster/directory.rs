@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::dosp::operations::{
-    self as op, CreateFileIn, CreateFileOut, GiveUpIn, GiveUpOut, SecretsIn, SecretsOut, UploadPageIn,
-    UploadPageOut,
+    self as op, CallbackHostsIn, CallbackHostsOut, CreateFileIn, CreateFileOut, GiveUpIn, GiveUpOut,
+    SecretsIn, SecretsOut, UploadPageIn, UploadPageOut,
 };
 use protocol::dosp::{Failure, Operation, Reference, Status};
 use protocol::id::{CustomerId, ObjectId};
@@ -79,6 +79,11 @@ impl Directory for ClusterDirectory {
         Ok(Some(url).filter(|url| !url.is_empty()))
     }
 
+    async fn callback_hosts(&self, customer: CustomerId) -> Result<String, String> {
+        let CallbackHostsOut { hosts } = self.ask::<op::CallbackHosts>(&CallbackHostsIn { customer }).await?;
+        Ok(hosts)
+    }
+
     async fn give_up(&self, reference: Reference) -> Result<(), VfsError> {
         let input = GiveUpIn { reference };
         let GiveUpOut { outcome } = self.ask::<op::GiveUp>(&input).await.map_err(unavailable)?;
@@ -115,6 +120,15 @@ pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
             let page = vfs.upload_page(customer).await;
             let page = page.map_err(|reason| Failure::new(Status::Unavailable, reason))?;
             Ok(UploadPageOut { url: page.unwrap_or_default() })
+        }
+    });
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::CallbackHosts, _, _>(move |CallbackHostsIn { customer }| {
+        let vfs = Arc::clone(&vfs);
+        async move {
+            let hosts = vfs.callback_hosts(customer).await;
+            let hosts = hosts.map_err(|reason| Failure::new(Status::Unavailable, reason))?;
+            Ok(CallbackHostsOut { hosts })
         }
     });
     let vfs = Arc::clone(directory);

@@ -138,6 +138,15 @@ impl View {
         members.with_role(plays, now).map(node).collect()
     }
 
+    /// Whether any storage node that has been heard of lately has a disk to read from.
+    pub fn gives_objects(&self) -> bool {
+        let (now, members) = (Instant::now(), self.members());
+        members.with_role(|roles| roles.isn, now).any(|(member, condition)| {
+            condition != Condition::Failed
+                && member.heartbeat.disks.iter().any(|disk| disk.state != DiskState::Down)
+        })
+    }
+
     /// The storage node of this number.
     pub fn node(&self, number: u32) -> Option<Node> {
         self.nodes().into_iter().find(|node| node.number == number)

@@ -18,6 +18,15 @@ use super::refusal::Refusal;
 /// Seconds a cache may keep an object whose SRL never expires.
 const CACHE_SECONDS_MAX: u64 = 365 * 86_400;
 
+/// How long caches on the way may keep an answer (CDN-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Until the SRL expires, in seconds since the epoch; 0 for ever. An object never changes under its name.
+    Until(u64),
+    /// Not at all: somebody has to be asked each time.
+    Never,
+}
+
 /// An answer about an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -29,12 +38,13 @@ pub struct Answer {
     /// One past the last byte.
     pub end: u64,
     content_type: &'static str,
-    max_age: u64,
+    /// Seconds for which it may be kept, if it may.
+    max_age: Option<u64>,
 }
 
 impl Answer {
     /// The answer to a request with these header fields for this object. `uri` is the customer's part of the SRL;
-    /// `expires`, of the SRL, and `now` are seconds since the epoch.
+    /// `now` is in seconds since the epoch.
     ///
     /// # Errors
     /// The range lies outside the object, or a condition does not hold.
@@ -42,7 +52,7 @@ impl Answer {
         fields: &impl Fields,
         content: &Content,
         uri: &str,
-        expires: u64,
+        keeping: Keeping,
         now: u64,
     ) -> Result<Self, Refusal> {
         let Content { fingerprint, size, .. } = *content;
@@ -53,10 +63,10 @@ impl Answer {
             Selected::Unsatisfiable => return Err(Refusal::Range { size }),
             Selected::PreconditionFailed => return Err(Refusal::Precondition),
         };
-        // An object never changes under its name, so a cache may keep it for as long as the SRL lasts.
-        let max_age = match expires {
-            0 => CACHE_SECONDS_MAX,
-            expires => expires.saturating_sub(now).min(CACHE_SECONDS_MAX),
+        let max_age = match keeping {
+            Keeping::Until(0) => Some(CACHE_SECONDS_MAX),
+            Keeping::Until(expires) => Some(expires.saturating_sub(now).min(CACHE_SECONDS_MAX)),
+            Keeping::Never => None,
         };
         Ok(Self { status, fingerprint, size, start, end, content_type: by_extension(uri), max_age })
     }
@@ -97,7 +107,10 @@ impl Answer {
             add(header::CONTENT_RANGE, format_args!("bytes {start}-{}/{size}", end - 1));
         }
         add(header::ETAG, format_args!("{}", etag(self.fingerprint)));
-        add(header::CACHE_CONTROL, format_args!("max-age={}, immutable", self.max_age));
+        match self.max_age {
+            Some(max_age) => add(header::CACHE_CONTROL, format_args!("max-age={max_age}, immutable")),
+            None => add(header::CACHE_CONTROL, format_args!("private, no-store")),
+        }
         add(header::ACCEPT_RANGES, format_args!("bytes"));
         add(header::X_CONTENT_TYPE_OPTIONS, format_args!("nosniff"));
         for (name, value) in cors::FIELDS {

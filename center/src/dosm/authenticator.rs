@@ -203,6 +203,10 @@ mod tests {
             Ok(None)
         }
 
+        async fn callback_hosts(&self, _: CustomerId) -> Result<String, String> {
+            Ok(String::new())
+        }
+
         async fn give_up(&self, _: Reference) -> Result<(), VfsError> {
             Ok(())
         }

@@ -43,6 +43,12 @@ pub trait Directory: Send + Sync + 'static {
         customer: CustomerId,
     ) -> impl Future<Output = Result<Option<String>, String>> + Send;
 
+    /// On which hosts the customer's callbacks may lie, `host` or `host:port` joined by spaces; empty for none (SRL-10).
+    ///
+    /// # Errors
+    /// The reason why the VFS cannot answer now, for the log.
+    fn callback_hosts(&self, customer: CustomerId) -> impl Future<Output = Result<String, String>> + Send;
+
     /// Gives up the reference of an upload, unless a row holds it: durable when this returns, and done as soon as every
     /// node can be told.
     fn give_up(&self, reference: Reference) -> impl Future<Output = Result<(), VfsError>> + Send;

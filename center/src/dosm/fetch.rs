@@ -11,7 +11,7 @@ use protocol::digest::{BLOCK_BYTES, Fingerprint};
 use protocol::id::CustomerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answer::Answer;
+use super::answer::{Answer, Keeping};
 use super::body::{Body, BodyError, complete, empty};
 use super::cache::{Cache, Piece, Reader, Source, read_now};
 use super::conditions::Fields;
@@ -42,8 +42,8 @@ pub struct FetchRequest<'request, F> {
     pub uri: &'request str,
     /// Whose SRL it is.
     pub customer: CustomerId,
-    /// When the SRL expires, in seconds since the epoch; 0 for never.
-    pub expires: u64,
+    /// How long the answer may be kept.
+    pub keeping: Keeping,
     /// Seconds since the epoch.
     pub now: u64,
 }
@@ -123,7 +123,7 @@ impl<S: Source> Fetcher<S> {
 
 impl<F: Fields> FetchRequest<'_, F> {
     fn answer<S: Source>(&self, object: &Reader<S>) -> Result<Answer, Refusal> {
-        Answer::select(self.fields, object.content(), self.uri, self.expires, self.now)
+        Answer::select(self.fields, object.content(), self.uri, self.keeping, self.now)
     }
 }
 

@@ -9,10 +9,11 @@ use protocol::digest::Fingerprint;
 use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlError, SrlOperation, SrlRequest};
 
-use super::answer::Answer;
+use super::answer::{Answer, Keeping};
 use super::authenticator::Authenticator;
 use super::body::{Body, empty};
 use super::cache::Cache;
+use super::callback::Callbacks;
 use super::conditions::Fields;
 use super::directory::Directory;
 use super::fetch::{FetchRequest, Fetcher, Outgoing};
@@ -27,6 +28,7 @@ use crate::objects::Objects;
 pub struct ObjectManager<D, O: Objects> {
     authenticator: Arc<Authenticator<D>>,
     cache: Cache<O>,
+    callbacks: Callbacks<D>,
     fetcher: Fetcher<O>,
     storer: Storer<D, O>,
     usage: Option<UsageLog>,
@@ -39,10 +41,12 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         cache: Cache<O>,
         directory: Arc<D>,
         authenticator: Arc<Authenticator<D>>,
+        callbacks: Callbacks<D>,
         usage: Option<UsageLog>,
     ) -> Self {
         let fetcher = Fetcher::new(cache.clone());
-        Self { authenticator, cache, fetcher, storer: Storer::new(objects, directory), usage }
+        let storer = Storer::new(objects, directory);
+        Self { authenticator, cache, callbacks, fetcher, storer, usage }
     }
 
     /// The answer to a GET or HEAD of this path, if it is an authentic FETCH and nobody need be asked: the same as
@@ -55,8 +59,8 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         now: u64,
     ) -> Option<(Answer, Outgoing<O>)> {
         let (permit, uri) = self.authenticator.at_hand(path, now)?;
-        let (customer, expires) = (permit.customer, permit.expires);
-        let fetch = FetchRequest { method, fields, uri, customer, expires, now };
+        let (customer, keeping) = (permit.customer, Keeping::Until(permit.expires));
+        let fetch = FetchRequest { method, fields, uri, customer, keeping, now };
         let (answer, outgoing) = self.fetcher.at_hand(fetch, permit.object)?;
         let (status, bytes) = (answer.status(), outgoing.left());
         self.record(customer, "fetch", Some(permit.object), status, bytes);
@@ -111,8 +115,8 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         now: u64,
     ) -> Result<Response<Body>, Refusal> {
         let (method, headers) = (&parts.method, &parts.headers);
-        let (customer, expires) = (srl.customer, srl.expires);
-        let fetch = FetchRequest { method, fields: headers, uri, customer, expires, now };
+        let (customer, keeping) = (srl.customer, Keeping::Until(srl.expires));
+        let fetch = FetchRequest { method, fields: headers, uri, customer, keeping, now };
         match &srl.operation {
             SrlOperation::NoOp => allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")
                 .map(|()| empty(StatusCode::NO_CONTENT)),
@@ -144,9 +148,17 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
                 self.cache.forget(*fingerprint);
                 deleted
             }
-            // No callback is registered for anybody, so nobody can be asked: closed (SRL-10). CONTROL is the
-            // VFS's, at its own address.
-            SrlOperation::FetchAuth { .. } | SrlOperation::Control { .. } => Err(SrlError::NotAllowed.into()),
+            SrlOperation::FetchAuth { object, callback } => {
+                allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
+                let ObjectName::Content(fingerprint) = object else { return Err(Refusal::NotFound) };
+                if !self.callbacks.permit(customer, callback).await {
+                    return Err(Refusal::NotPermitted);
+                }
+                let fetch = FetchRequest { keeping: Keeping::Never, ..fetch };
+                self.fetcher.fetch(fetch, *fingerprint).await
+            }
+            // The VFS's, at its own address.
+            SrlOperation::Control { .. } => Err(SrlError::NotAllowed.into()),
         }
     }
 }
@@ -158,7 +170,10 @@ fn describe(operation: &SrlOperation) -> (&'static str, Option<Fingerprint>) {
         SrlOperation::Fetch { object: ObjectName::Content(fingerprint) } => ("fetch", Some(*fingerprint)),
         SrlOperation::Fetch { object: ObjectName::ClientFile(_) } => ("fetch", None),
         SrlOperation::FetchDigests { fingerprint } => ("fetch-digests", Some(*fingerprint)),
-        SrlOperation::FetchAuth { .. } => ("fetch-auth", None),
+        SrlOperation::FetchAuth { object: ObjectName::Content(fingerprint), .. } => {
+            ("fetch-auth", Some(*fingerprint))
+        }
+        SrlOperation::FetchAuth { object: ObjectName::ClientFile(_), .. } => ("fetch-auth", None),
         SrlOperation::Store { .. } => ("store", None),
         SrlOperation::Delete { fingerprint } => ("delete", Some(*fingerprint)),
         SrlOperation::Control { .. } => ("control", None),
@@ -196,6 +211,7 @@ mod tests {
             SrlOperation::NoOp,
             SrlOperation::Fetch { object: ObjectName::Content(fingerprint) },
             SrlOperation::FetchDigests { fingerprint },
+            SrlOperation::FetchAuth { object: ObjectName::Content(fingerprint), callback: String::new() },
             SrlOperation::Store { parent: ObjectId(1) },
             SrlOperation::Delete { fingerprint },
         ];

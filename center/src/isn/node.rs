@@ -290,6 +290,11 @@ impl Isn {
         self.candidates().iter().map(|candidate| candidate.bytes_free).sum::<u64>() / copies
     }
 
+    /// Whether any disk can be read.
+    pub fn gives_objects(&self) -> bool {
+        self.readable().next().is_some()
+    }
+
     /// Waits for its turn with a fingerprint: only one call at a time changes what the disks say of it.
     pub(super) async fn lock(&self, fingerprint: Fingerprint) -> tokio::sync::MutexGuard<'_, ()> {
         let [first, second, ..] = fingerprint.0;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ::http::{Request, Response};
 use hyper::body::Incoming;
+use ipnetwork::IpNetwork;
 use protocol::digest::{BLOCK_BYTES, Content, Fingerprint, ObjectHasher};
 use protocol::dosp::Reference;
 use protocol::id::{CustomerId, Token};
@@ -18,9 +19,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+mod callback;
+
 use super::Router;
 use crate::dosm::cache::{Cache, Settings as CacheSettings};
-use crate::dosm::{Authenticator, Body, ObjectManager, Outgoing};
+use crate::dosm::{Authenticator, Body, Callbacks, ObjectManager, Outgoing};
+use crate::health::Health;
 use crate::host;
 use crate::http::{Handler, Head, Limits, serve};
 use crate::isn::{Isn, Settings};
@@ -34,10 +38,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Center {
     _folder: TempDir,
     isn: Isn,
+    vfs: MetaStore,
     cache: Cache<Isn>,
     secret: Secret,
     address: SocketAddr,
     handed: Arc<AtomicU64>,
+    draining: CancellationToken,
     _stop: DropGuard,
 }
 
@@ -62,6 +68,11 @@ impl Handler for Counting {
 
 impl Center {
     async fn start(cache_bytes: Option<u64>) -> Self {
+        Self::calling(cache_bytes, Vec::new()).await
+    }
+
+    /// Callbacks may lie on these networks.
+    async fn calling(cache_bytes: Option<u64>, callback_networks: Vec<IpNetwork>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let disks: Vec<_> = ["0", "1"].map(|disk| folder.path().join(disk)).into();
         disks.iter().for_each(|disk| std::fs::create_dir(disk).unwrap());
@@ -95,19 +106,28 @@ impl Center {
         };
         let cluster = Arc::new(LocalCluster::new(isn.clone(), Some(cache.clone())));
         let directories = Arc::new(DirectoryManager::new(vfs.clone(), cluster));
-        let directory = Arc::new(LocalDirectory::new(vfs, Arc::clone(&directories)));
+        let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-        let objects =
-            ObjectManager::new(isn.clone(), cache.clone(), directory, Arc::clone(&authenticator), None);
+        let callbacks = Callbacks::new(Arc::clone(&directory), callback_networks).unwrap();
+        let objects = ObjectManager::new(
+            isn.clone(),
+            cache.clone(),
+            directory,
+            Arc::clone(&authenticator),
+            callbacks,
+            None,
+        );
         let stop = CancellationToken::new();
         let handed = Arc::new(AtomicU64::new(0));
-        let router = Router::new(Some(directories), Some(objects), authenticator, None, stop.clone());
+        let (draining, disks) = (CancellationToken::new(), isn.clone());
+        let health = Health::new(draining.clone(), move || disks.gives_objects());
+        let router = Router::new(Some(directories), Some(objects), authenticator, None, health, stop.clone());
         let handler = Arc::new(Counting { router, handed: Arc::clone(&handed) });
         let limits = Limits { connections_max: 10, head_timeout: PATIENCE, stall_timeout: PATIENCE };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, None, handler, limits, stop.clone()));
-        Self { _folder: folder, isn, cache, secret, address, handed, _stop: stop.drop_guard() }
+        Self { _folder: folder, isn, vfs, cache, secret, address, handed, draining, _stop: stop.drop_guard() }
     }
 
     async fn store(&self, len: usize) -> Content {
@@ -130,13 +150,17 @@ impl Center {
     }
 
     fn path(&self, fingerprint: Fingerprint, expires: u64, uri: &str) -> String {
+        self.sign(SrlOperation::Fetch { object: ObjectName::Content(fingerprint) }, expires, uri)
+    }
+
+    fn sign(&self, operation: SrlOperation, expires: u64, uri: &str) -> String {
         let request = SrlRequest {
             kind: SrlKind::Standard,
             version: SrlVersion::HmacSha256,
             expires,
             access: AccessMethod::EndUser,
             customer: CustomerId(1),
-            operation: SrlOperation::Fetch { object: ObjectName::Content(fingerprint) },
+            operation,
         };
         let path = request.sign(&self.secret).path(b"");
         format!("{path}{uri}")
@@ -275,4 +299,24 @@ async fn what_is_refused_or_odd_is_left_to_the_long_way() {
     center.isn.give_up(reference, host::now_seconds()).await.unwrap();
     center.cache.forget(content.fingerprint);
     assert_eq!(get(good).await, "404");
+}
+
+/// SYS-10: a balancer is told of the end before it comes, and what it sends meanwhile is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_center_that_is_about_to_stop_says_so_and_serves() {
+    let center = Center::start(None).await;
+    let content = center.store(5_000).await;
+    let path = center.path(content.fingerprint, 0, "x");
+    let get = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n");
+        let center = &center;
+        async move { String::from_utf8_lossy(&center.exchange(&request).await.0).into_owned() }
+    };
+    let health = get("/health").await;
+    assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("\r\n\r\nok\n"), "{health}");
+    center.draining.cancel();
+    let health = get("/health").await;
+    assert!(health.starts_with("HTTP/1.1 503") && health.ends_with("\r\n\r\nstopping\n"), "{health}");
+    assert!(health.contains("\r\ncache-control: no-store\r\n"), "{health}");
+    assert!(get(&path).await.starts_with("HTTP/1.1 200"));
 }

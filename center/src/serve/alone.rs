@@ -6,13 +6,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, scrub, serve_control,
-    settings, usage_log,
+    Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, drain_of, scrub,
+    serve_control, settings, usage_log,
 };
 use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
 use crate::control::{Answer, Answering, Question, check};
 use crate::dosm::cache::Cache;
-use crate::dosm::{Authenticator, ObjectManager};
+use crate::dosm::{Authenticator, Callbacks, ObjectManager};
+use crate::health::Health;
 use crate::host;
 use crate::isn::Isn;
 use crate::local::{LocalCluster, LocalDirectory};
@@ -56,14 +57,19 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     let directories = Arc::new(DirectoryManager::new(vfs.clone(), Arc::clone(&cluster)));
     let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
+    let callbacks = Callbacks::new(Arc::clone(&directory), config.dosm.callback_networks.clone())?;
     let objects = ObjectManager::new(
         isn.clone(),
         cache.clone(),
         directory,
         Arc::clone(&authenticator),
+        callbacks,
         usage_log(config)?,
     );
-    let router = Arc::new(Router::new(Some(directories), Some(objects), authenticator, None, stop.clone()));
+    let (draining, disks) = (CancellationToken::new(), isn.clone());
+    let health = Health::new(draining.clone(), move || disks.gives_objects());
+    let router =
+        Arc::new(Router::new(Some(directories), Some(objects), authenticator, None, health, stop.clone()));
     let addresses = Addresses { http: listening.addresses.clone(), dosp: None };
     listening.serve(&router, &tasks, &stop);
 
@@ -74,7 +80,7 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     beside(&tasks, &stop, scrub(isn.clone(), isn_of(config)?.scrub_days));
     let orphan_grace = isn.settings().orphan_grace_seconds;
     beside(&tasks, &stop, compare(vfs, isn, orphan_grace));
-    Ok(Running { addresses, stop, tasks })
+    Ok(Running { addresses, draining, drain: drain_of(config), stop, tasks })
 }
 
 fn answering(vfs: &MetaStore, isn: &Isn) -> Answering {

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, listen, scrub,
-    serve_control, settings, usage_log,
+    Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, drain_of, listen,
+    scrub, serve_control, settings, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
 use crate::cluster::daemon::{self, Registry};
@@ -33,7 +33,8 @@ use crate::cluster::view::{Own, View};
 use crate::config::{Cluster as ClusterConfig, Config, NotHere, Role};
 use crate::control::{Answer, Answering, Question, check};
 use crate::dosm::cache::{Cache, Settings};
-use crate::dosm::{Authenticator, Directory, ObjectManager};
+use crate::dosm::{Authenticator, Callbacks, Directory, ObjectManager};
+use crate::health::Health;
 use crate::host;
 use crate::isn::Isn;
 use crate::local::LocalDirectory;
@@ -55,6 +56,7 @@ struct Process<'a> {
     view: View,
     registry: Registry,
     tasks: TaskTracker,
+    draining: CancellationToken,
     stop: CancellationToken,
     /// Seconds that something no row refers to is kept.
     orphan_grace: u64,
@@ -89,6 +91,7 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
         view,
         registry: Registry::default(),
         tasks,
+        draining: CancellationToken::new(),
         stop,
         orphan_grace,
     };
@@ -112,12 +115,12 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
             process.route(listening, &node, directory, None).await?;
         }
     }
-    let Process { view, registry, tasks, stop, .. } = process;
+    let Process { view, registry, tasks, draining, stop, .. } = process;
     tasks.spawn(daemon::serve(listener, credentials, Arc::new(registry), stop.clone()));
     let watched = Arc::clone(&node);
     beside(&tasks, &stop, async move { watched.watch_disks().await });
     tasks.spawn(beacon::run(view, node, stop.clone()));
-    Ok(Running { addresses, stop, tasks })
+    Ok(Running { addresses, draining, drain: drain_of(config), stop, tasks })
 }
 
 /// The directory manager's parts.
@@ -219,7 +222,10 @@ impl Process<'_> {
         };
         let metrics =
             exposition(Arc::clone(node), self.view.clone(), objects.as_ref().map(ObjectManager::cache));
-        let router = Router::new(manager, objects, authenticator, Some(metrics), self.stop.clone());
+        // A directory manager alone has rows to give.
+        let (view, needs_nodes) = (self.view.clone(), objects.is_some());
+        let health = Health::new(self.draining.clone(), move || !needs_nodes || view.gives_objects());
+        let router = Router::new(manager, objects, authenticator, Some(metrics), health, self.stop.clone());
         listening.serve(&Arc::new(router), &self.tasks, &self.stop);
         Ok(())
     }
@@ -239,7 +245,9 @@ impl Process<'_> {
         };
         beside(&self.tasks, &self.stop, close_unused(cache.clone()));
         beside(&self.tasks, &self.stop, forget_deleted(self.view.clone(), cache.clone()));
-        Ok(ObjectManager::new(objects, cache, directory, authenticator, usage_log(self.config)?))
+        let callbacks = Callbacks::new(Arc::clone(&directory), dosm.callback_networks.clone())?;
+        let usage = usage_log(self.config)?;
+        Ok(ObjectManager::new(objects, cache, directory, authenticator, callbacks, usage))
     }
 }
 

@@ -123,6 +123,22 @@ pub fn upload_page(db: &dyn Database, id: CustomerId) -> Result<Option<String>, 
     Ok(page.flatten())
 }
 
+/// Sets on which hosts a customer's callbacks may lie, joined by spaces; `None` for none.
+pub fn set_callback_hosts(db: &Connection, id: CustomerId, hosts: Option<&str>) -> Result<(), StoreError> {
+    find(db, id)?;
+    db.execute("UPDATE customer SET callback_hosts = ?2 WHERE id = ?1", params![id.0, hosts])?;
+    Ok(())
+}
+
+/// On which hosts a customer's callbacks may lie, joined by spaces.
+pub fn callback_hosts(db: &Connection, id: CustomerId) -> Result<Option<String>, StoreError> {
+    let hosts = db
+        .prepare_cached("SELECT callback_hosts FROM customer WHERE id = ?1")?
+        .query_row([id.0], |row| row.get::<_, Option<String>>(0))
+        .optional()?;
+    Ok(hosts.flatten())
+}
+
 const COLUMNS: &str = "id, name, root, bytes_used, files_used, bytes_quota, files_quota";
 
 fn find(db: &dyn Database, id: CustomerId) -> Result<Customer, StoreError> {

@@ -115,6 +115,16 @@ impl MetaStore {
         self.readers.read(move |db| customer::upload_page(db, id)).await
     }
 
+    /// Sets on which hosts the customer's callbacks may lie, joined by spaces; `None` for none (SRL-10).
+    pub async fn set_callback_hosts(&self, id: CustomerId, hosts: Option<String>) -> Result<(), StoreError> {
+        self.writer.write(move |db| customer::set_callback_hosts(db, id, hosts.as_deref()), |()| ()).await
+    }
+
+    /// On which hosts the customer's callbacks may lie, joined by spaces.
+    pub async fn callback_hosts(&self, id: CustomerId) -> Result<Option<String>, StoreError> {
+        self.readers.read(move |db| customer::callback_hosts(db, id)).await
+    }
+
     /// References the customer's rows hold, in order of fingerprint and token, after the given one; at most 1,000. An
     /// empty page is the end (REF-4).
     pub async fn references(

@@ -67,6 +67,8 @@ pub const SECRETS_MAX: usize = 16;
 pub const SECRET_BYTES_MAX: usize = 4_096;
 /// Most bytes of the URL of a customer's upload page.
 pub const UPLOAD_PAGE_BYTES_MAX: usize = 2_048;
+/// Most bytes of the list of hosts that a customer's callbacks may lie on: some thirty of the longest names.
+pub const CALLBACK_HOSTS_BYTES_MAX: usize = 8_192;
 /// Most bytes of a text that tells a person why something failed. A longer one is cut when it is written.
 pub const REASON_BYTES_MAX: usize = 1_024;
 

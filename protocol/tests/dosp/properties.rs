@@ -76,6 +76,8 @@ come_back! {
     node_status_comes_back: values::node_status(),
     upload_page_in_comes_back: values::upload_page_in(),
     upload_page_out_comes_back: values::upload_page_out(),
+    callback_hosts_in_comes_back: values::callback_hosts_in(),
+    callback_hosts_out_comes_back: values::callback_hosts_out(),
     secrets_in_comes_back: values::secrets_in(),
     secrets_out_comes_back: values::secrets_out(),
     create_file_in_comes_back: values::create_file_in(),
@@ -149,6 +151,7 @@ proptest! {
         operation::<CreateFile>(&bytes);
         operation::<GiveUp>(&bytes);
         operation::<UploadPage>(&bytes);
+        operation::<CallbackHosts>(&bytes);
         means_one_thing::<New>(&bytes);
         means_one_thing::<Deleted>(&bytes);
         means_one_thing::<Updated>(&bytes);

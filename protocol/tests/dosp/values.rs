@@ -354,6 +354,14 @@ pub fn upload_page_out() -> impl Strategy<Value = UploadPageOut> {
     text().prop_map(|url| UploadPageOut { url })
 }
 
+pub fn callback_hosts_in() -> impl Strategy<Value = CallbackHostsIn> {
+    customer().prop_map(|customer| CallbackHostsIn { customer })
+}
+
+pub fn callback_hosts_out() -> impl Strategy<Value = CallbackHostsOut> {
+    text().prop_map(|hosts| CallbackHostsOut { hosts })
+}
+
 pub fn new() -> impl Strategy<Value = New> {
     (content(), any::<u32>(), any::<u32>()).prop_map(|(content, node, disk)| New { content, node, disk })
 }

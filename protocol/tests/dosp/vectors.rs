@@ -263,6 +263,8 @@ fn directory(vectors: &mut Vectors) {
     vectors.both_ways("upload-page in", UploadPageIn { customer: CUSTOMER });
     vectors.both_ways("upload-page out", UploadPageOut { url: "https://site/done".to_owned() });
     vectors.both_ways("upload-page out, none", UploadPageOut { url: String::new() });
+    vectors.both_ways("callback-hosts in", CallbackHostsIn { customer: CUSTOMER });
+    vectors.both_ways("callback-hosts out", CallbackHostsOut { hosts: "pay.site site:8443".to_owned() });
 }
 
 fn announcements(vectors: &mut Vectors) {

@@ -57,6 +57,7 @@ const OPERATIONS: &[Structures] = &[
     plain::<CreateFile>(),
     plain::<GiveUp>(),
     plain::<UploadPage>(),
+    plain::<CallbackHosts>(),
 ];
 
 /// A code, and what must hold for its bytes.

@@ -103,6 +103,24 @@ impl Client {
         self.open(manager, customer, object)?.finish()
     }
 
+    /// Fetches an object if `callback` permits it.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn fetch_asking(
+        &self,
+        manager: usize,
+        customer: u32,
+        object: Fingerprint,
+        callback: &str,
+    ) -> io::Result<Answer> {
+        let operation =
+            SrlOperation::FetchAuth { object: ObjectName::Content(object), callback: callback.to_owned() };
+        let path = self.path(AccessMethod::EndUser, customer, operation, "");
+        let request = Request { method: "GET", path: &path, headers: &[], body: &[] };
+        self.http.exchange(self.managers[manager], request)
+    }
+
     /// Begins to fetch an object.
     ///
     /// # Errors

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -188,10 +189,19 @@ impl Cluster {
 
     /// A client of the object managers, on its own host.
     pub fn client(&self) -> Client {
+        self.client_of(self.managers.iter().map(Member::http).collect())
+    }
+
+    /// A client, on the same host, of these addresses in place of the object managers'.
+    pub fn client_of(&self, addresses: Vec<SocketAddr>) -> Client {
         let secrets: BTreeMap<u32, Secret> =
             (1..=CUSTOMERS).map(|id| (id, secret(self.dir.path(), id))).collect();
-        let managers = self.managers.iter().map(Member::http).collect();
-        Client::new(Http::new(self.client.entrance()), managers, Arc::new(secrets))
+        Client::new(Http::new(self.client.entrance()), addresses, Arc::new(secrets))
+    }
+
+    /// Where everything lies.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A customer's library calls, on the clients' host.

@@ -4,7 +4,7 @@
 
 use super::operation;
 use crate::dosp::wire::layout;
-use crate::dosp::{Reference, SECRETS_MAX, UPLOAD_PAGE_BYTES_MAX};
+use crate::dosp::{CALLBACK_HOSTS_BYTES_MAX, Reference, SECRETS_MAX, UPLOAD_PAGE_BYTES_MAX};
 use crate::id::{CustomerId, ObjectId};
 use crate::name::Name;
 use crate::srl::Secret;
@@ -101,3 +101,24 @@ pub struct UploadPageOut {
     pub url: String,
 }
 layout!(UploadPageOut { url <= UPLOAD_PAGE_BYTES_MAX });
+
+operation! {
+    /// On which hosts a customer's callbacks may lie (SRL-10).
+    CallbackHosts = 36 "callback-hosts": CallbackHostsIn => CallbackHostsOut
+}
+
+/// In of [`CallbackHosts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallbackHostsIn {
+    /// Whose.
+    pub customer: CustomerId,
+}
+layout!(CallbackHostsIn { customer });
+
+/// Out of [`CallbackHosts`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackHostsOut {
+    /// `host` or `host:port`, joined by spaces, of at most [`CALLBACK_HOSTS_BYTES_MAX`]; empty if none is allowed.
+    pub hosts: String,
+}
+layout!(CallbackHostsOut { hosts <= CALLBACK_HOSTS_BYTES_MAX });

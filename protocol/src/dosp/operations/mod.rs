@@ -66,6 +66,7 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<CreateFile>(),
     entry::<GiveUp>(),
     entry::<UploadPage>(),
+    entry::<CallbackHosts>(),
 ];
 
 const fn entry<O: Operation>() -> (u16, &'static str) {
