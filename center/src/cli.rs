@@ -296,7 +296,7 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
                     "give fewer hosts: of {CALLBACK_HOSTS_BYTES_MAX} bytes altogether"
                 )));
             }
-            let store = MetaStore::open(&config.vfs()?.database)?;
+            let store = MetaStore::open(config.vfs()?.engine()?).await?;
             store
                 .set_callback_hosts(CustomerId(id), Some(hosts.clone()).filter(|hosts| !hosts.is_empty()))
                 .await?;

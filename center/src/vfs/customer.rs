@@ -124,18 +124,15 @@ pub fn upload_page(db: &dyn Database, id: CustomerId) -> Result<Option<String>, 
 }
 
 /// Sets on which hosts a customer's callbacks may lie, joined by spaces; `None` for none.
-pub fn set_callback_hosts(db: &Connection, id: CustomerId, hosts: Option<&str>) -> Result<(), StoreError> {
+pub fn set_callback_hosts(db: &dyn Database, id: CustomerId, hosts: Option<&str>) -> Result<(), StoreError> {
     find(db, id)?;
-    db.execute("UPDATE customer SET callback_hosts = ?2 WHERE id = ?1", params![id.0, hosts])?;
-    Ok(())
+    db.execute("UPDATE customer SET callback_hosts = ?2 WHERE id = ?1", values![id.0, hosts])
 }
 
 /// On which hosts a customer's callbacks may lie, joined by spaces.
-pub fn callback_hosts(db: &Connection, id: CustomerId) -> Result<Option<String>, StoreError> {
-    let hosts = db
-        .prepare_cached("SELECT callback_hosts FROM customer WHERE id = ?1")?
-        .query_row([id.0], |row| row.get::<_, Option<String>>(0))
-        .optional()?;
+pub fn callback_hosts(db: &dyn Database, id: CustomerId) -> Result<Option<String>, StoreError> {
+    let hosts: Option<Option<String>> =
+        db.first("SELECT callback_hosts FROM customer WHERE id = ?1", values![id.0], |row| row.get(0))?;
     Ok(hosts.flatten())
 }
 

@@ -35,6 +35,7 @@ const TABLES: [Table; 8] = [
             "bytes_quota",
             "files_quota",
             "upload_page",
+            "callback_hosts",
         ],
     },
     Table { name: "secret", keys: 2, columns: &["customer", "rank", "secret"] },

@@ -117,7 +117,9 @@ impl MetaStore {
 
     /// Sets on which hosts the customer's callbacks may lie, joined by spaces; `None` for none (SRL-10).
     pub async fn set_callback_hosts(&self, id: CustomerId, hosts: Option<String>) -> Result<(), StoreError> {
-        self.writer.write(move |db| customer::set_callback_hosts(db, id, hosts.as_deref()), |()| ()).await
+        self.writer
+            .write(vec![id], move |db| customer::set_callback_hosts(db, id, hosts.as_deref()), |()| ())
+            .await
     }
 
     /// On which hosts the customer's callbacks may lie, joined by spaces.

@@ -18,7 +18,7 @@ const MIGRATIONS: [&str; 4] = [
     include_str!("schema.sql"),
     include_str!("nodes.sql"),
     include_str!("upload_page.sql"),
-    include_str!("callback_hosts.sql"),
+    include_str!("../callback_hosts.sql"),
 ];
 
 /// How long a statement waits for another process (the `customer` commands) to end its transaction.
