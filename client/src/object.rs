@@ -130,7 +130,7 @@ impl Center {
         if *fingerprint == Content::EMPTY.fingerprint {
             return Ok(());
         }
-        let operation = SrlOperation::Delete { fingerprint: *fingerprint };
+        let operation = SrlOperation::Delete { object: ObjectName::Content(*fingerprint) };
         let mut exchange = transfer(Method::DELETE, self.sign(operation).path(b""));
         exchange.headers.insert(UPLOAD_TOKEN, header(&token.to_string())?);
         self.exchange(self.dosm(), &exchange, Duration::ZERO, |_, _| Ok(())).await

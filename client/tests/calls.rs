@@ -348,7 +348,10 @@ async fn deleting_and_probing_use_their_own_srls() {
     center.probe().await.unwrap();
     let log = fake.log();
     assert_eq!(log[0].method, Method::DELETE);
-    assert_eq!(log[0].srl.operation, SrlOperation::Delete { fingerprint: content.fingerprint });
+    assert_eq!(
+        log[0].srl.operation,
+        SrlOperation::Delete { object: ObjectName::Content(content.fingerprint) }
+    );
     assert_eq!(log[0].headers["x-upload-token"], TOKEN.to_string());
     assert_eq!(log[1].srl.operation, SrlOperation::NoOp);
 

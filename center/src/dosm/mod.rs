@@ -23,7 +23,7 @@ pub use answer::Answer;
 pub use authenticator::{Authenticator, Permit};
 pub use body::{Body, BodyError, complete, empty};
 pub use conditions::Fields;
-pub use directory::{Directory, NewFile};
+pub use directory::{Directory, NewClientFile, NewFile};
 pub use fetch::Outgoing;
 pub use manager::ObjectManager;
 pub use refusal::Refusal;

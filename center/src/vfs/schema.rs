@@ -14,8 +14,12 @@ use super::failure::StoreError;
 
 /// Each entry brings the schema from version `index` to `index + 1` (`PRAGMA user_version`). Never edit one that was
 /// released: append.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("nodes.sql"), include_str!("upload_page.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema.sql"),
+    include_str!("nodes.sql"),
+    include_str!("upload_page.sql"),
+    include_str!("client_files.sql"),
+];
 
 /// How long a statement waits for another process (the `customer` commands) to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, FeedPosition, Timestamp, Token};
+use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{Answer, Answered, Operation, Reply, Request};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
+use super::client_files;
 use super::customer::{self, Customer, NewCustomer, Quota};
 use super::edit::{self, Edit, Finished, Verified};
 use super::failure::{Failure, StoreError};
@@ -88,6 +89,20 @@ impl MetaStore {
     /// Where a customer's end users are sent after an upload, if that is registered.
     pub async fn upload_page(&self, id: CustomerId) -> Result<Option<String>, StoreError> {
         self.readers.read(move |db| customer::upload_page(db, id)).await
+    }
+
+    /// The folder of the files that the customer calls by ids of its own, if it has stored one.
+    pub(super) async fn client_files(&self, id: CustomerId) -> Result<Option<ObjectId>, StoreError> {
+        self.readers.read(move |db| client_files::folder(db, id)).await
+    }
+
+    /// The same, made if it is not there.
+    pub(super) async fn make_client_files(
+        &self,
+        id: CustomerId,
+        now: Timestamp,
+    ) -> Result<ObjectId, StoreError> {
+        self.writer.write(move |db| client_files::make_folder(db, id, now), |_| ()).await
     }
 
     /// References the customer's rows hold, in order of fingerprint and token, after the given one; at most 1,000. An

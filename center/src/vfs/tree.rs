@@ -91,6 +91,8 @@ impl Entry {
 pub struct Account {
     /// The root folder.
     pub root: ObjectId,
+    /// The folder of the customer's own file ids, if there is one ([`client_files`](super::client_files)).
+    pub client_files: Option<ObjectId>,
     /// Position of the last change.
     pub position: FeedPosition,
     /// Quota and use, without the cluster's free space.
@@ -101,7 +103,8 @@ impl Account {
     /// Reads it; `NotFound` when there is no such customer.
     pub fn read(db: &Connection, customer: CustomerId) -> Result<Self, Failure> {
         db.prepare_cached(
-            "SELECT root, position, bytes_used, files_used, bytes_quota, files_quota FROM customer WHERE id = ?1",
+            "SELECT root, position, bytes_used, files_used, bytes_quota, files_quota, client_files
+             FROM customer WHERE id = ?1",
         )?
         .query_row([customer.0], |row| {
             Ok(Self {
@@ -114,6 +117,7 @@ impl Account {
                     files_quota: row.get(5)?,
                     bytes_free: 0,
                 },
+                client_files: row.get::<_, Option<u64>>(6)?.map(ObjectId),
             })
         })
         .optional()?
@@ -143,16 +147,24 @@ impl<'a> Tree<'a> {
         Ok(Self { db, customer, account, sweeping })
     }
 
-    /// The row with this id, if it is the customer's and still hangs from the root.
+    /// The row with this id, if it is the customer's and still hangs from the root, or from the folder beside it.
     pub fn entry(&self, id: ObjectId) -> Result<Entry, Failure> {
         if i64::try_from(id.0).is_err() {
             return Err(not_found()); // More than a database id holds.
         }
         let entry = self.entry_anywhere(id)?.ok_or_else(not_found)?;
-        if self.sweeping && !self.hangs_from(id, self.account.root)? {
+        if self.sweeping && !self.is_in_place(id)? {
             return Err(not_found());
         }
         Ok(entry)
+    }
+
+    fn is_in_place(&self, id: ObjectId) -> Result<bool, Failure> {
+        let Account { root, client_files, .. } = self.account;
+        if self.hangs_from(id, root)? {
+            return Ok(true);
+        }
+        client_files.map_or(Ok(false), |folder| self.hangs_from(id, folder))
     }
 
     /// The row with this id, which must be a folder.

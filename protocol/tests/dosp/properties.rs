@@ -76,6 +76,12 @@ come_back! {
     node_status_comes_back: values::node_status(),
     upload_page_in_comes_back: values::upload_page_in(),
     upload_page_out_comes_back: values::upload_page_out(),
+    store_client_file_in_comes_back: values::store_client_file_in(),
+    store_client_file_out_comes_back: values::store_client_file_out(),
+    find_client_file_in_comes_back: values::find_client_file_in(),
+    find_client_file_out_comes_back: values::find_client_file_out(),
+    delete_client_file_in_comes_back: values::delete_client_file_in(),
+    delete_client_file_out_comes_back: values::delete_client_file_out(),
     secrets_in_comes_back: values::secrets_in(),
     secrets_out_comes_back: values::secrets_out(),
     create_file_in_comes_back: values::create_file_in(),
@@ -149,6 +155,9 @@ proptest! {
         operation::<CreateFile>(&bytes);
         operation::<GiveUp>(&bytes);
         operation::<UploadPage>(&bytes);
+        operation::<StoreClientFile>(&bytes);
+        operation::<FindClientFile>(&bytes);
+        operation::<DeleteClientFile>(&bytes);
         means_one_thing::<New>(&bytes);
         means_one_thing::<Deleted>(&bytes);
         means_one_thing::<Updated>(&bytes);

@@ -57,6 +57,9 @@ const OPERATIONS: &[Structures] = &[
     plain::<CreateFile>(),
     plain::<GiveUp>(),
     plain::<UploadPage>(),
+    plain::<StoreClientFile>(),
+    plain::<FindClientFile>(),
+    plain::<DeleteClientFile>(),
 ];
 
 /// A code, and what must hold for its bytes.

@@ -6,6 +6,7 @@ use protocol::name::Name;
 use protocol::vfs::{Body, Changed, Existing, Row, VfsErrorCode};
 use rusqlite::params;
 
+use super::update::Times;
 use super::{Edit, Failure, Verified, check_metadata, untouched};
 use crate::vfs::tree::Entry;
 
@@ -36,7 +37,7 @@ impl Edit<'_> {
         let folder = self.tree.folder(parent)?;
         match (self.tree.child(parent, name)?, existing) {
             (Some(_), Existing::Refuse) => return Err(exists()),
-            (Some(entry), Existing::Open) if entry.is_folder() => {
+            (Some(entry), Existing::Open | Existing::Replace) if entry.is_folder() => {
                 return Err(Failure::new(VfsErrorCode::IsFolder, "the name is a folder's"));
             }
             (Some(entry), Existing::Open) => {
@@ -47,6 +48,12 @@ impl Edit<'_> {
                     removed: None,
                     folders: vec![untouched(folder)],
                 });
+            }
+            (Some(entry), Existing::Replace) => {
+                let empty = Verified { content: Content::EMPTY, token: None, asked: self.now };
+                let (metadata, contents) = (Some(metadata), Some(verified.unwrap_or(empty)));
+                let changed = self.update(entry.row.id, None, metadata, Times::default(), contents)?;
+                return Ok(Changed { folders: vec![untouched(folder)], ..changed });
             }
             (None, _) => {}
         }

@@ -2,6 +2,7 @@
 //! cluster that is a set in memory.
 
 mod changes;
+mod client_files;
 mod contents;
 mod documents;
 mod figure_12;

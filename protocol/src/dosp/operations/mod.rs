@@ -66,6 +66,9 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<CreateFile>(),
     entry::<GiveUp>(),
     entry::<UploadPage>(),
+    entry::<StoreClientFile>(),
+    entry::<FindClientFile>(),
+    entry::<DeleteClientFile>(),
 ];
 
 const fn entry<O: Operation>() -> (u16, &'static str) {
