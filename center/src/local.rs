@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{Answer, Existing, Operation, Request, VfsError, VfsErrorCode};
 
 use crate::dosm::cache::Cache;
-use crate::dosm::{Directory, NewFile};
+use crate::dosm::{Directory, NewClientFile, NewFile};
 use crate::host;
 use crate::isn::Isn;
 use crate::vfs::{Cluster, ClusterError, DirectoryManager, MetaStore};
@@ -90,6 +90,24 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
             Answer::Changed(changed) => changed.row.map(|row| row.id).ok_or_else(no_row),
             _ => Err(no_row()),
         }
+    }
+
+    async fn store_client_file(&self, customer: CustomerId, file: NewClientFile) -> Result<(), VfsError> {
+        let NewClientFile { file, upload, replace } = file;
+        self.manager.store_client_file(customer, file, upload, replace, host::now()).await
+    }
+
+    async fn find_client_file(&self, customer: CustomerId, file: ClientFile) -> Result<Content, VfsError> {
+        self.manager.find_client_file(customer, file, host::now()).await
+    }
+
+    async fn delete_client_file(
+        &self,
+        customer: CustomerId,
+        file: ClientFile,
+        key: Token,
+    ) -> Result<(), VfsError> {
+        self.manager.delete_client_file(customer, file, key, host::now()).await
     }
 
     async fn upload_page(&self, customer: CustomerId) -> Result<Option<String>, String> {

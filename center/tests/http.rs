@@ -387,7 +387,8 @@ fn what_is_not_permitted_is_refused() {
         SrlRequest { expires: 1_000_000_000, ..request(AccessMethod::EndUser, 1, operation.clone()) };
     curl(&[&center.signed(&expired, "x")]).refused(403, "expired");
     // SRL-5: an end user has no DELETE, and no object without a row.
-    let delete = request(AccessMethod::EndUser, 1, SrlOperation::Delete { fingerprint });
+    let delete =
+        request(AccessMethod::EndUser, 1, SrlOperation::Delete { object: ObjectName::Content(fingerprint) });
     curl(&["-X", "DELETE", &center.signed(&delete, "")]).refused(403, "not-allowed");
     let store = request(AccessMethod::EndUser, 1, SrlOperation::Store { parent: ObjectId(0) });
     curl(&["-X", "PUT", "-d", "x", &center.signed(&store, "x")]).refused(403, "not-allowed");
@@ -428,8 +429,14 @@ fn a_reference_is_given_up_once() {
     let fingerprint = stored.content.fingerprint;
     let delete = |number: u8| {
         let header = format!("X-Upload-Token: {}", token(number));
-        curl(&["-X", "DELETE", "-H", &header, &center.port_url(1, SrlOperation::Delete { fingerprint })])
-            .status
+        curl(&[
+            "-X",
+            "DELETE",
+            "-H",
+            &header,
+            &center.port_url(1, SrlOperation::Delete { object: ObjectName::Content(fingerprint) }),
+        ])
+        .status
     };
     assert_eq!((delete(1), delete(1), delete(9)), (204, 204, 204));
     let url = center.fetch_url(1, fingerprint, "x");
@@ -448,7 +455,7 @@ fn a_reference_that_a_file_holds_is_not_given_up() {
     let stored = curl(&["-X", "PUT", "-H", &header, "-d", "of a file", &url]);
     assert_eq!(stored.status, 201, "{}", stored.text());
     let fingerprint = decode_stored(&stored.body).unwrap().content.fingerprint;
-    let delete = center.port_url(1, SrlOperation::Delete { fingerprint });
+    let delete = center.port_url(1, SrlOperation::Delete { object: ObjectName::Content(fingerprint) });
     assert_eq!(curl(&["-X", "DELETE", "-H", &header, &delete]).status, 204);
     assert_eq!(curl(&[&center.fetch_url(1, fingerprint, "f")]).body, b"of a file");
 }

@@ -10,6 +10,7 @@
 
 mod batch;
 mod center;
+mod client_file;
 mod error;
 mod object;
 mod random;

@@ -10,7 +10,7 @@ use futures::stream::{self, Stream, StreamExt};
 use http::header::{CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use protocol::digest::{BLOCK_BYTES, BlockDigests, Content, Fingerprint};
-use protocol::id::Token;
+use protocol::id::{ObjectId, Token};
 use protocol::srl::{AccessMethod, ObjectName, SrlKind, SrlOperation, SrlRequest, SrlVersion};
 use protocol::vfs::xml::{Stored, decode_stored};
 
@@ -29,9 +29,9 @@ const FETCHES_AHEAD: usize = 2;
 /// Most bytes of the answer to STORE.
 const STORED_BYTES_MAX: usize = 16 << 10;
 
-const UPLOAD_TOKEN: HeaderName = HeaderName::from_static("x-upload-token");
+pub(crate) const UPLOAD_TOKEN: HeaderName = HeaderName::from_static("x-upload-token");
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
-const CONTENT_BLAKE3: HeaderName = HeaderName::from_static("x-content-blake3");
+pub(crate) const CONTENT_BLAKE3: HeaderName = HeaderName::from_static("x-content-blake3");
 
 impl Center {
     /// Bytes `offset..offset + len` of an object, which must lie in it; at most 64 MiB. Not verified: the caller
@@ -101,11 +101,20 @@ impl Center {
         content: &Content,
         source: Source,
     ) -> Result<Stored, ClientError> {
-        let stored = Stored { content: *content, token, file: None };
         if content.size == 0 {
-            return Ok(stored);
+            return Ok(Stored { content: *content, token, file: None });
         }
-        let operation = SrlOperation::Store { parent: protocol::id::ObjectId(0) };
+        self.put(SrlOperation::Store { parent: ObjectId(0) }, token, content, source).await
+    }
+
+    /// Sends an object to where `operation` says.
+    pub(crate) async fn put(
+        &self,
+        operation: SrlOperation,
+        token: Token,
+        content: &Content,
+        source: Source,
+    ) -> Result<Stored, ClientError> {
         let mut exchange = transfer(Method::PUT, self.sign(operation).path(b""));
         exchange.headers.insert(UPLOAD_TOKEN, header(&token.to_string())?);
         exchange.headers.insert(CONTENT_MD5, header(&STANDARD.encode(content.fingerprint.0))?);
@@ -114,7 +123,7 @@ impl Center {
         exchange.answer_bytes_max = STORED_BYTES_MAX;
         self.exchange(self.dosm(), &exchange, Duration::ZERO, |endpoint, answer| {
             match decode_stored(&answer.body) {
-                Ok(answer) if (answer.content, answer.token) == (stored.content, token) => Ok(answer),
+                Ok(stored) if (stored.content, stored.token) == (*content, token) => Ok(stored),
                 Ok(_) => Err(wrong(endpoint, "it stored something else")),
                 Err(error) => Err(wrong(endpoint, &error.to_string())),
             }
@@ -130,7 +139,7 @@ impl Center {
         if *fingerprint == Content::EMPTY.fingerprint {
             return Ok(());
         }
-        let operation = SrlOperation::Delete { fingerprint: *fingerprint };
+        let operation = SrlOperation::Delete { object: ObjectName::Content(*fingerprint) };
         let mut exchange = transfer(Method::DELETE, self.sign(operation).path(b""));
         exchange.headers.insert(UPLOAD_TOKEN, header(&token.to_string())?);
         self.exchange(self.dosm(), &exchange, Duration::ZERO, |_, _| Ok(())).await
@@ -148,13 +157,27 @@ impl Center {
     /// A URL by which anybody may fetch the object from the first DOSM until `expires` (seconds since the epoch, 0
     /// for never). `uri` is how the file shall be called there: it decides the content type.
     pub fn download_url(&self, content: &Content, uri: &[u8], expires: u64, version: SrlVersion) -> String {
+        let object = ObjectName::Content(content.fingerprint);
+        self.end_user_url(SrlOperation::Fetch { object }, uri, expires, version)
+    }
+
+    /// A URL by which anybody may do this at the first DOSM until `expires` (seconds since the epoch, 0 for never): a NO_OP,
+    /// FETCH, FETCH_AUTH, or STORE as a file. What else there is, is for the holder of the secret alone, and the center
+    /// refuses it. `uri` is the part that is not signed: of a STORE into a folder the file's name.
+    pub fn end_user_url(
+        &self,
+        operation: SrlOperation,
+        uri: &[u8],
+        expires: u64,
+        version: SrlVersion,
+    ) -> String {
         let request = SrlRequest {
             kind: SrlKind::Standard,
             version,
             expires,
             access: AccessMethod::EndUser,
             customer: self.settings().customer,
-            operation: SrlOperation::Fetch { object: ObjectName::Content(content.fingerprint) },
+            operation,
         };
         format!("{}{}", self.dosm().first(), request.sign(&self.secret()).path(uri))
     }
@@ -188,12 +211,12 @@ fn verified_pieces(
 }
 
 /// An exchange that moves an object's bytes, or none.
-fn transfer(method: Method, path: String) -> Exchange {
+pub(crate) fn transfer(method: Method, path: String) -> Exchange {
     let headers = HeaderMap::new();
     Exchange { method, path, headers, payload: Payload::Nothing, answer_bytes_max: 0, is_transfer: true }
 }
 
-fn header(value: &str) -> Result<HeaderValue, ClientError> {
+pub(crate) fn header(value: &str) -> Result<HeaderValue, ClientError> {
     HeaderValue::from_str(value).map_err(|_| ClientError::Invalid(format!("{value:?} is no HTTP header")))
 }
 
@@ -220,6 +243,6 @@ fn check_range(
     Ok(())
 }
 
-fn wrong(endpoint: &Endpoint, why: &str) -> ClientError {
+pub(crate) fn wrong(endpoint: &Endpoint, why: &str) -> ClientError {
     ClientError::Protocol { endpoint: endpoint.to_string(), why: why.to_owned() }
 }

@@ -348,7 +348,10 @@ async fn deleting_and_probing_use_their_own_srls() {
     center.probe().await.unwrap();
     let log = fake.log();
     assert_eq!(log[0].method, Method::DELETE);
-    assert_eq!(log[0].srl.operation, SrlOperation::Delete { fingerprint: content.fingerprint });
+    assert_eq!(
+        log[0].srl.operation,
+        SrlOperation::Delete { object: ObjectName::Content(content.fingerprint) }
+    );
     assert_eq!(log[0].headers["x-upload-token"], TOKEN.to_string());
     assert_eq!(log[1].srl.operation, SrlOperation::NoOp);
 
@@ -356,6 +359,47 @@ async fn deleting_and_probing_use_their_own_srls() {
     let error = self::center(&[&missing.url], &[&missing.url]).fetch_range(&content, 0, 1).await.unwrap_err();
     assert!(error.is_not_found());
     assert!(matches!(error, ClientError::Refused { status: StatusCode::NOT_FOUND, .. }));
+}
+
+/// PRIV-4, LIB-2: a file of the customer's naming is stored, found, fetched and removed by its own SRLs.
+#[tokio::test]
+async fn a_file_of_ones_own_naming_goes_by_its_own_srls() {
+    let (bytes, content, digests) = object(3_000_000);
+    let fake = Fake::start(move |asked| match (&asked.method, &asked.srl.operation) {
+        (&Method::PUT, SrlOperation::StoreClientFile { .. }) => {
+            status(201, encode_stored(&Stored { content, token: TOKEN, file: None }))
+        }
+        (&Method::HEAD, SrlOperation::Fetch { object: ObjectName::ClientFile(_) }) => {
+            let mut answer = status(200, vec![0; 3_000_000]).unwrap();
+            let headers = answer.headers_mut();
+            headers.insert("etag", format!("\"{}\"", content.fingerprint).parse().unwrap());
+            headers.insert("x-content-blake3", content.digest.to_string().parse().unwrap());
+            Some(answer)
+        }
+        (&Method::DELETE, _) => status(204, ""),
+        _ => dosm(&bytes, &digests, asked),
+    });
+    let fake = fake.await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    let file = center.client_file(b"a/7");
+    let source = Source::bytes(object(3_000_000).0);
+    center.store_client_file(file, true, TOKEN, &content, source).await.unwrap();
+    let found = center.find_client_file(file).await.unwrap();
+    assert_eq!(found, content);
+    let fetched: Vec<Bytes> = center.fetch(&found).try_collect().await.unwrap();
+    assert!(fetched.concat() == object(3_000_000).0);
+    center.delete_client_file(file, Token([8; 16])).await.unwrap();
+
+    let log = fake.log();
+    assert_eq!(log[0].srl.operation, SrlOperation::StoreClientFile { file, replace: true });
+    assert_eq!(log[0].headers["x-upload-token"], TOKEN.to_string());
+    let last = log.last().unwrap();
+    assert_eq!(last.srl.operation, SrlOperation::Delete { object: ObjectName::ClientFile(file) });
+    assert_eq!(last.headers["x-upload-token"], Token([8; 16]).to_string());
+
+    let silent = Fake::start(|_| status(200, "")).await;
+    let error = self::center(&[&silent.url], &[&silent.url]).find_client_file(file).await.unwrap_err();
+    assert!(matches!(error, ClientError::Protocol { .. }), "{error}");
 }
 
 /// LIB-2, SRL-1: the URL for everybody.

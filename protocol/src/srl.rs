@@ -12,13 +12,12 @@ mod payload;
 mod signed;
 
 pub use certificate::{Secret, SecretTooShort, check_control_ticket, control_ticket};
-pub use payload::client_file;
 pub use signed::SignedSrl;
 
 use thiserror::Error;
 
 use crate::digest::Fingerprint;
-use crate::id::{CustomerId, ObjectId};
+use crate::id::{ClientFile, CustomerId, ObjectId};
 
 /// Seconds by which a clock may be behind before an SRL counts as expired.
 pub const SKEW_SECONDS: u64 = 5;
@@ -77,6 +76,14 @@ pub enum SrlOperation {
         /// Parent folder.
         parent: ObjectId,
     },
+    /// 0x0010 with `<32 hex>.UFID` in the folder's place: store an object as the customer's own file, in no folder. What
+    /// an SRL permits is this one file, so it can be handed to anybody who shall upload it (PRIV-2).
+    StoreClientFile {
+        /// Which file.
+        file: ClientFile,
+        /// Take the place of what is stored as that file; else that is refused. Written as one more argument, `replace`.
+        replace: bool,
+    },
     /// 0x0020: the object's bytes.
     Fetch {
         /// Which.
@@ -94,10 +101,10 @@ pub enum SrlOperation {
         /// Which.
         fingerprint: Fingerprint,
     },
-    /// 0x0050: give up one reference.
+    /// 0x0050: give up one reference to contents, or a file of the customer's own naming.
     Delete {
-        /// To which object.
-        fingerprint: Fingerprint,
+        /// To which, or which.
+        object: ObjectName,
     },
     /// 0x1000: a request document to the VFS; the ticket signs it.
     Control {
@@ -106,14 +113,14 @@ pub enum SrlOperation {
     },
 }
 
-/// How FETCH names its object.
+/// How FETCH and DELETE name their object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectName {
     /// `<32 hex>.MD5`, or the digits alone.
     Content(Fingerprint),
-    /// `<32 hex>.UFID`: MD5 of `client id ":" unique file id` (PRIV-4), see [`client_file`]. In an SRL of kind
-    /// [`SrlKind::Cdn`] the argument is the URL-encoded unique file id itself.
-    ClientFile(Fingerprint),
+    /// `<32 hex>.UFID` (PRIV-4). In an SRL of kind [`SrlKind::Cdn`] the argument is the URL-encoded unique file id
+    /// itself.
+    ClientFile(ClientFile),
 }
 
 /// Why an SRL was refused.
@@ -136,12 +143,12 @@ pub enum SrlError {
 impl AccessMethod {
     /// Table 3: whether this method may do that operation at all.
     fn may(self, operation: &SrlOperation) -> bool {
-        use SrlOperation::{Fetch, FetchAuth, NoOp, Store};
+        use SrlOperation::{Fetch, FetchAuth, NoOp, Store, StoreClientFile};
         match self {
             Self::StoragePort => true,
             // An object without a row (parent 0) would be out of its customer's sight.
             Self::EndUser => match operation {
-                NoOp | Fetch { .. } | FetchAuth { .. } => true,
+                NoOp | Fetch { .. } | FetchAuth { .. } | StoreClientFile { .. } => true,
                 Store { parent } => *parent != ObjectId(0),
                 _ => false,
             },

@@ -5,15 +5,16 @@
 use proptest::prelude::*;
 
 use protocol::digest::Fingerprint;
-use protocol::id::{CustomerId, ObjectId};
+use protocol::id::{ClientFile, CustomerId, ObjectId};
 use protocol::srl::{
     AccessMethod, ObjectName, Secret, SignedSrl, SrlError, SrlKind, SrlOperation, SrlRequest, SrlVersion,
-    check_control_ticket, client_file, control_ticket,
+    check_control_ticket, control_ticket,
 };
 
 const FINGERPRINT: Fingerprint = Fingerprint([
     0x6f, 0x59, 0x02, 0xac, 0x23, 0x70, 0x24, 0xbd, 0xd0, 0xc1, 0x76, 0xcb, 0x93, 0x06, 0x3d, 0xc4,
 ]);
+const FILE: ClientFile = ClientFile([0x0f; 16]);
 const EXPIRES: u64 = 1_800_000_000;
 
 fn secret() -> Secret {
@@ -163,7 +164,7 @@ fn an_srl_expires() {
 fn only_a_live_secret_signs() {
     let srl = SrlRequest {
         access: AccessMethod::EndUser,
-        ..request(SrlOperation::Delete { fingerprint: FINGERPRINT })
+        ..request(SrlOperation::Delete { object: ObjectName::Content(FINGERPRINT) })
     };
     let srl = srl.sign(&secret());
     assert_eq!(srl.authenticate(&[other_secret()], u64::MAX), Err(SrlError::NotAuthentic));
@@ -188,7 +189,9 @@ fn an_end_user_may_read_and_store_and_nothing_else() {
         (folder(100), true),
         (folder(0), false),
         (SrlOperation::FetchDigests { fingerprint: FINGERPRINT }, false),
-        (SrlOperation::Delete { fingerprint: FINGERPRINT }, false),
+        (SrlOperation::StoreClientFile { file: FILE, replace: true }, true),
+        (SrlOperation::Delete { object: content() }, false),
+        (SrlOperation::Delete { object: ObjectName::ClientFile(FILE) }, false),
         (SrlOperation::Control { ticket: "00".into() }, false),
     ];
     for (operation, allowed) in cases {
@@ -218,21 +221,42 @@ fn a_ticket_signs_one_document() {
 /// SRL-15, PRIV-4: a CDN's SRL carries the customer's own name of the file.
 #[test]
 fn a_cdn_names_files_by_the_customers_ids() {
-    let file = client_file(CustomerId(3), "bild/ä 1.jpg".as_bytes());
+    let file = ClientFile::named(CustomerId(3), "bild/ä 1.jpg".as_bytes());
+    assert_eq!(file.to_string(), "088e5bd11d1bfb534f2a4cc3969a12cd");
+    let object = ObjectName::ClientFile(file);
     let srl = fetch().sign_cdn_fetch("bild/ä 1.jpg", &secret());
-    let expected =
-        SrlRequest { kind: SrlKind::Cdn, operation: SrlOperation::Fetch { object: file.clone() }, ..fetch() };
+    let expected = SrlRequest { kind: SrlKind::Cdn, operation: SrlOperation::Fetch { object }, ..fetch() };
     assert_eq!(srl.authenticate(&[secret()], 0), Ok(expected.clone()));
     // Without the name at hand, its hash will do.
     assert_eq!(expected.sign(&secret()).authenticate(&[secret()], 0), Ok(expected.clone()));
-    let ObjectName::ClientFile(hash) = file else { panic!("not a client's file") };
-    assert_eq!(hash.to_string(), "088e5bd11d1bfb534f2a4cc3969a12cd");
+}
+
+/// PRIV-4: an SRL says which file it stores, and whether it may take another's place; the two kinds of names never mix.
+#[test]
+fn an_upload_is_signed_for_one_file() {
+    let hex = "0f".repeat(16);
+    let decoded =
+        |arguments: &str| signed(&format!("1/2/0/1/3/16/{arguments}")).request().map(|srl| srl.operation);
+    let store = |replace| Ok(SrlOperation::StoreClientFile { file: FILE, replace });
+    assert_eq!(decoded(&format!("{hex}.UFID")), store(false));
+    assert_eq!(decoded(&format!("{hex}.UFID/replace")), store(true));
+    for bad in [
+        "{hex}",
+        "{hex}.MD5",
+        "{hex}.ufid",
+        "{hex}.UFID/",
+        "{hex}.UFID/1",
+        "{hex}.UFID/replace/",
+        "100/replace",
+    ] {
+        assert!(matches!(decoded(&bad.replace("{hex}", &hex)), Err(SrlError::Malformed(_))), "{bad}");
+    }
 }
 
 fn object() -> impl Strategy<Value = ObjectName> {
     any::<([u8; 16], bool)>().prop_map(|(bytes, content)| {
         let fingerprint = Fingerprint(bytes);
-        if content { ObjectName::Content(fingerprint) } else { ObjectName::ClientFile(fingerprint) }
+        if content { ObjectName::Content(fingerprint) } else { ObjectName::ClientFile(ClientFile(bytes)) }
     })
 }
 
@@ -244,7 +268,9 @@ fn operation() -> impl Strategy<Value = SrlOperation> {
         object().prop_map(|object| SrlOperation::Fetch { object }),
         (object(), "\\PC{1,60}").prop_map(|(object, callback)| SrlOperation::FetchAuth { object, callback }),
         fingerprint().prop_map(|fingerprint| SrlOperation::FetchDigests { fingerprint }),
-        fingerprint().prop_map(|fingerprint| SrlOperation::Delete { fingerprint }),
+        any::<([u8; 16], bool)>()
+            .prop_map(|(file, replace)| SrlOperation::StoreClientFile { file: ClientFile(file), replace }),
+        object().prop_map(|object| SrlOperation::Delete { object }),
         "[0-9a-f]{32}".prop_map(|ticket| SrlOperation::Control { ticket }),
     ]
 }

@@ -62,7 +62,7 @@ fn kind() -> impl Strategy<Value = Kind> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    let existing = prop_oneof![Just(Existing::Refuse), Just(Existing::Open)];
+    let existing = prop_oneof![Just(Existing::Refuse), Just(Existing::Open), Just(Existing::Replace)];
     prop_oneof![
         Just(Operation::OpenRoot),
         (id(), option::of(id()), any::<u32>(), any::<Option<u64>>()).prop_map(

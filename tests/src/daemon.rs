@@ -182,7 +182,9 @@ pub fn binary(program: &str) -> PathBuf {
         .take(2)
         .map(|folder| folder.join(program))
         .find(|path| path.exists())
-        .unwrap_or_else(|| panic!("{program} is not built: run `cargo build --workspace` first"))
+        .unwrap_or_else(|| {
+            panic!("{program} is not built: run `cargo build --workspace --bins --examples` first")
+        })
 }
 
 /// Processor seconds a process has used, user and system.

@@ -11,7 +11,7 @@ use e2e::poll;
 use e2e::site::Site;
 use e2e::tools::curl;
 use protocol::digest::Fingerprint;
-use protocol::id::{CustomerId, ObjectId};
+use protocol::id::{ClientFile, CustomerId, ObjectId};
 use protocol::srl::{
     AccessMethod, ObjectName, SKEW_SECONDS, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion,
 };
@@ -92,6 +92,29 @@ fn a_cdn_serves_what_it_fetched_once_by_an_srl() {
     assert!(status == 200 && cache == "HIT" && whole == origin.bytes, "{status} {cache}");
     let (status, cache, part) = origin.ask(&path, &["--range", "-7"]);
     assert!(status == 206 && cache == "HIT" && part == origin.bytes[3_299_993..], "{status} {cache}");
+}
+
+/// CDN-2, SRL-15: a file of the customer's own naming is given as it is now, whatever was fetched through the CDN before.
+#[test]
+fn a_cdn_gives_what_replaced_a_file_of_the_customers_naming() {
+    let origin = Origin::start();
+    let file = ClientFile::named(CustomerId(1), b"clip");
+    let upload = origin.site.path().join("upload");
+    let store = origin.sign(AccessMethod::EndUser, 0, SrlOperation::StoreClientFile { file, replace: true });
+    let (kind, version) = (SrlKind::Cdn, SrlVersion::HmacSha256);
+    let (access, operation, expires) = (AccessMethod::EndUser, SrlOperation::NoOp, now() + 3_600);
+    let request = SrlRequest { kind, version, expires, access, customer: CustomerId(1), operation };
+    let fetch = request.sign_cdn_fetch("clip", &origin.secret).path(b"clip.mp4");
+    for contents in ["one", "two", "three"] {
+        std::fs::write(&upload, contents).unwrap();
+        let url = format!("{}{store}", origin.site.center_url());
+        let (status, header, _) = curl(&url, &["-T", upload.to_str().unwrap(), "-H", "Expect:"]);
+        assert_eq!(status, 201, "{header}");
+        for _ in 0..2 {
+            let (status, _, body) = origin.ask(&fetch, &[]);
+            assert_eq!((status, body.as_slice()), (200, contents.as_bytes()));
+        }
+    }
 }
 
 /// CDN-2: a CDN gives nothing out by an SRL that has expired, though it has the bytes.

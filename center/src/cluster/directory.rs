@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::digest::Content;
 use protocol::dosp::operations::{
-    self as op, CallbackHostsIn, CallbackHostsOut, CreateFileIn, CreateFileOut, GiveUpIn, GiveUpOut,
-    SecretsIn, SecretsOut, UploadPageIn, UploadPageOut,
+    self as op, CallbackHostsIn, CallbackHostsOut, CreateFileIn, CreateFileOut, DeleteClientFileIn,
+    DeleteClientFileOut, FindClientFileIn, FindClientFileOut, GiveUpIn, GiveUpOut, SecretsIn, SecretsOut,
+    StoreClientFileIn, StoreClientFileOut, UploadPageIn, UploadPageOut,
 };
 use protocol::dosp::{Failure, Operation, Reference, Status};
-use protocol::id::{CustomerId, ObjectId};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{VfsError, VfsErrorCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::daemon::Registry;
 use super::view::{Node, View};
-use crate::dosm::{Directory, NewFile};
+use crate::dosm::{Directory, NewClientFile, NewFile};
 
 /// Longest time for a directory manager to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -74,6 +76,31 @@ impl Directory for ClusterDirectory {
         file
     }
 
+    async fn store_client_file(&self, customer: CustomerId, file: NewClientFile) -> Result<(), VfsError> {
+        let NewClientFile { file, upload, replace } = file;
+        let input = StoreClientFileIn { customer, file, upload, replace };
+        let answered = self.ask::<op::StoreClientFile>(&input).await;
+        let StoreClientFileOut { outcome } = answered.map_err(unavailable)?;
+        outcome
+    }
+
+    async fn find_client_file(&self, customer: CustomerId, file: ClientFile) -> Result<Content, VfsError> {
+        let answered = self.ask::<op::FindClientFile>(&FindClientFileIn { customer, file }).await;
+        let FindClientFileOut { content } = answered.map_err(unavailable)?;
+        content
+    }
+
+    async fn delete_client_file(
+        &self,
+        customer: CustomerId,
+        file: ClientFile,
+        key: Token,
+    ) -> Result<(), VfsError> {
+        let answered = self.ask::<op::DeleteClientFile>(&DeleteClientFileIn { customer, file, key }).await;
+        let DeleteClientFileOut { outcome } = answered.map_err(unavailable)?;
+        outcome
+    }
+
     async fn upload_page(&self, customer: CustomerId) -> Result<Option<String>, String> {
         let UploadPageOut { url } = self.ask::<op::UploadPage>(&UploadPageIn { customer }).await?;
         Ok(Some(url).filter(|url| !url.is_empty()))
@@ -130,6 +157,25 @@ pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
             let hosts = hosts.map_err(|reason| Failure::new(Status::Unavailable, reason))?;
             Ok(CallbackHostsOut { hosts })
         }
+    });
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::StoreClientFile, _, _>(move |input| {
+        let StoreClientFileIn { customer, file, upload, replace } = input;
+        let vfs = Arc::clone(&vfs);
+        async move {
+            let file = NewClientFile { file, upload, replace };
+            Ok(StoreClientFileOut { outcome: vfs.store_client_file(customer, file).await })
+        }
+    });
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::FindClientFile, _, _>(move |FindClientFileIn { customer, file }| {
+        let vfs = Arc::clone(&vfs);
+        async move { Ok(FindClientFileOut { content: vfs.find_client_file(customer, file).await }) }
+    });
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::DeleteClientFile, _, _>(move |DeleteClientFileIn { customer, file, key }| {
+        let vfs = Arc::clone(&vfs);
+        async move { Ok(DeleteClientFileOut { outcome: vfs.delete_client_file(customer, file, key).await }) }
     });
     let vfs = Arc::clone(directory);
     registry.answer::<op::GiveUp, _, _>(move |GiveUpIn { reference }| {

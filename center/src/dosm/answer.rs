@@ -23,6 +23,8 @@ const CACHE_SECONDS_MAX: u64 = 365 * 86_400;
 pub enum Keeping {
     /// Until the SRL expires, in seconds since the epoch; 0 for ever. An object never changes under its name.
     Until(u64),
+    /// As long as they like, if they ask each time whether it is still right: others may be stored under the name.
+    Checked,
     /// Not at all: somebody has to be asked each time.
     Never,
 }
@@ -38,8 +40,16 @@ pub struct Answer {
     /// One past the last byte.
     pub end: u64,
     content_type: &'static str,
-    /// Seconds for which it may be kept, if it may.
-    max_age: Option<u64>,
+    caching: Caching,
+}
+
+/// What Cache-Control says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caching {
+    /// It may be kept for so many seconds.
+    MaxAge(u64),
+    NoCache,
+    NoStore,
 }
 
 impl Answer {
@@ -63,12 +73,13 @@ impl Answer {
             Selected::Unsatisfiable => return Err(Refusal::Range { size }),
             Selected::PreconditionFailed => return Err(Refusal::Precondition),
         };
-        let max_age = match keeping {
-            Keeping::Until(0) => Some(CACHE_SECONDS_MAX),
-            Keeping::Until(expires) => Some(expires.saturating_sub(now).min(CACHE_SECONDS_MAX)),
-            Keeping::Never => None,
+        let caching = match keeping {
+            Keeping::Until(0) => Caching::MaxAge(CACHE_SECONDS_MAX),
+            Keeping::Until(expires) => Caching::MaxAge(expires.saturating_sub(now).min(CACHE_SECONDS_MAX)),
+            Keeping::Checked => Caching::NoCache,
+            Keeping::Never => Caching::NoStore,
         };
-        Ok(Self { status, fingerprint, size, start, end, content_type: by_extension(uri), max_age })
+        Ok(Self { status, fingerprint, size, start, end, content_type: by_extension(uri), caching })
     }
 
     /// Its status.
@@ -107,9 +118,12 @@ impl Answer {
             add(header::CONTENT_RANGE, format_args!("bytes {start}-{}/{size}", end - 1));
         }
         add(header::ETAG, format_args!("{}", etag(self.fingerprint)));
-        match self.max_age {
-            Some(max_age) => add(header::CACHE_CONTROL, format_args!("max-age={max_age}, immutable")),
-            None => add(header::CACHE_CONTROL, format_args!("private, no-store")),
+        match self.caching {
+            Caching::MaxAge(seconds) => {
+                add(header::CACHE_CONTROL, format_args!("max-age={seconds}, immutable"));
+            }
+            Caching::NoCache => add(header::CACHE_CONTROL, format_args!("no-cache")),
+            Caching::NoStore => add(header::CACHE_CONTROL, format_args!("private, no-store")),
         }
         add(header::ACCEPT_RANGES, format_args!("bytes"));
         add(header::X_CONTENT_TYPE_OPTIONS, format_args!("nosniff"));

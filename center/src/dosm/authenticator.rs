@@ -170,12 +170,13 @@ impl<D: Directory> Authenticator<D> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::digest::Content;
     use protocol::dosp::Reference;
-    use protocol::id::ObjectId;
+    use protocol::id::{ClientFile, ObjectId, Token};
     use protocol::srl::{AccessMethod, SrlKind, SrlVersion};
     use protocol::vfs::{VfsError, VfsErrorCode};
 
-    use super::super::directory::NewFile;
+    use super::super::directory::{NewClientFile, NewFile};
     use super::*;
 
     const NOW: u64 = 1_800_000_000;
@@ -197,6 +198,18 @@ mod tests {
 
         async fn create_file(&self, _: CustomerId, _: NewFile) -> Result<ObjectId, VfsError> {
             Err(VfsError { code: VfsErrorCode::Denied, message: String::new() })
+        }
+
+        async fn store_client_file(&self, _: CustomerId, _: NewClientFile) -> Result<(), VfsError> {
+            Ok(())
+        }
+
+        async fn find_client_file(&self, _: CustomerId, _: ClientFile) -> Result<Content, VfsError> {
+            Ok(Content::EMPTY)
+        }
+
+        async fn delete_client_file(&self, _: CustomerId, _: ClientFile, _: Token) -> Result<(), VfsError> {
+            Ok(())
         }
 
         async fn upload_page(&self, _: CustomerId) -> Result<Option<String>, String> {
@@ -282,10 +295,10 @@ mod tests {
         let object = ObjectName::Content(OBJECT);
         for operation in [
             SrlOperation::NoOp,
-            SrlOperation::Fetch { object: ObjectName::ClientFile(OBJECT) },
+            SrlOperation::Fetch { object: ObjectName::ClientFile(ClientFile(OBJECT.0)) },
             SrlOperation::FetchAuth { object, callback: "http://x/".to_string() },
             SrlOperation::FetchDigests { fingerprint: OBJECT },
-            SrlOperation::Delete { fingerprint: OBJECT },
+            SrlOperation::Delete { object: ObjectName::Content(OBJECT) },
         ] {
             assert_eq!(authenticator.at_hand(&path(operation, 0, 1), NOW), None);
         }

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 
+use protocol::digest::Content;
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, ObjectId};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
 use protocol::srl::Secret;
 use protocol::vfs::{Upload, VfsError};
@@ -17,6 +18,17 @@ pub struct NewFile {
     pub name: Name,
     /// Its bytes. The token is also the key under which the VFS remembers its answer (SRL-18).
     pub upload: Upload,
+}
+
+/// A stored object to be made a file that the customer calls by an id of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewClientFile {
+    /// Which.
+    pub file: ClientFile,
+    /// Its bytes, and the key under which the VFS remembers its answer.
+    pub upload: Upload,
+    /// Take the place of what is stored as that file; else that is refused (`Exists`).
+    pub replace: bool,
 }
 
 /// The VFS as an object manager sees it.
@@ -33,6 +45,28 @@ pub trait Directory: Send + Sync + 'static {
         customer: CustomerId,
         file: NewFile,
     ) -> impl Future<Output = Result<ObjectId, VfsError>> + Send;
+
+    /// Makes a file that the customer calls by an id of its own (PRIV-4).
+    fn store_client_file(
+        &self,
+        customer: CustomerId,
+        file: NewClientFile,
+    ) -> impl Future<Output = Result<(), VfsError>> + Send;
+
+    /// What is stored as that file now; `NotFound` if nothing is.
+    fn find_client_file(
+        &self,
+        customer: CustomerId,
+        file: ClientFile,
+    ) -> impl Future<Output = Result<Content, VfsError>> + Send;
+
+    /// Removes that file. `key` is that under which the VFS remembers its answer.
+    fn delete_client_file(
+        &self,
+        customer: CustomerId,
+        file: ClientFile,
+        key: Token,
+    ) -> impl Future<Output = Result<(), VfsError>> + Send;
 
     /// Where the customer's end users are sent after an upload; `None` if it has registered no such page (DOSM-18).
     ///

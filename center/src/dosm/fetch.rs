@@ -57,7 +57,7 @@ impl<S: Source> Fetcher<S> {
     /// The object's bytes.
     pub async fn fetch<F: Fields>(
         &self,
-        request: FetchRequest<'_, F>,
+        request: &FetchRequest<'_, F>,
         name: Fingerprint,
     ) -> Result<Response<Body>, Refusal> {
         let object = self.cache.fetch(request.customer, name, request.now).await?;

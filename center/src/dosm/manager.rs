@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming as RequestBody;
 use protocol::digest::Fingerprint;
-use protocol::id::{CustomerId, ObjectId};
+use protocol::id::{ClientFile, CustomerId, ObjectId};
 use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlError, SrlOperation, SrlRequest};
 
 use super::answer::{Answer, Keeping};
@@ -18,7 +18,7 @@ use super::conditions::Fields;
 use super::directory::Directory;
 use super::fetch::{FetchRequest, Fetcher, Outgoing};
 use super::refusal::Refusal;
-use super::store::{Destination, Storer};
+use super::store::{CONTENT_BLAKE3, Destination, Place, Storer};
 use super::usage::{Usage, UsageLog};
 use crate::host;
 use crate::objects::Objects;
@@ -27,6 +27,7 @@ use crate::objects::Objects;
 #[derive(Debug)]
 pub struct ObjectManager<D, O: Objects> {
     authenticator: Arc<Authenticator<D>>,
+    directory: Arc<D>,
     cache: Cache<O>,
     callbacks: Callbacks<D>,
     fetcher: Fetcher<O>,
@@ -45,8 +46,8 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         usage: Option<UsageLog>,
     ) -> Self {
         let fetcher = Fetcher::new(cache.clone());
-        let storer = Storer::new(objects, directory);
-        Self { authenticator, cache, callbacks, fetcher, storer, usage }
+        let storer = Storer::new(objects, Arc::clone(&directory));
+        Self { authenticator, directory, cache, callbacks, fetcher, storer, usage }
     }
 
     /// The answer to a GET or HEAD of this path, if it is an authentic FETCH and nobody need be asked: the same as
@@ -78,7 +79,9 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         let (operation, object) = describe(&srl.operation);
         let moved = match (&srl.operation, &done) {
             (_, Err(_)) => 0,
-            (SrlOperation::Store { .. }, Ok(_)) => content_length(&parts.headers),
+            (SrlOperation::Store { .. } | SrlOperation::StoreClientFile { .. }, Ok(_)) => {
+                content_length(&parts.headers)
+            }
             _ if parts.method == Method::HEAD => 0,
             (_, Ok(response)) => content_length(response.headers()),
         };
@@ -122,10 +125,7 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
                 .map(|()| empty(StatusCode::NO_CONTENT)),
             SrlOperation::Fetch { object } => {
                 allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-                match object {
-                    ObjectName::Content(fingerprint) => self.fetcher.fetch(fetch, *fingerprint).await,
-                    ObjectName::ClientFile(_) => Err(Refusal::NotFound),
-                }
+                self.fetch(&fetch, object).await
             }
             SrlOperation::FetchDigests { fingerprint } => {
                 allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
@@ -133,15 +133,18 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
             }
             SrlOperation::Store { parent } => {
                 may_store(srl, *parent)?;
-                let is_end_user = srl.access == AccessMethod::EndUser;
-                let to = Destination { customer, parent: *parent, uri, is_end_user };
-                match *method {
-                    Method::PUT => self.storer.put(to, headers, body, now).await,
-                    Method::POST => self.storer.post(to, headers, body, now).await,
-                    _ => Err(Refusal::Method("PUT, POST")),
-                }
+                let place = if *parent == ObjectId(0) { Place::Nowhere } else { Place::Folder(*parent) };
+                self.store(srl, place, uri, parts, body, now).await
             }
-            SrlOperation::Delete { fingerprint } => {
+            SrlOperation::StoreClientFile { file, replace } => {
+                let place = Place::ClientFile { file: *file, replace: *replace };
+                self.store(srl, place, uri, parts, body, now).await
+            }
+            SrlOperation::Delete { object: ObjectName::ClientFile(file) } => {
+                allow(method, &[Method::DELETE], "DELETE")?;
+                self.storer.delete_client_file(customer, *file, headers).await
+            }
+            SrlOperation::Delete { object: ObjectName::Content(fingerprint) } => {
                 allow(method, &[Method::DELETE], "DELETE")?;
                 let deleted = self.storer.delete(customer, *fingerprint, headers).await;
                 // Also after an error: the reference may be gone.
@@ -150,16 +153,70 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
             }
             SrlOperation::FetchAuth { object, callback } => {
                 allow(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-                let ObjectName::Content(fingerprint) = object else { return Err(Refusal::NotFound) };
                 if !self.callbacks.permit(customer, callback).await {
                     return Err(Refusal::NotPermitted);
                 }
-                let fetch = FetchRequest { keeping: Keeping::Never, ..fetch };
-                self.fetcher.fetch(fetch, *fingerprint).await
+                self.fetch(&FetchRequest { keeping: Keeping::Never, ..fetch }, object).await
             }
             // The VFS's, at its own address.
             SrlOperation::Control { .. } => Err(SrlError::NotAllowed.into()),
         }
+    }
+
+    async fn store(
+        &self,
+        srl: &SrlRequest,
+        place: Place,
+        uri: &str,
+        parts: &Parts,
+        body: RequestBody,
+        now: u64,
+    ) -> Result<Response<Body>, Refusal> {
+        let is_end_user = srl.access == AccessMethod::EndUser;
+        let to = Destination { customer: srl.customer, place, uri, is_end_user };
+        match parts.method {
+            Method::PUT => self.storer.put(to, &parts.headers, body, now).await,
+            Method::POST => self.storer.post(to, &parts.headers, body, now).await,
+            _ => Err(Refusal::Method("PUT, POST")),
+        }
+    }
+
+    async fn fetch<F: Fields>(
+        &self,
+        request: &FetchRequest<'_, F>,
+        object: &ObjectName,
+    ) -> Result<Response<Body>, Refusal> {
+        match object {
+            ObjectName::Content(fingerprint) => self.fetcher.fetch(request, *fingerprint).await,
+            ObjectName::ClientFile(file) => self.fetch_client_file(request, *file).await,
+        }
+    }
+
+    /// The bytes of a file that the customer calls by an id of its own (PRIV-3). It is looked up for each request, and a
+    /// cache has to ask each time, because others may have been stored as that file since. With the fingerprint, which is
+    /// the ETag, goes the digest, so that a client knows what it is about to fetch.
+    async fn fetch_client_file<F: Fields>(
+        &self,
+        request: &FetchRequest<'_, F>,
+        file: ClientFile,
+    ) -> Result<Response<Body>, Refusal> {
+        let keeping = match request.keeping {
+            Keeping::Never => Keeping::Never,
+            Keeping::Until(_) | Keeping::Checked => Keeping::Checked,
+        };
+        let request = &FetchRequest { keeping, ..*request };
+        let mut content = self.directory.find_client_file(request.customer, file).await?;
+        let mut fetched = self.fetcher.fetch(request, content.fingerprint).await;
+        if let Err(Refusal::NotFound) = fetched {
+            // Others were stored in their place just now, and these are given up.
+            content = self.directory.find_client_file(request.customer, file).await?;
+            fetched = self.fetcher.fetch(request, content.fingerprint).await;
+        }
+        let mut response = fetched?;
+        if let Ok(digest) = HeaderValue::try_from(content.digest.to_string()) {
+            response.headers_mut().insert(CONTENT_BLAKE3, digest);
+        }
+        Ok(response)
     }
 }
 
@@ -174,8 +231,9 @@ fn describe(operation: &SrlOperation) -> (&'static str, Option<Fingerprint>) {
             ("fetch-auth", Some(*fingerprint))
         }
         SrlOperation::FetchAuth { object: ObjectName::ClientFile(_), .. } => ("fetch-auth", None),
-        SrlOperation::Store { .. } => ("store", None),
-        SrlOperation::Delete { fingerprint } => ("delete", Some(*fingerprint)),
+        SrlOperation::Store { .. } | SrlOperation::StoreClientFile { .. } => ("store", None),
+        SrlOperation::Delete { object: ObjectName::Content(fingerprint) } => ("delete", Some(*fingerprint)),
+        SrlOperation::Delete { object: ObjectName::ClientFile(_) } => ("delete", None),
         SrlOperation::Control { .. } => ("control", None),
     }
 }
@@ -213,7 +271,8 @@ mod tests {
             SrlOperation::FetchDigests { fingerprint },
             SrlOperation::FetchAuth { object: ObjectName::Content(fingerprint), callback: String::new() },
             SrlOperation::Store { parent: ObjectId(1) },
-            SrlOperation::Delete { fingerprint },
+            SrlOperation::StoreClientFile { file: ClientFile([1; 16]), replace: false },
+            SrlOperation::Delete { object: ObjectName::Content(fingerprint) },
         ];
         for operation in operations {
             assert!(OPERATIONS.contains(&describe(&operation).0), "{operation:?}");

@@ -26,7 +26,7 @@ pub use authenticator::{Authenticator, Permit};
 pub use body::{Body, BodyError, complete, empty};
 pub use callback::Callbacks;
 pub use conditions::Fields;
-pub use directory::{Directory, NewFile};
+pub use directory::{Directory, NewClientFile, NewFile};
 pub use fetch::Outgoing;
 pub use manager::ObjectManager;
 pub use refusal::Refusal;

@@ -10,20 +10,21 @@ use hyper::body::Incoming as RequestBody;
 use percent_encoding::percent_decode_str;
 use protocol::digest::{Digest, Fingerprint};
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
 use protocol::vfs::Upload;
 use protocol::vfs::xml::{Stored, encode_stored};
 
 use super::body::{Body, complete, empty, gather};
-use super::directory::{Directory, NewFile};
+use super::directory::{Directory, NewClientFile, NewFile};
 use super::multipart::{Form, receive_form};
 use super::refusal::Refusal;
 use crate::host;
 use crate::objects::{Announced, Objects, Upload as _};
 
 const UPLOAD_TOKEN: &str = "x-upload-token";
-const CONTENT_BLAKE3: &str = "x-content-blake3";
+/// The BLAKE3 of the bytes, as 64 hex digits.
+pub const CONTENT_BLAKE3: &str = "x-content-blake3";
 const CONTENT_MD5: &str = "content-md5";
 
 /// Stores objects and gives up references.
@@ -38,17 +39,63 @@ pub struct Storer<D, O> {
 pub struct Destination<'request> {
     /// Whose.
     pub customer: CustomerId,
-    /// In which folder; 0 for an object without a row.
-    pub parent: ObjectId,
-    /// The customer's part of the SRL: its last segment names the file.
+    /// What becomes of it.
+    pub place: Place,
+    /// The customer's part of the SRL: its last segment names the file of a folder.
     pub uri: &'request str,
     /// Whether an end user sends it: he is sent on to the customer's upload page.
     pub is_end_user: bool,
 }
 
+/// What becomes of a stored object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing: no row holds it, its token alone.
+    Nowhere,
+    /// A file of this folder.
+    Folder(ObjectId),
+    /// The file that the customer calls by an id of its own, in the place of another if need be.
+    ClientFile {
+        /// Which.
+        file: ClientFile,
+        /// Whether one that is there is replaced.
+        replace: bool,
+    },
+}
+
+/// A row to be made.
+enum NewRow {
+    File { parent: ObjectId, name: Name },
+    ClientFile { file: ClientFile, replace: bool },
+}
+
+/// A row that was made.
+#[derive(Clone, Copy)]
+enum Made {
+    File(ObjectId),
+    ClientFile(ClientFile),
+}
+
 impl Destination<'_> {
-    fn is_file(&self) -> bool {
-        self.parent != ObjectId(0)
+    /// The row to be made, if any. `own_name` is the file's name where the request has one of its own.
+    fn row(&self, own_name: Option<Name>) -> Result<Option<NewRow>, Refusal> {
+        Ok(match self.place {
+            Place::Nowhere => None,
+            Place::Folder(parent) => {
+                let name = own_name.map_or_else(|| name_of(self.uri), Ok)?;
+                Some(NewRow::File { parent, name })
+            }
+            Place::ClientFile { file, replace } => Some(NewRow::ClientFile { file, replace }),
+        })
+    }
+
+    /// The token as it was sent. An object without a row has nothing else to be known by.
+    fn token(&self, sent: Option<Token>, sent_as: &str) -> Result<Token, Refusal> {
+        match sent {
+            Some(token) => Ok(token),
+            None if self.place != Place::Nowhere => Ok(host::random_token()),
+            None => Err(Refusal::Malformed(format!("the {sent_as} is missing"))),
+        }
     }
 }
 
@@ -66,16 +113,12 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         mut body: RequestBody,
         now: u64,
     ) -> Result<Response<Body>, Refusal> {
-        let token = match upload_token(headers)? {
-            Some(token) => token,
-            None if to.is_file() => host::random_token(),
-            None => return Err(Refusal::Malformed("the header X-Upload-Token is missing".to_string())),
-        };
-        let name = if to.is_file() { Some(name_of(to.uri)?) } else { None };
+        let token = to.token(upload_token(headers)?, "header X-Upload-Token")?;
+        let row = to.row(None)?;
         let announced = announced(headers)?;
         let incoming = self.receive(&mut body, announced.size.unwrap_or(0), now).await?;
         let content = incoming.finish(announced, to.customer, token, now).await?;
-        self.answer(to, name, Upload { content, token }).await
+        self.answer(to, row, Upload { content, token }).await
     }
 
     /// POST: a form with the object as its field `file` (SRL-8).
@@ -87,18 +130,10 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         now: u64,
     ) -> Result<Response<Body>, Refusal> {
         let Form { incoming, token, name } = receive_form(&self.objects, headers, body, now).await?;
-        let token = match token {
-            Some(token) => token,
-            None if to.is_file() => host::random_token(),
-            None => return Err(Refusal::Malformed("the field `token` is missing".to_string())),
-        };
-        let name = match name {
-            Some(name) if to.is_file() => Some(name),
-            None if to.is_file() => Some(name_of(to.uri)?),
-            _ => None,
-        };
+        let token = to.token(token, "field `token`")?;
+        let row = to.row(name)?;
         let content = incoming.finish(Announced::default(), to.customer, token, now).await?;
-        self.answer(to, name, Upload { content, token }).await
+        self.answer(to, row, Upload { content, token }).await
     }
 
     /// DELETE: gives up one reference, whether or not it is there (REF-3), unless a file holds it. The VFS sees to it that
@@ -112,6 +147,18 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         let token = upload_token(headers)?
             .ok_or_else(|| Refusal::Malformed("the header X-Upload-Token is missing".to_string()))?;
         self.directory.give_up(Reference { fingerprint, customer, token }).await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    /// DELETE of a file that the customer calls by an id of its own. With a token of its own it may be repeated.
+    pub async fn delete_client_file(
+        &self,
+        customer: CustomerId,
+        file: ClientFile,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Refusal> {
+        let key = upload_token(headers)?.unwrap_or_else(host::random_token);
+        self.directory.delete_client_file(customer, file, key).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
@@ -129,17 +176,21 @@ impl<D: Directory, O: Objects> Storer<D, O> {
     async fn answer(
         &self,
         to: Destination<'_>,
-        name: Option<Name>,
+        row: Option<NewRow>,
         upload: Upload,
     ) -> Result<Response<Body>, Refusal> {
-        let file = match name {
+        let made = match row {
             None => None,
-            Some(name) => Some(self.make_row(to, name, upload).await?),
+            Some(row) => Some(self.make_row(to.customer, row, upload).await?),
+        };
+        let file = match made {
+            Some(Made::File(id)) => Some(id),
+            Some(Made::ClientFile(_)) | None => None,
         };
         let stored = Stored { content: upload.content, token: upload.token, file };
         let document = encode_stored(&stored);
-        let Some(file) = file else { return Ok(complete(StatusCode::OK, "application/xml", document)) };
-        let Some(page) = self.page_after(to, file).await else {
+        let Some(made) = made else { return Ok(complete(StatusCode::OK, "application/xml", document)) };
+        let Some(page) = self.page_after(to, made).await else {
             return Ok(complete(StatusCode::CREATED, "application/xml", document));
         };
         let mut response = complete(StatusCode::SEE_OTHER, "application/xml", document);
@@ -149,7 +200,7 @@ impl<D: Directory, O: Objects> Storer<D, O> {
 
     /// Where the sender goes next: the page that the customer registered, told which file was made (DOSM-18). The file is
     /// there whether or not the VFS can say, so he gets the usual answer if it cannot.
-    async fn page_after(&self, to: Destination<'_>, file: ObjectId) -> Option<HeaderValue> {
+    async fn page_after(&self, to: Destination<'_>, made: Made) -> Option<HeaderValue> {
         if !to.is_end_user {
             return None;
         }
@@ -159,18 +210,31 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         });
         let page = page.ok()??;
         let joint = if page.contains('?') { '&' } else { '?' };
-        HeaderValue::try_from(format!("{page}{joint}file={}", file.0)).ok()
+        let file = match made {
+            Made::File(id) => id.to_string(),
+            Made::ClientFile(file) => format!("{file}.UFID"),
+        };
+        HeaderValue::try_from(format!("{page}{joint}file={file}")).ok()
     }
 
     /// A refused row leaves no reference, unless an earlier request with the same token made a row that holds it; one
     /// whose fate is not known leaves it to the collection of orphans.
-    async fn make_row(&self, to: Destination<'_>, name: Name, upload: Upload) -> Result<ObjectId, Refusal> {
-        let file = NewFile { parent: to.parent, name, upload };
-        match self.directory.create_file(to.customer, file).await {
-            Ok(id) => Ok(id),
+    async fn make_row(&self, customer: CustomerId, row: NewRow, upload: Upload) -> Result<Made, Refusal> {
+        let made = match row {
+            NewRow::File { parent, name } => {
+                let file = NewFile { parent, name, upload };
+                self.directory.create_file(customer, file).await.map(Made::File)
+            }
+            NewRow::ClientFile { file, replace } => {
+                let new = NewClientFile { file, upload, replace };
+                self.directory.store_client_file(customer, new).await.map(|()| Made::ClientFile(file))
+            }
+        };
+        match made {
+            Ok(made) => Ok(made),
             Err(error) => {
                 if error.code != protocol::vfs::VfsErrorCode::Unavailable {
-                    self.directory.give_up(Reference::of(to.customer, upload)).await?;
+                    self.directory.give_up(Reference::of(customer, upload)).await?;
                 }
                 Err(error.into())
             }

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use protocol::digest::Content;
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, FeedPosition, Timestamp};
+use protocol::id::{ClientFile, CustomerId, FeedPosition, Timestamp, Token};
 use protocol::srl::{Secret, SignedSrl, SrlError, SrlOperation, check_control_ticket};
 use protocol::vfs::{
-    Answer, Operation, REQUEST_BYTES_MAX, Reply, Request, Upload, VfsError, VfsErrorCode, xml,
+    Answer, Body, Existing, Kind, Operation, REQUEST_BYTES_MAX, Reply, Request, Row, Target, Upload,
+    VfsError, VfsErrorCode, xml,
 };
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::client_files::{name_of, row_of};
 use super::cluster::Cluster;
 use super::edit::{Verified, no_such_object, upload_of};
 use super::failure::{Failure, StoreError};
@@ -125,6 +127,69 @@ impl<C: Cluster> DirectoryManager<C> {
             }
         };
         self.store.query(customer, query).await.map_err(Failure::into_vfs_error)
+    }
+
+    /// Makes an upload a file that the customer calls by an id of its own; what is stored as that file is replaced if
+    /// that is wanted. Repeated with the same token, it gets the first answer.
+    ///
+    /// # Errors
+    /// Those of CREATE FILE: `Exists` if there is such a file and it is not to be replaced.
+    pub async fn store_client_file(
+        &self,
+        customer: CustomerId,
+        file: ClientFile,
+        upload: Upload,
+        replace: bool,
+        now: Timestamp,
+    ) -> Result<(), VfsError> {
+        let parent = match self.store.client_files(customer).await.map_err(told)? {
+            Some(folder) => folder,
+            None => self.store.make_client_files(customer, now).await.map_err(told)?,
+        };
+        let name = name_of(file).map_err(Failure::into_vfs_error)?;
+        let existing = if replace { Existing::Replace } else { Existing::Refuse };
+        let operation =
+            Operation::CreateFile { parent, name, metadata: Vec::new(), upload: Some(upload), existing };
+        self.perform(customer, Request { key: Some(upload.token), operation }, now).await.map(drop)
+    }
+
+    /// What is stored as a file that the customer calls by an id of its own.
+    ///
+    /// # Errors
+    /// `NotFound` if nothing is.
+    pub async fn find_client_file(
+        &self,
+        customer: CustomerId,
+        file: ClientFile,
+        now: Timestamp,
+    ) -> Result<Content, VfsError> {
+        let operation =
+            Operation::Open { target: self.client_file(customer, file).await?, srl_expires: None };
+        match self.perform(customer, Request { key: None, operation }, now).await?.answer {
+            Answer::Row(Row { body: Body::File { content }, .. }) => Ok(content),
+            _ => Err(no_such_file()),
+        }
+    }
+
+    /// Removes a file that the customer calls by an id of its own. Repeated with the same key, it gets the first answer.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    pub async fn delete_client_file(
+        &self,
+        customer: CustomerId,
+        file: ClientFile,
+        key: Token,
+        now: Timestamp,
+    ) -> Result<(), VfsError> {
+        let target = self.client_file(customer, file).await?;
+        let operation = Operation::Delete { target, kind: Kind::File, recursive: false };
+        self.perform(customer, Request { key: Some(key), operation }, now).await.map(drop)
+    }
+
+    async fn client_file(&self, customer: CustomerId, file: ClientFile) -> Result<Target, VfsError> {
+        let folder = self.store.client_files(customer).await.map_err(told)?.ok_or_else(no_such_file)?;
+        row_of(folder, file).map_err(Failure::into_vfs_error)
     }
 
     /// Gives up the reference of an upload, unless a row holds it: looked at where rows are changed, so that a row
@@ -250,6 +315,14 @@ impl<C: Cluster> DirectoryManager<C> {
             let _ = timeout_at(deadline, feed.changed()).await;
         }
     }
+}
+
+fn told(error: StoreError) -> VfsError {
+    Failure::from(error).into_vfs_error()
+}
+
+fn no_such_file() -> VfsError {
+    VfsError { code: VfsErrorCode::NotFound, message: "the customer has no such file".to_owned() }
 }
 
 fn unavailable(message: &str) -> VfsError {

@@ -36,6 +36,7 @@ const TABLES: [Table; 8] = [
             "files_quota",
             "upload_page",
             "callback_hosts",
+            "client_files",
         ],
     },
     Table { name: "secret", keys: 2, columns: &["customer", "rank", "secret"] },

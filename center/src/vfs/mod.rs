@@ -8,6 +8,7 @@
 //! the storage cluster, and gives it up by an `outbox` entry of the same transaction. No row says where an object is
 //! (SYS-2).
 
+mod client_files;
 mod cluster;
 mod customer;
 mod edit;

@@ -57,22 +57,25 @@ pub fn remember(
     )?)
 }
 
-/// The first answer under a key as the answer to `operation`. An upload of other contents than that answer's is no
-/// repetition: to tell its client `Ok` would lose them.
+/// The first answer under a key as the answer to `operation`. An upload of other contents than that answer's, or under
+/// another name, is no repetition: to tell its client `Ok` would lose them. Nor is a DELETE of a change that left a row.
 pub fn repeated(first: Reply, operation: &Operation) -> Reply {
-    let (Some(upload), Ok(Answered { answer: Answer::Changed(changed), .. })) =
-        (upload_of(operation), &first)
-    else {
-        return first;
+    let Ok(Answered { answer: Answer::Changed(changed), .. }) = &first else { return first };
+    let is_repetition = match (operation, upload_of(operation)) {
+        (Operation::Delete { .. }, _) => changed.row.is_none(),
+        // A CREATE that opens what is there leaves it as it is, whatever was uploaded.
+        (Operation::CreateFile { existing: Existing::Open, .. }, _) if !changed.created => true,
+        (_, None) => true,
+        (_, Some(upload)) => changed.row.as_ref().is_some_and(|row| {
+            let other_name = matches!(operation, Operation::CreateFile { parent, name, .. }
+                if (Some(*parent), Some(name)) != (row.parent, row.name.as_ref()));
+            row.body == Body::File { content: upload.content } && !other_name
+        }),
     };
-    // A CREATE that opens what is there leaves it as it is, whatever was uploaded.
-    let opened =
-        matches!(operation, Operation::CreateFile { existing: Existing::Open, .. }) && !changed.created;
-    let body = Body::File { content: upload.content };
-    if opened || changed.row.as_ref().is_some_and(|row| row.body == body) {
+    if is_repetition {
         return first;
     }
-    let message = "this token was used for other contents: choose another".to_owned();
+    let message = "this token was used for something else: choose another".to_owned();
     Err(VfsError { code: VfsErrorCode::Invalid, message })
 }
 

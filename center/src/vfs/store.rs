@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, Timestamp, Token};
+use protocol::id::{CustomerId, ObjectId, Timestamp, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{Answer, Answered, Operation, Reply, Request};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::client_files;
 use super::customer::{self, Customer, NewCustomer, Quota};
 use super::edit::{self, Edit, Finished, Verified};
 use super::engine::{Database, Engine, News, in_savepoint};
@@ -125,6 +126,20 @@ impl MetaStore {
     /// On which hosts the customer's callbacks may lie, joined by spaces.
     pub async fn callback_hosts(&self, id: CustomerId) -> Result<Option<String>, StoreError> {
         self.readers.read(move |db| customer::callback_hosts(db, id)).await
+    }
+
+    /// The folder of the files that the customer calls by ids of its own, if it has stored one.
+    pub(super) async fn client_files(&self, id: CustomerId) -> Result<Option<ObjectId>, StoreError> {
+        self.readers.read(move |db| client_files::folder(db, id)).await
+    }
+
+    /// The same, made if it is not there.
+    pub(super) async fn make_client_files(
+        &self,
+        id: CustomerId,
+        now: Timestamp,
+    ) -> Result<ObjectId, StoreError> {
+        self.writer.write(vec![id], move |db| client_files::make_folder(db, id, now), |_| ()).await
     }
 
     /// References the customer's rows hold, in order of fingerprint and token, after the given one; at most 1,000. An

@@ -86,6 +86,8 @@ impl Entry {
 pub struct Account {
     /// The root folder.
     pub root: ObjectId,
+    /// The folder of the customer's own file ids, if there is one ([`client_files`](super::client_files)).
+    pub client_files: Option<ObjectId>,
     /// Position of the last change.
     pub position: FeedPosition,
     /// Quota and use, without the cluster's free space.
@@ -99,7 +101,7 @@ impl Account {
     pub fn read(db: &dyn Database, customer: CustomerId) -> Result<Self, Failure> {
         let account = db.first(
             "SELECT root, position, bytes_used, files_used, bytes_quota, files_quota,
-                    EXISTS (SELECT 1 FROM doomed WHERE customer = ?1)
+                    client_files, EXISTS (SELECT 1 FROM doomed WHERE customer = ?1)
              FROM customer WHERE id = ?1",
             values![customer.0],
             |row| {
@@ -113,7 +115,8 @@ impl Account {
                         files_quota: row.get(5)?,
                         bytes_free: 0,
                     },
-                    is_sweeping: row.get(6)?,
+                    client_files: row.get::<Option<u64>>(6)?.map(ObjectId),
+                    is_sweeping: row.get(7)?,
                 })
             },
         )?;
@@ -137,16 +140,24 @@ impl<'a> Tree<'a> {
         Ok(Self { db, customer, account: Account::read(db, customer)? })
     }
 
-    /// The row with this id, if it is the customer's and still hangs from the root.
+    /// The row with this id, if it is the customer's and still hangs from the root, or from the folder beside it.
     pub fn entry(&self, id: ObjectId) -> Result<Entry, Failure> {
         if i64::try_from(id.0).is_err() {
             return Err(not_found()); // More than a database id holds.
         }
         let entry = self.entry_anywhere(id)?.ok_or_else(not_found)?;
-        if self.account.is_sweeping && !self.hangs_from(id, self.account.root)? {
+        if self.account.is_sweeping && !self.is_in_place(id)? {
             return Err(not_found());
         }
         Ok(entry)
+    }
+
+    fn is_in_place(&self, id: ObjectId) -> Result<bool, Failure> {
+        let Account { root, client_files, .. } = self.account;
+        if self.hangs_from(id, root)? {
+            return Ok(true);
+        }
+        client_files.map_or(Ok(false), |folder| self.hangs_from(id, folder))
     }
 
     /// The row with this id, which must be a folder.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::wire::{encode_bytes, layout};
 use super::{Malformed, Message, REASON_BYTES_MAX, Reader, SECRET_BYTES_MAX};
 use crate::digest::{Content, Digest, Fingerprint};
-use crate::id::{CustomerId, ObjectId, Token};
+use crate::id::{ClientFile, CustomerId, ObjectId, Token};
 use crate::name::{NAME_BYTES_MAX, Name};
 use crate::srl::Secret;
 use crate::vfs::{Upload, VfsError, VfsErrorCode};
@@ -48,7 +48,7 @@ macro_rules! newtypes {
         }
     )*};
 }
-newtypes!(Fingerprint, Digest, Token, CustomerId, ObjectId);
+newtypes!(Fingerprint, Digest, Token, ClientFile, CustomerId, ObjectId);
 
 impl Message for Name {
     fn encode(&self, to: &mut Vec<u8>) {

@@ -3,12 +3,11 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use md5::{Digest as _, Md5};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::{AccessMethod, ObjectName, SrlError, SrlKind, SrlOperation, SrlRequest, SrlVersion};
 use crate::digest::{Fingerprint, parse_hex};
-use crate::id::{CustomerId, ObjectId};
+use crate::id::{ClientFile, CustomerId, ObjectId};
 
 /// Most bytes of an encoded request (SRL-3).
 const ENCODED_BYTES_MAX: usize = 2 << 10;
@@ -30,12 +29,7 @@ const DELETE: u64 = 0x0050;
 const CONTROL: u64 = 0x1000;
 
 const CLIENT_FILE_SUFFIX: &str = ".UFID";
-
-/// The name of a file that a customer calls by an id of its own: MD5 of `client id ":" unique file id` (PRIV-4).
-pub fn client_file(customer: CustomerId, unique_file_id: &[u8]) -> ObjectName {
-    let name = Md5::new().chain_update(format!("{customer}:")).chain_update(unique_file_id).finalize();
-    ObjectName::ClientFile(Fingerprint(name.into()))
-}
+const REPLACE: &str = "replace";
 
 pub(super) fn encode(request: &SrlRequest) -> String {
     URL_SAFE.encode(payload(request))
@@ -64,13 +58,17 @@ fn operation(operation: &SrlOperation) -> (u64, String) {
     match operation {
         SrlOperation::NoOp => (NO_OP, String::new()),
         SrlOperation::Store { parent } => (STORE, format!("/{parent}")),
+        SrlOperation::StoreClientFile { file, replace } => {
+            let replace = if *replace { format!("/{REPLACE}") } else { String::new() };
+            (STORE, format!("/{file}{CLIENT_FILE_SUFFIX}{replace}"))
+        }
         SrlOperation::Fetch { object } => (FETCH, object_argument(object)),
         SrlOperation::FetchAuth { object, callback } => {
             let callback = utf8_percent_encode(callback, NON_ALPHANUMERIC);
             (FETCH_AUTH, format!("{}/{callback}", object_argument(object)))
         }
         SrlOperation::FetchDigests { fingerprint } => (FETCH_DIGESTS, format!("/{fingerprint}")),
-        SrlOperation::Delete { fingerprint } => (DELETE, format!("/{fingerprint}")),
+        SrlOperation::Delete { object } => (DELETE, object_argument(object)),
         SrlOperation::Control { ticket } => (CONTROL, format!("/{ticket}")),
     }
 }
@@ -78,7 +76,7 @@ fn operation(operation: &SrlOperation) -> (u64, String) {
 fn object_argument(object: &ObjectName) -> String {
     match object {
         ObjectName::Content(fingerprint) => format!("/{fingerprint}"),
-        ObjectName::ClientFile(name) => format!("/{name}{CLIENT_FILE_SUFFIX}"),
+        ObjectName::ClientFile(file) => format!("/{file}{CLIENT_FILE_SUFFIX}"),
     }
 }
 
@@ -124,13 +122,16 @@ pub(super) fn decode(encoded: &str) -> Result<SrlRequest, SrlError> {
     }
     let operation = match code {
         NO_OP => SrlOperation::NoOp,
-        STORE => SrlOperation::Store { parent: ObjectId(fields.number("the folder id is no number")?) },
+        STORE => match fields.client_file() {
+            Some(file) => SrlOperation::StoreClientFile { file, replace: fields.replace() },
+            None => SrlOperation::Store { parent: ObjectId(fields.number("the folder id is no number")?) },
+        },
         FETCH => SrlOperation::Fetch { object: fields.object(kind, customer)? },
         FETCH_AUTH => {
             SrlOperation::FetchAuth { object: fields.object(kind, customer)?, callback: fields.callback()? }
         }
         FETCH_DIGESTS => SrlOperation::FetchDigests { fingerprint: fields.fingerprint()? },
-        DELETE => SrlOperation::Delete { fingerprint: fields.fingerprint()? },
+        DELETE => SrlOperation::Delete { object: fields.object(kind, customer)? },
         CONTROL => SrlOperation::Control { ticket: fields.next("there is no ticket")?.to_owned() },
         _ => return malformed("unknown op code"),
     };
@@ -169,19 +170,32 @@ impl<'a> Fields<'a> {
     }
 
     fn object(&mut self, kind: SrlKind, customer: CustomerId) -> Result<ObjectName, SrlError> {
-        let field = self.0.clone().next().unwrap_or_default();
-        let hashed = field.strip_suffix(CLIENT_FILE_SUFFIX).and_then(parse_hex);
-        match (kind, hashed) {
-            (_, Some(name)) => {
-                self.next("there is no file")?;
-                Ok(ObjectName::ClientFile(Fingerprint(name)))
-            }
+        match (kind, self.client_file()) {
+            (_, Some(file)) => Ok(ObjectName::ClientFile(file)),
             (SrlKind::Standard, None) => Ok(ObjectName::Content(self.fingerprint()?)),
             (SrlKind::Cdn, None) => {
                 let name: Vec<u8> = percent_decode_str(self.next("there is no file name")?).collect();
-                Ok(client_file(customer, &name))
+                Ok(ObjectName::ClientFile(ClientFile::named(customer, &name)))
             }
         }
+    }
+
+    /// The next field if it is a file of the customer's own naming; else it stays.
+    fn client_file(&mut self) -> Option<ClientFile> {
+        let field = self.0.clone().next()?;
+        let file = field.strip_suffix(CLIENT_FILE_SUFFIX).and_then(parse_hex).map(ClientFile);
+        if file.is_some() {
+            self.0.next();
+        }
+        file
+    }
+
+    fn replace(&mut self) -> bool {
+        let is_said = self.0.clone().next() == Some(REPLACE);
+        if is_said {
+            self.0.next();
+        }
+        is_said
     }
 
     fn callback(&mut self) -> Result<String, SrlError> {

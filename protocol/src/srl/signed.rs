@@ -52,7 +52,9 @@ impl SrlRequest {
     }
 
     /// The same as a CDN SRL that fetches a file by the customer's own id for it (SRL-15); kind and operation of
-    /// `self` do not count. [`SignedSrl::request`] gives the id back as [`super::client_file`].
+    /// `self` do not count. [`SignedSrl::request`] gives the id back as a [`ClientFile`].
+    ///
+    /// [`ClientFile`]: crate::id::ClientFile
     pub fn sign_cdn_fetch(&self, unique_file_id: &str, secret: &Secret) -> SignedSrl {
         SignedSrl::new(self, payload::encode_cdn_fetch(self, unique_file_id), secret)
     }

@@ -72,8 +72,7 @@ pub enum Operation {
         metadata: Vec<u8>,
         /// Contents; `None` for the empty object.
         upload: Option<Upload>,
-        /// What to do when the name is taken by a file: fail with `Exists`, or leave it as it is and answer it with
-        /// `created` false.
+        /// What to do when the name is taken by a file.
         existing: Existing,
     },
     /// Another folder, name or both → [`Answer::Changed`].
@@ -165,8 +164,11 @@ pub struct Upload {
 pub enum Existing {
     /// `Exists`.
     Refuse,
-    /// Answer the existing file (`IsFolder` if it is a folder).
+    /// Leave the existing file as it is and answer it, with `created` false (`IsFolder` if it is a folder).
     Open,
+    /// Give the existing file this metadata and these contents, as UPDATE does, and answer it, with `created` false
+    /// (`IsFolder` if it is a folder). It keeps its id.
+    Replace,
 }
 
 /// File or folder.

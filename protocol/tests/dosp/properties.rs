@@ -78,6 +78,12 @@ come_back! {
     upload_page_out_comes_back: values::upload_page_out(),
     callback_hosts_in_comes_back: values::callback_hosts_in(),
     callback_hosts_out_comes_back: values::callback_hosts_out(),
+    store_client_file_in_comes_back: values::store_client_file_in(),
+    store_client_file_out_comes_back: values::store_client_file_out(),
+    find_client_file_in_comes_back: values::find_client_file_in(),
+    find_client_file_out_comes_back: values::find_client_file_out(),
+    delete_client_file_in_comes_back: values::delete_client_file_in(),
+    delete_client_file_out_comes_back: values::delete_client_file_out(),
     secrets_in_comes_back: values::secrets_in(),
     secrets_out_comes_back: values::secrets_out(),
     create_file_in_comes_back: values::create_file_in(),
@@ -152,6 +158,9 @@ proptest! {
         operation::<GiveUp>(&bytes);
         operation::<UploadPage>(&bytes);
         operation::<CallbackHosts>(&bytes);
+        operation::<StoreClientFile>(&bytes);
+        operation::<FindClientFile>(&bytes);
+        operation::<DeleteClientFile>(&bytes);
         means_one_thing::<New>(&bytes);
         means_one_thing::<Deleted>(&bytes);
         means_one_thing::<Updated>(&bytes);

@@ -12,7 +12,7 @@ use protocol::dosp::announcement::New;
 use protocol::dosp::heartbeat::{DiskLoad, DiskState, Heartbeat, NodeState, Roles};
 use protocol::dosp::operations::*;
 use protocol::dosp::{DISKS_MAX, IDS_MAX, Reference};
-use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
 use protocol::srl::Secret;
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
@@ -360,6 +360,39 @@ pub fn callback_hosts_in() -> impl Strategy<Value = CallbackHostsIn> {
 
 pub fn callback_hosts_out() -> impl Strategy<Value = CallbackHostsOut> {
     text().prop_map(|hosts| CallbackHostsOut { hosts })
+}
+
+fn client_file() -> impl Strategy<Value = ClientFile> {
+    any::<[u8; 16]>().prop_map(ClientFile)
+}
+
+pub fn store_client_file_in() -> impl Strategy<Value = StoreClientFileIn> {
+    (customer(), client_file(), upload(), any::<bool>())
+        .prop_map(|(customer, file, upload, replace)| StoreClientFileIn { customer, file, upload, replace })
+}
+
+pub fn store_client_file_out() -> impl Strategy<Value = StoreClientFileOut> {
+    vfs_result(Just(())).prop_map(|outcome| StoreClientFileOut { outcome })
+}
+
+pub fn find_client_file_in() -> impl Strategy<Value = FindClientFileIn> {
+    (customer(), client_file()).prop_map(|(customer, file)| FindClientFileIn { customer, file })
+}
+
+pub fn find_client_file_out() -> impl Strategy<Value = FindClientFileOut> {
+    vfs_result(content()).prop_map(|content| FindClientFileOut { content })
+}
+
+pub fn delete_client_file_in() -> impl Strategy<Value = DeleteClientFileIn> {
+    (customer(), client_file(), token()).prop_map(|(customer, file, key)| DeleteClientFileIn {
+        customer,
+        file,
+        key,
+    })
+}
+
+pub fn delete_client_file_out() -> impl Strategy<Value = DeleteClientFileOut> {
+    vfs_result(Just(())).prop_map(|outcome| DeleteClientFileOut { outcome })
 }
 
 pub fn new() -> impl Strategy<Value = New> {

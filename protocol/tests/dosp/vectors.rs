@@ -14,7 +14,7 @@ use protocol::dosp::{
     ClusterKey, Failure, Message, Reference, Status, StoreHeader, decode_reply, decode_request, encode_reply,
     encode_request,
 };
-use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
 use protocol::srl::Secret;
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
@@ -265,6 +265,25 @@ fn directory(vectors: &mut Vectors) {
     vectors.both_ways("upload-page out, none", UploadPageOut { url: String::new() });
     vectors.both_ways("callback-hosts in", CallbackHostsIn { customer: CUSTOMER });
     vectors.both_ways("callback-hosts out", CallbackHostsOut { hosts: "pay.site site:8443".to_owned() });
+    client_files(vectors);
+}
+
+fn client_files(vectors: &mut Vectors) {
+    let (customer, file) = (CUSTOMER, ClientFile([0xf3; 16]));
+    let refused = |code| VfsError { code, message: String::new() };
+    vectors.both_ways(
+        "store-client-file in",
+        StoreClientFileIn { customer, file, upload: UPLOAD, replace: true },
+    );
+    vectors.both_ways("store-client-file out", StoreClientFileOut { outcome: Ok(()) });
+    let outcome = Err(refused(VfsErrorCode::Exists));
+    vectors.both_ways("store-client-file out, refused", StoreClientFileOut { outcome });
+    vectors.both_ways("find-client-file in", FindClientFileIn { customer, file });
+    vectors.both_ways("find-client-file out", FindClientFileOut { content: Ok(CONTENT) });
+    let content = Err(refused(VfsErrorCode::NotFound));
+    vectors.both_ways("find-client-file out, refused", FindClientFileOut { content });
+    vectors.both_ways("delete-client-file in", DeleteClientFileIn { customer, file, key: TOKEN });
+    vectors.both_ways("delete-client-file out", DeleteClientFileOut { outcome: Ok(()) });
 }
 
 fn announcements(vectors: &mut Vectors) {

@@ -58,6 +58,9 @@ const OPERATIONS: &[Structures] = &[
     plain::<GiveUp>(),
     plain::<UploadPage>(),
     plain::<CallbackHosts>(),
+    plain::<StoreClientFile>(),
+    plain::<FindClientFile>(),
+    plain::<DeleteClientFile>(),
 ];
 
 /// A code, and what must hold for its bytes.

@@ -8,7 +8,7 @@ use nfs::nsm::ledger::{Client, Record, Remembered};
 use nfs::v3::procedure;
 use nfs::xdr::Encoder;
 use protocol::digest::{Content, Fingerprint, ObjectHasher};
-use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp, Token};
+use protocol::id::{ClientFile, CustomerId, FeedPosition, ObjectId, Timestamp, Token};
 use protocol::metadata::UnixMetadata;
 use protocol::name::Name;
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
@@ -407,15 +407,17 @@ fn srls() -> Vec<Vec<u8>> {
     let secret = Secret::new(b"0123456789abcdef".to_vec()).unwrap();
     let object = ObjectName::Content(Fingerprint([0xab; 16]));
     let fingerprint = Fingerprint([0xcd; 16]);
+    let file = ClientFile([0xef; 16]);
     let operations = [
         SrlOperation::NoOp,
         SrlOperation::Store { parent: ObjectId(100) },
         SrlOperation::Fetch { object: object.clone() },
-        SrlOperation::Fetch { object: ObjectName::ClientFile(fingerprint) },
+        SrlOperation::Fetch { object: ObjectName::ClientFile(file) },
         SrlOperation::FetchAuth { object, callback: "http://a.example/?b=c/d".to_owned() },
         SrlOperation::FetchDigests { fingerprint },
-        SrlOperation::Delete { fingerprint },
+        SrlOperation::Delete { object: ObjectName::Content(fingerprint) },
         SrlOperation::Control { ticket: "0123456789abcdef".to_owned() },
+        SrlOperation::StoreClientFile { file, replace: true },
     ];
     let versions = [SrlVersion::Md5, SrlVersion::HmacSha256];
     let signed = operations.into_iter().enumerate().map(|(number, operation)| {

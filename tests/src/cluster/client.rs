@@ -12,7 +12,7 @@ use ::client::{Center, ClientError, Settings, Source};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use protocol::digest::{Content, Fingerprint, ObjectHasher};
-use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
 use protocol::vfs::{Answer as VfsAnswer, Existing, Kind, Operation, Row, Target, Upload};
@@ -89,6 +89,31 @@ impl Client {
         self.put(manager, &path, token, bytes)
     }
 
+    /// Stores an object as a file that the customer calls by an id of its own, as an end user does.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn store_client_file(
+        &self,
+        manager: usize,
+        customer: u32,
+        (file, replace): (ClientFile, bool),
+        token: Token,
+        bytes: &[u8],
+    ) -> io::Result<Answer> {
+        let operation = SrlOperation::StoreClientFile { file, replace };
+        let path = self.path(AccessMethod::EndUser, customer, operation, "");
+        self.put(manager, &path, token, bytes)
+    }
+
+    /// Fetches such a file.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn fetch_client_file(&self, manager: usize, customer: u32, file: ClientFile) -> io::Result<Answer> {
+        self.get(manager, customer, ObjectName::ClientFile(file), &[])?.finish()
+    }
+
     fn put(&self, manager: usize, path: &str, token: Token, bytes: &[u8]) -> io::Result<Answer> {
         let headers = [("X-Upload-Token", token.to_string())];
         self.http
@@ -126,7 +151,7 @@ impl Client {
     /// # Errors
     /// As [`store`](Self::store).
     pub fn open(&self, manager: usize, customer: u32, object: Fingerprint) -> io::Result<Answering> {
-        self.get(manager, customer, object, &[])
+        self.get(manager, customer, ObjectName::Content(object), &[])
     }
 
     /// Fetches `len` bytes from `offset` on, one at least.
@@ -142,17 +167,17 @@ impl Client {
         len: u64,
     ) -> io::Result<Answer> {
         let range = format!("bytes={offset}-{}", offset + len - 1);
-        self.get(manager, customer, object, &[("Range", range)])?.finish()
+        self.get(manager, customer, ObjectName::Content(object), &[("Range", range)])?.finish()
     }
 
     fn get(
         &self,
         manager: usize,
         customer: u32,
-        object: Fingerprint,
+        object: ObjectName,
         headers: &[(&str, String)],
     ) -> io::Result<Answering> {
-        let operation = SrlOperation::Fetch { object: ObjectName::Content(object) };
+        let operation = SrlOperation::Fetch { object };
         let path = self.path(AccessMethod::EndUser, customer, operation, "file");
         self.http.ask(self.managers[manager], Request { method: "GET", path: &path, headers, body: &[] })
     }
@@ -168,7 +193,25 @@ impl Client {
         object: Fingerprint,
         token: Token,
     ) -> io::Result<Answer> {
-        let operation = SrlOperation::Delete { fingerprint: object };
+        self.remove(manager, customer, ObjectName::Content(object), token)
+    }
+
+    /// Removes a file that the customer calls by an id of its own.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn delete_client_file(
+        &self,
+        manager: usize,
+        customer: u32,
+        file: ClientFile,
+        key: Token,
+    ) -> io::Result<Answer> {
+        self.remove(manager, customer, ObjectName::ClientFile(file), key)
+    }
+
+    fn remove(&self, manager: usize, customer: u32, object: ObjectName, token: Token) -> io::Result<Answer> {
+        let operation = SrlOperation::Delete { object };
         let path = self.path(AccessMethod::StoragePort, customer, operation, "");
         let headers = [("X-Upload-Token", token.to_string())];
         self.http.exchange(

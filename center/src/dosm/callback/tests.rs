@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use protocol::digest::Content;
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, ObjectId};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{VfsError, VfsErrorCode};
 use rustls::RootCertStore;
@@ -16,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use super::Callbacks;
 use super::asker::{ASKED_BY_CUSTOMER_MAX, ASKED_MAX};
 use super::server::Server;
-use crate::dosm::{Directory, NewFile};
+use crate::dosm::{Directory, NewClientFile, NewFile};
 use crate::http::acceptor;
 
 /// A VFS that allows every customer these hosts, or is away.
@@ -29,6 +30,18 @@ impl Directory for Vfs {
 
     async fn create_file(&self, _: CustomerId, _: NewFile) -> Result<ObjectId, VfsError> {
         Err(VfsError { code: VfsErrorCode::Denied, message: String::new() })
+    }
+
+    async fn store_client_file(&self, _: CustomerId, _: NewClientFile) -> Result<(), VfsError> {
+        Ok(())
+    }
+
+    async fn find_client_file(&self, _: CustomerId, _: ClientFile) -> Result<Content, VfsError> {
+        Ok(Content::EMPTY)
+    }
+
+    async fn delete_client_file(&self, _: CustomerId, _: ClientFile, _: Token) -> Result<(), VfsError> {
+        Ok(())
     }
 
     async fn upload_page(&self, _: CustomerId) -> Result<Option<String>, String> {

@@ -5,6 +5,7 @@ use protocol::id::{ObjectId, Timestamp, Token};
 use protocol::name::Name;
 use protocol::vfs::{Body, Changed, Existing, Row, VfsErrorCode};
 
+use super::update::Times;
 use super::{Edit, Failure, Verified, check_metadata, untouched};
 use crate::vfs::engine::values;
 use crate::vfs::failure::StoreError;
@@ -37,7 +38,7 @@ impl Edit<'_> {
         let folder = self.tree.folder(parent)?;
         match (self.tree.child(parent, name)?, existing) {
             (Some(_), Existing::Refuse) => return Err(exists()),
-            (Some(entry), Existing::Open) if entry.is_folder() => {
+            (Some(entry), Existing::Open | Existing::Replace) if entry.is_folder() => {
                 return Err(Failure::new(VfsErrorCode::IsFolder, "the name is a folder's"));
             }
             (Some(entry), Existing::Open) => {
@@ -48,6 +49,12 @@ impl Edit<'_> {
                     removed: None,
                     folders: vec![untouched(folder)],
                 });
+            }
+            (Some(entry), Existing::Replace) => {
+                let empty = Verified { content: Content::EMPTY, token: None, asked: self.now };
+                let (metadata, contents) = (Some(metadata), Some(verified.unwrap_or(empty)));
+                let changed = self.update(entry.row.id, None, metadata, Times::default(), contents)?;
+                return Ok(Changed { folders: vec![untouched(folder)], ..changed });
             }
             (None, _) => {}
         }

@@ -7,6 +7,7 @@ use super::{Edit, Failure, Verified, check_metadata};
 use crate::vfs::tree::Entry;
 
 /// Times the client wants.
+#[derive(Default)]
 pub(super) struct Times {
     /// New modification time.
     pub modified: Option<Timestamp>,

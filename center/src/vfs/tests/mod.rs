@@ -5,6 +5,7 @@
 //! for each test (VFS-4).
 
 mod changes;
+mod client_files;
 mod concurrent;
 mod contents;
 mod documents;

@@ -3,9 +3,10 @@
 //! Where the VFS has something to refuse, the operation succeeds and the Out carries the VFS's error.
 
 use super::operation;
+use crate::digest::Content;
 use crate::dosp::wire::layout;
 use crate::dosp::{CALLBACK_HOSTS_BYTES_MAX, Reference, SECRETS_MAX, UPLOAD_PAGE_BYTES_MAX};
-use crate::id::{CustomerId, ObjectId};
+use crate::id::{ClientFile, CustomerId, ObjectId, Token};
 use crate::name::Name;
 use crate::srl::Secret;
 use crate::vfs::{Upload, VfsError};
@@ -122,3 +123,79 @@ pub struct CallbackHostsOut {
     pub hosts: String,
 }
 layout!(CallbackHostsOut { hosts <= CALLBACK_HOSTS_BYTES_MAX });
+
+operation! {
+    /// Makes an upload a file of the customer's own naming (PRIV-4). The upload's token is also the key under which the
+    /// VFS remembers its answer (SRL-18), so it may be asked again.
+    StoreClientFile = 37 "store-client-file": StoreClientFileIn => StoreClientFileOut
+}
+
+/// In of [`StoreClientFile`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreClientFileIn {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Which file.
+    pub file: ClientFile,
+    /// Its bytes.
+    pub upload: Upload,
+    /// Take the place of what is stored as that file; else that is refused (`Exists`).
+    pub replace: bool,
+}
+layout!(StoreClientFileIn { customer, file, upload, replace });
+
+/// Out of [`StoreClientFile`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreClientFileOut {
+    /// Done, or what the VFS says against it.
+    pub outcome: Result<(), VfsError>,
+}
+layout!(StoreClientFileOut { outcome });
+
+operation! {
+    /// What is stored as a file of the customer's own naming now.
+    FindClientFile = 38 "find-client-file": FindClientFileIn => FindClientFileOut
+}
+
+/// In of [`FindClientFile`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FindClientFileIn {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Which file.
+    pub file: ClientFile,
+}
+layout!(FindClientFileIn { customer, file });
+
+/// Out of [`FindClientFile`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindClientFileOut {
+    /// Its contents, or what the VFS says against it.
+    pub content: Result<Content, VfsError>,
+}
+layout!(FindClientFileOut { content });
+
+operation! {
+    /// Removes a file of the customer's own naming, and gives up its contents.
+    DeleteClientFile = 39 "delete-client-file": DeleteClientFileIn => DeleteClientFileOut
+}
+
+/// In of [`DeleteClientFile`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteClientFileIn {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Which file.
+    pub file: ClientFile,
+    /// The key under which the VFS remembers its answer, so it may be asked again.
+    pub key: Token,
+}
+layout!(DeleteClientFileIn { customer, file, key });
+
+/// Out of [`DeleteClientFile`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteClientFileOut {
+    /// Done, or what the VFS says against it.
+    pub outcome: Result<(), VfsError>,
+}
+layout!(DeleteClientFileOut { outcome });

@@ -67,6 +67,9 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<GiveUp>(),
     entry::<UploadPage>(),
     entry::<CallbackHosts>(),
+    entry::<StoreClientFile>(),
+    entry::<FindClientFile>(),
+    entry::<DeleteClientFile>(),
 ];
 
 const fn entry<O: Operation>() -> (u16, &'static str) {

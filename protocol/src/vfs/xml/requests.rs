@@ -205,6 +205,7 @@ fn existing_text(existing: Existing) -> &'static str {
     match existing {
         Existing::Refuse => "refuse",
         Existing::Open => "open",
+        Existing::Replace => "replace",
     }
 }
 
@@ -212,6 +213,7 @@ fn existing(text: &str) -> Option<Existing> {
     match text {
         "refuse" => Some(Existing::Refuse),
         "open" => Some(Existing::Open),
+        "replace" => Some(Existing::Replace),
         _ => None,
     }
 }

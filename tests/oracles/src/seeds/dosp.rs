@@ -9,7 +9,7 @@ use protocol::dosp::preamble::{Chosen, Offer};
 use protocol::dosp::{
     ClusterKey, Failure, Message, Operation, Reference, Status, StoreHeader, encode_reply, encode_request,
 };
-use protocol::id::{CustomerId, ObjectId, Token};
+use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::srl::Secret;
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
@@ -17,6 +17,7 @@ use super::{content, name};
 use crate::dosp::{CLUSTER, KEY};
 
 const CUSTOMER: CustomerId = CustomerId(1);
+const CLIENT_FILE: ClientFile = ClientFile([5; 16]);
 const TOKEN: Token = Token([7; 16]);
 const RENEWED: u64 = 1_800_000_000;
 
@@ -73,6 +74,14 @@ pub fn requests() -> Vec<Vec<u8>> {
             upload: upload(),
         }),
         request::<GiveUp>(GiveUpIn { reference: reference() }),
+        request::<StoreClientFile>(StoreClientFileIn {
+            customer: CUSTOMER,
+            file: CLIENT_FILE,
+            upload: upload(),
+            replace: true,
+        }),
+        request::<FindClientFile>(FindClientFileIn { customer: CUSTOMER, file: CLIENT_FILE }),
+        request::<DeleteClientFile>(DeleteClientFileIn { customer: CUSTOMER, file: CLIENT_FILE, key: TOKEN }),
         Offer { lowest: 1, highest: 3 }.encode().to_vec(),
         [&StoreHeader::of(b"bytes", true).encode()[..], b"bytes"].concat(),
     ]
@@ -160,6 +169,7 @@ pub fn replies() -> Vec<Vec<u8>> {
         reply::<Secrets>(SecretsOut { secrets: vec![Secret::new(vec![b's'; 16]).unwrap()] }),
         reply::<CreateFile>(CreateFileOut { file: Ok(ObjectId(101)) }),
         reply::<GiveUp>(GiveUpOut { outcome: Err(denied) }),
+        reply::<FindClientFile>(FindClientFileOut { content: Ok(content) }),
         [&Store::CODE.to_le_bytes()[..], &encode_reply::<StoreOut>(9, &Err(failure))].concat(),
         Chosen(1).encode().to_vec(),
         ContentsLine { fingerprint, node: 11, disk: 1, size: 8 }.to_string().into_bytes(),

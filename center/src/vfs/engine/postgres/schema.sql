@@ -11,7 +11,9 @@ CREATE TABLE customer (
     files_used  BIGINT NOT NULL DEFAULT 0,
     bytes_quota BIGINT,
     files_quota BIGINT,
-    upload_page TEXT
+    upload_page TEXT,
+    callback_hosts TEXT,
+    client_files   BIGINT
 );
 
 CREATE TABLE secret (
