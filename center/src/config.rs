@@ -10,7 +10,12 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::cluster::Order;
+use crate::traffic::Center;
 use crate::vfs::{Engine, Postgres, StoreError};
+
+/// Most storage centers, and networks of all of them: each request of a client that is near to none looks at all.
+const CENTERS_MAX: usize = 64;
+const NETWORKS_MAX: usize = 4_096;
 
 /// All of the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +38,8 @@ pub struct Config {
     pub dosm: Dosm,
     /// The storage node.
     pub isn: Option<Isn>,
+    /// The other storage centers, which requests may be sent to.
+    pub traffic: Option<Traffic>,
     /// The other processes of the storage center, where one does not play all parts alone.
     pub cluster: Option<Cluster>,
 }
@@ -140,6 +147,22 @@ impl Default for Dosm {
             callback_networks: Vec::new(),
         }
     }
+}
+
+/// `[traffic]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Name of this storage center among the `centers`.
+    pub here: String,
+    /// Requests under way in this process from which on new ones are sent to other centers; never without it.
+    pub divert_from: Option<NonZeroUsize>,
+    /// Proxies that are believed when they tell in `X-Forwarded-For` who asked.
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpNetwork>,
+    /// All storage centers, this one among them.
+    #[serde(rename = "center")]
+    pub centers: Vec<Center>,
 }
 
 /// `[cluster]`
@@ -306,6 +329,7 @@ impl Config {
             .or_else(|| needs(Role::Ddm, self.http.is_some(), "http"))
             .or_else(|| needs(Role::Dosm, self.http.is_some(), "http"))
             .or_else(|| self.http.as_ref().and_then(Http::nonsense))
+            .or_else(|| self.traffic.as_ref().and_then(Traffic::nonsense))
             .or_else(|| self.cluster.as_ref().and_then(|cluster| cluster.nonsense(self.isn.as_ref())))
             .or_else(|| self.isn.as_ref().and_then(Isn::nonsense))
             .or_else(|| self.vfs.as_ref().and_then(Vfs::nonsense))
@@ -326,6 +350,33 @@ impl Http {
             return Some("http: give both `certificate` and `key` for TLS, or neither".to_string());
         }
         None
+    }
+}
+
+impl Traffic {
+    fn nonsense(&self) -> Option<String> {
+        let names: Vec<&str> = self.centers.iter().map(|center| center.name.as_str()).collect();
+        if !names.contains(&self.here.as_str()) {
+            return Some(format!(
+                "traffic.here: {:?} is none of the names in [[traffic.center]]; give this center's",
+                self.here
+            ));
+        }
+        if let Some(twice) = names.iter().enumerate().find(|(number, name)| names[..*number].contains(name)) {
+            return Some(format!("traffic.center: {:?} is there twice; give each center a name", twice.1));
+        }
+        let networks: usize = self.centers.iter().map(|center| center.networks.len()).sum();
+        if names.len() > CENTERS_MAX || networks > NETWORKS_MAX {
+            return Some(format!(
+                "traffic.center: give at most {CENTERS_MAX} centers with {NETWORKS_MAX} networks altogether"
+            ));
+        }
+        let longer = self.centers.iter().find(|center| center.url.target != "/")?;
+        Some(format!(
+            "traffic.center: the url of {:?} has a path; give it as {:?}",
+            longer.name,
+            longer.url.origin()
+        ))
     }
 }
 
@@ -517,6 +568,12 @@ mod tests {
             "cache_bytes",
             "usage_log",
             "callback_networks",
+            "here",
+            "divert_from",
+            "trusted_proxies",
+            "url",
+            "networks",
+            "health",
             "name",
             "key_file",
             "multicast",
@@ -554,6 +611,23 @@ mod tests {
         {
             assert_eq!(said.lines().count(), 1, "{said}");
         }
+    }
+
+    /// SYS-13: what the table of centers must have.
+    #[test]
+    fn the_table_of_centers_makes_sense() {
+        let center = |name: &str, url: &str| format!("[[traffic.center]]\nname = {name:?}\nurl = {url:?}\n");
+        let traffic = |here: &str, centers: &[String]| {
+            load(&format!("{GOOD}[traffic]\nhere = {here:?}\n{}", centers.concat()))
+        };
+        let (eu, us) = (center("eu", "https://eu.example"), center("us", "http://us.example:8080/"));
+        assert!(traffic("us", &[eu.clone(), us.clone()]).is_ok());
+        assert!(traffic("asia", &[eu.clone(), us.clone()]).unwrap_err().contains("none of the names"));
+        assert!(traffic("eu", &[eu.clone(), us, eu.clone()]).unwrap_err().contains("twice"));
+        let error = traffic("eu", &[eu, center("us", "http://us.example/x")]).unwrap_err();
+        assert!(error.contains("give it as \"http://us.example\""), "{error}");
+        let error = traffic("eu", &[center("eu", "eu.example")]).unwrap_err();
+        assert!(error.contains("neither http nor https"), "{error}");
     }
 
     /// SYS-5: a process may play one part, if it knows where the others are.

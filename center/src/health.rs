@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
 use crate::dosm::{Body, complete};
+use crate::traffic::LOAD;
 
 /// Looks whether anything can be served, and is cheap: it is asked for each look of each balancer.
 type Gives = Box<dyn Fn() -> bool + Send + Sync>;
@@ -22,8 +23,9 @@ impl Health {
         Self { draining, gives: Box::new(gives) }
     }
 
-    /// 200 if requests may be sent, else 503. One that is sent all the same is served, if it can be.
-    pub fn answer(&self) -> Response<Body> {
+    /// 200 if requests may be sent, else 503. One that is sent all the same is served, if it can be. Other storage centers
+    /// are told how busy this one is, in percent of what it takes.
+    pub fn answer(&self, percent: Option<u32>) -> Response<Body> {
         let (status, text) = if self.draining.is_cancelled() {
             (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
         } else if (self.gives)() {
@@ -33,6 +35,7 @@ impl Health {
         };
         let mut response = complete(status, "text/plain; charset=utf-8", text);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().extend(percent.map(|percent| (LOAD, HeaderValue::from(percent))));
         response
     }
 }

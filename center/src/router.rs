@@ -1,5 +1,6 @@
 //! Which part of the storage center a request is for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::http::{Method, Request, Response, StatusCode, header};
@@ -18,6 +19,7 @@ use crate::host;
 use crate::http::{Handler, Head, Payload};
 use crate::metrics::Exposition;
 use crate::objects::Objects;
+use crate::traffic::{Counted, MARK_ALONE, Traffic};
 use crate::vfs::{Cluster, DirectoryManager, DocumentError};
 
 /// Memory for request documents of all connections, in KiB. Beyond it, they wait for each other.
@@ -32,6 +34,7 @@ pub struct Router<D, O: Objects, C> {
     authenticator: Arc<Authenticator<D>>,
     metrics: Option<Exposition>,
     health: Health,
+    traffic: Option<Traffic>,
     documents: Semaphore,
     stop: CancellationToken,
 }
@@ -44,16 +47,17 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
         authenticator: Arc<Authenticator<D>>,
         metrics: Option<Exposition>,
         health: Health,
+        traffic: Option<Traffic>,
         stop: CancellationToken,
     ) -> Self {
         let documents = Semaphore::new(DOCUMENTS_KIB);
-        Self { directories, objects, authenticator, metrics, health, documents, stop }
+        Self { directories, objects, authenticator, metrics, health, traffic, documents, stop }
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn route(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Body>, Refusal> {
         let path = request.uri().path();
         if path == "/health" {
-            return Ok(self.health.answer());
+            return Ok(self.health.answer(self.traffic.as_ref().map(Traffic::percent)));
         }
         if let ("/metrics", Some(metrics)) = (path, &self.metrics) {
             return Ok(complete(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics().await));
@@ -63,10 +67,16 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
             if *request.method() == Method::OPTIONS {
                 return Ok(cors::preflight());
             }
-            let done = objects.handle(request, host::now_seconds()).await;
+            let elsewhere = (self.traffic.as_ref())
+                .and_then(|traffic| traffic.elsewhere(peer, request.headers(), request.uri()));
+            let under_way = self.traffic.as_ref().map(Traffic::begin);
+            let done = objects.handle(request, elsewhere, host::now_seconds()).await;
             let mut response = done.unwrap_or_else(Refusal::into_response);
             cors::permit(response.headers_mut());
-            return Ok(response);
+            return Ok(match under_way {
+                Some(under_way) => Counted::response(response, under_way),
+                None => response,
+            });
         };
         let directories = self.directories.as_ref().ok_or(Refusal::OtherPart("directory manager"))?;
         if *request.method() != Method::POST {
@@ -112,21 +122,33 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
 }
 
 impl<D: Directory, O: Objects, C: Cluster> Handler for Router<D, O, C> {
-    type Payload = Outgoing<O>;
+    type Payload = Counted<Outgoing<O>>;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        self.route(request).await.unwrap_or_else(Refusal::into_response)
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+        self.route(request, peer).await.unwrap_or_else(Refusal::into_response)
     }
 
-    fn at_hand(&self, head: &Head<'_>, output: &mut Vec<u8>) -> Option<Outgoing<O>> {
+    fn at_hand(&self, head: &Head<'_>, peer: IpAddr, output: &mut Vec<u8>) -> Option<Counted<Outgoing<O>>> {
         let method = head.plain_method.as_ref()?;
-        if !is_plain_path(head.target) {
+        let (path, under_way) = match &self.traffic {
+            None => (head.target, None),
+            Some(traffic) => (for_here(traffic, head, peer)?, Some(traffic.begin())),
+        };
+        if !is_plain_path(path) {
             return None;
         }
         let objects = self.objects.as_ref()?;
-        let (answer, outgoing) = objects.at_hand(method, head.target, head, host::now_seconds())?;
+        let (answer, body) = objects.at_hand(method, path, head, host::now_seconds())?;
         answer.write(head.version(), output);
-        Some(outgoing)
+        Some(Counted { body, under_way })
+    }
+}
+
+/// The path of a request that is to be served here. Where to send any other is said on the long way.
+fn for_here<'target>(traffic: &Traffic, head: &Head<'target>, peer: IpAddr) -> Option<&'target str> {
+    match head.target.strip_suffix(MARK_ALONE) {
+        Some(path) => Some(path),
+        None => traffic.is_for_here(peer, head).then_some(head.target),
     }
 }
 
@@ -135,25 +157,25 @@ fn is_plain_path(target: &str) -> bool {
     target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&byte))
 }
 
-impl<O: Objects> Payload for Outgoing<O> {
+impl<O: Objects> Payload for Counted<Outgoing<O>> {
     fn left(&self) -> u64 {
-        Self::left(self)
+        self.body.left()
     }
 
     fn append_rest(&mut self, output: &mut Vec<u8>) -> bool {
-        Self::append_rest(self, output)
+        self.body.append_rest(output)
     }
 
     fn next_in_file(&mut self) -> Option<Piece> {
-        Self::next_in_file(self)
+        self.body.next_in_file()
     }
 
     fn advance(&mut self, bytes: u64) {
-        Self::advance(self, bytes);
+        self.body.advance(bytes);
     }
 
     async fn next_in_memory(&mut self) -> Option<Bytes> {
-        Self::next_in_memory(self).await.ok()
+        self.body.next_in_memory().await.ok()
     }
 }
 

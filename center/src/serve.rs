@@ -29,7 +29,9 @@ use crate::host;
 use crate::http::{Handler, Limits, TlsError, acceptor, serve as serve_http};
 use crate::isn::{Isn, OpenError, Settings};
 use crate::objects::Objects;
+use crate::outbound::Getter;
 use crate::reconcile::{Holders, Mode, reconcile};
+use crate::traffic::{Traffic, watch};
 use crate::vfs::{MetaStore, StoreError};
 
 pub use alone::{Opened, open};
@@ -93,9 +95,9 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
-    /// TLS towards the callbacks of customers.
-    #[error("TLS cannot be used to ask callbacks: {0}")]
-    Callbacks(#[from] rustls::Error),
+    /// TLS towards servers that are not of this storage center.
+    #[error("TLS cannot be used to ask other servers: {0}")]
+    Outbound(#[from] rustls::Error),
     /// References could not be restored.
     #[error("a disk's index was lost and its references cannot be restored from the rows: {0}")]
     Restore(String),
@@ -160,6 +162,18 @@ async fn told_to_stop(terminate: &mut Signal) -> Result<(), ServeError> {
         _ = terminate.recv() => Ok(()),
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(ServeError::Signal),
     }
+}
+
+/// The other storage centers, watched, where there are some.
+fn traffic(
+    config: &Config,
+    getter: &Getter,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Option<Traffic> {
+    let traffic = Traffic::new(config.traffic.as_ref()?);
+    watch(&traffic, getter, tasks, stop);
+    Some(traffic)
 }
 
 /// How long the process goes on serving after it was told to stop.

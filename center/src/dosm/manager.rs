@@ -69,11 +69,20 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
     }
 
     /// Answers a request for `/<encoded-request>/<certificate>/<customer-uri>`. Of the body nothing is read before
-    /// the SRL is found authentic (DOSM-14). `now` in seconds since the epoch.
-    pub async fn handle(&self, request: Request<RequestBody>, now: u64) -> Result<Response<Body>, Refusal> {
+    /// the SRL is found authentic (DOSM-14). An end user's download or upload is sent to `elsewhere`, if that is given,
+    /// and served there (SYS-13). `now` in seconds since the epoch.
+    pub async fn handle(
+        &self,
+        request: Request<RequestBody>,
+        elsewhere: Option<HeaderValue>,
+        now: u64,
+    ) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
         let (signed, uri) = SignedSrl::parse(parts.uri.path())?;
         let srl = self.authenticator.authenticate(&signed, now).await?;
+        if let Some(elsewhere) = elsewhere.filter(|_| may_go_elsewhere(&srl, &parts.method)) {
+            return Ok(moved(elsewhere));
+        }
         let done = self.perform(&srl, uri, &parts, body, now).await;
         let status = done.as_ref().map_or_else(Refusal::status, Response::status);
         let (operation, object) = describe(&srl.operation);
@@ -218,6 +227,26 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         }
         Ok(response)
     }
+}
+
+/// Browsers and others who follow a redirection; a storage port knows its centers itself.
+fn may_go_elsewhere(srl: &SrlRequest, method: &Method) -> bool {
+    use SrlOperation::{Fetch, FetchAuth, Store};
+    let moves_object = match srl.operation {
+        Fetch { .. } | FetchAuth { .. } => [Method::GET, Method::HEAD].contains(method),
+        Store { .. } => [Method::PUT, Method::POST].contains(method),
+        _ => false,
+    };
+    moves_object && srl.access == AccessMethod::EndUser
+}
+
+/// To be asked again there, by the same method; this time, for the next may be another's.
+fn moved(elsewhere: HeaderValue) -> Response<Body> {
+    let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, elsewhere);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// An operation and its object, for the usage log.

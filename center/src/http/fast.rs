@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -34,10 +35,11 @@ const TURN_BYTES: u64 = 1 << 20;
 const TURN_REQUESTS: u32 = 64;
 
 /// Serves a connection to its end.
-pub async fn converse<H: Handler>(stream: TcpStream, shared: &Shared<H>) {
+pub async fn converse<H: Handler>(stream: TcpStream, peer: IpAddr, shared: &Shared<H>) {
     let mut connection = Connection {
         shared,
         stream,
+        peer,
         input: Vec::new(),
         output: Vec::new(),
         alarm: Box::pin(sleep_until(Instant::now() + shared.limits.head_timeout)),
@@ -49,7 +51,7 @@ pub async fn converse<H: Handler>(stream: TcpStream, shared: &Shared<H>) {
         Ok(None) => {}
         Ok(Some(Rest)) => {
             let Connection { stream, input, .. } = connection;
-            let rest = slow::converse(stream, Bytes::from(input), shared);
+            let rest = slow::converse(stream, peer, Bytes::from(input), shared);
             TokioContext::new(rest, shared.runtime.clone()).await;
         }
         Err(error) => tracing::debug!(%error, "a connection ended early"),
@@ -59,6 +61,7 @@ pub async fn converse<H: Handler>(stream: TcpStream, shared: &Shared<H>) {
 struct Connection<'a, H> {
     shared: &'a Shared<H>,
     stream: TcpStream,
+    peer: IpAddr,
     /// Received and not answered yet: less than a head, or more requests, at most [`HEAD_BYTES_MAX`].
     input: Vec<u8>,
     /// A head, and perhaps a small body, on their way out.
@@ -134,7 +137,7 @@ impl<H: Handler> Connection<'_, H> {
         };
         if head.plain_method.is_some() {
             self.output.clear();
-            if let Some(payload) = self.shared.handler.at_hand(&head, &mut self.output) {
+            if let Some(payload) = self.shared.handler.at_hand(&head, self.peer, &mut self.output) {
                 finish_head(&head, &mut self.output);
                 return Next::Send { payload, len: head.len, keeps_alive: head.keeps_alive };
             }
@@ -270,7 +273,7 @@ impl<H: Handler> Connection<'_, H> {
         let here = usize::try_from(len).unwrap_or(usize::MAX).min(self.input.len());
         let later = self.input.split_off(here);
         let ahead = Bytes::from(std::mem::replace(&mut self.input, later));
-        let answered = slow::answer_one(&mut self.stream, ahead, len, self.shared);
+        let answered = slow::answer_one(&mut self.stream, self.peer, ahead, len, self.shared);
         Ok(TokioContext::new(answered, self.shared.runtime.clone()).await)
     }
 

@@ -1,6 +1,7 @@
 //! Accepts connections and gives each to whom it is for: plain ones to the reactors, those under TLS to hyper.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,13 +46,14 @@ pub trait Handler: Send + Sync + 'static {
     /// The body of an answer that is at hand.
     type Payload: Payload;
 
-    /// Always answers, if only with an error.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// Always answers, if only with an error. `peer` is who the connection is with.
+    fn answer(&self, request: Request<Incoming>, peer: IpAddr)
+    -> impl Future<Output = Response<Body>> + Send;
 
     /// What [`Self::answer`] would answer to a GET or HEAD, if that can be said at once: appends status line and header
     /// fields, without those of the connection, the date and the empty line. If there is no such answer, nothing it
     /// appended is used.
-    fn at_hand(&self, head: &Head<'_>, output: &mut Vec<u8>) -> Option<Self::Payload>;
+    fn at_hand(&self, head: &Head<'_>, peer: IpAddr, output: &mut Vec<u8>) -> Option<Self::Payload>;
 }
 
 /// The body of an answer, taken piece by piece.
@@ -93,18 +95,18 @@ pub async fn serve<H: Handler>(
     let connections = TaskTracker::new();
     let reactors = if tls.is_none() { start_reactors() } else { None };
     let shared = Arc::new(Shared { handler, limits, stop: stop.clone(), runtime: Handle::current() });
-    while let Some((stream, slot)) = next(&listener, &slots, &stop).await {
+    while let Some((stream, peer, slot)) = next(&listener, &slots, &stop).await {
         let (tls, shared) = (tls.clone(), Arc::clone(&shared));
         // Small answers leave at once.
         let _ = stream.set_nodelay(true);
         let serve = async move {
             let _slot = slot;
             match tls {
-                None => converse(stream, &shared).await,
+                None => converse(stream, peer, &shared).await,
                 Some(tls) => {
                     // A failed handshake is the client's affair.
                     if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-                        slow::converse(stream, Bytes::new(), &shared).await;
+                        slow::converse(stream, peer, Bytes::new(), &shared).await;
                     }
                 }
             }
@@ -132,25 +134,25 @@ fn start_reactors() -> Option<Reactors> {
 }
 
 /// To be polled where the connection is to be served.
-async fn converse<H: Handler>(stream: TcpStream, shared: &Shared<H>) {
+async fn converse<H: Handler>(stream: TcpStream, peer: IpAddr, shared: &Shared<H>) {
     // Its events are to wake the thread that serves it.
     match stream.into_std().and_then(TcpStream::from_std) {
-        Ok(stream) => fast::converse(stream, shared).await,
+        Ok(stream) => fast::converse(stream, peer, shared).await,
         Err(error) => tracing::warn!(%error, "cannot serve a connection"),
     }
 }
 
-/// The next connection and its slot; `None` when it is time to stop.
+/// The next connection, who it is with, and its slot; `None` when it is time to stop.
 async fn next(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
     stop: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let accept = async {
         let slot = Arc::clone(slots).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, slot)),
+                Ok((stream, peer)) => return Some((stream, peer.ip(), slot)),
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,25 +22,25 @@ use super::once::{Once, Watched};
 use super::stall::Stall;
 
 /// Serves a connection to its end. `ahead` was read from it before.
-pub async fn converse<S, H>(stream: S, ahead: Bytes, shared: &Shared<H>)
+pub async fn converse<S, H>(stream: S, peer: IpAddr, ahead: Bytes, shared: &Shared<H>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     H: Handler,
 {
-    answer(Once::endless(stream, ahead), shared).await;
+    answer(Once::endless(stream, ahead), peer, shared).await;
 }
 
 /// Has one request of `len` bytes answered, of which `ahead`, not more, was read before. Whether the connection can be
 /// used for another.
-pub async fn answer_one<S, H>(stream: S, ahead: Bytes, len: u64, shared: &Shared<H>) -> bool
+pub async fn answer_one<S, H>(stream: S, peer: IpAddr, ahead: Bytes, len: u64, shared: &Shared<H>) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     H: Handler,
 {
-    answer(Once::one(stream, ahead, len), shared).await
+    answer(Once::one(stream, ahead, len), peer, shared).await
 }
 
-async fn answer<S, H>(stream: Once<S>, shared: &Shared<H>) -> bool
+async fn answer<S, H>(stream: Once<S>, peer: IpAddr, shared: &Shared<H>) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     H: Handler,
@@ -48,7 +49,7 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         let (handler, progress) = (Arc::clone(&shared.handler), Arc::clone(&progress));
         async move {
-            let response = handler.answer(request).await;
+            let response = handler.answer(request, peer).await;
             Ok::<_, Infallible>(response.map(|body| Watched::new(body, progress)))
         }
     });

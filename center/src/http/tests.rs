@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,7 +45,7 @@ struct Parts {
 impl Handler for Fake {
     type Payload = Parts;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, _: IpAddr) -> Response<Body> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let (parts, body) = request.into_parts();
         if parts.uri.path() == "/refuse" {
@@ -59,7 +59,7 @@ impl Handler for Fake {
         complete(StatusCode::OK, "text/plain", text)
     }
 
-    fn at_hand(&self, head: &Head<'_>, output: &mut Vec<u8>) -> Option<Parts> {
+    fn at_hand(&self, head: &Head<'_>, _: IpAddr, output: &mut Vec<u8>) -> Option<Parts> {
         let mut numbers =
             head.target.strip_prefix("/file/")?.split('/').map(|number| number.parse().unwrap());
         let mut next = |default| numbers.next().unwrap_or(default);

@@ -1,6 +1,6 @@
 //! The two ways of an answer, compared byte for byte.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use ipnetwork::IpNetwork;
 use protocol::digest::{BLOCK_BYTES, Content, Fingerprint, ObjectHasher};
 use protocol::dosp::Reference;
-use protocol::id::{CustomerId, Token};
+use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::metadata::UnixMetadata;
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
 use rand::RngCore;
@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 mod callback;
+mod traffic;
 
 use super::Router;
 use crate::dosm::cache::{Cache, Settings as CacheSettings};
@@ -30,6 +31,8 @@ use crate::http::{Handler, Head, Limits, serve};
 use crate::isn::{Isn, Settings};
 use crate::local::{LocalCluster, LocalDirectory};
 use crate::objects::{Announced, Objects as _, Upload as _};
+use crate::outbound::Getter;
+use crate::traffic::{Counted, Traffic};
 use crate::vfs::{DirectoryManager, Engine, MetaStore, NewCustomer, Quota};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,14 +56,14 @@ struct Counting {
 }
 
 impl Handler for Counting {
-    type Payload = Outgoing<Isn>;
+    type Payload = Counted<Outgoing<Isn>>;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        self.router.answer(request).await
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+        self.router.answer(request, peer).await
     }
 
-    fn at_hand(&self, head: &Head<'_>, output: &mut Vec<u8>) -> Option<Outgoing<Isn>> {
-        let payload = self.router.at_hand(head, output)?;
+    fn at_hand(&self, head: &Head<'_>, peer: IpAddr, output: &mut Vec<u8>) -> Option<Counted<Outgoing<Isn>>> {
+        let payload = self.router.at_hand(head, peer, output)?;
         self.handed.fetch_add(1, Ordering::Relaxed);
         Some(payload)
     }
@@ -68,11 +71,15 @@ impl Handler for Counting {
 
 impl Center {
     async fn start(cache_bytes: Option<u64>) -> Self {
-        Self::calling(cache_bytes, Vec::new()).await
+        Self::start_with(cache_bytes, Vec::new(), None).await
     }
 
-    /// Callbacks may lie on these networks.
-    async fn calling(cache_bytes: Option<u64>, callback_networks: Vec<IpNetwork>) -> Self {
+    /// Callbacks may lie on these networks, and there are other centers.
+    async fn start_with(
+        cache_bytes: Option<u64>,
+        callback_networks: Vec<IpNetwork>,
+        traffic: Option<Traffic>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let disks: Vec<_> = ["0", "1"].map(|disk| folder.path().join(disk)).into();
         disks.iter().for_each(|disk| std::fs::create_dir(disk).unwrap());
@@ -108,7 +115,7 @@ impl Center {
         let directories = Arc::new(DirectoryManager::new(vfs.clone(), cluster));
         let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-        let callbacks = Callbacks::new(Arc::clone(&directory), callback_networks).unwrap();
+        let callbacks = Callbacks::new(Arc::clone(&directory), callback_networks, Getter::new().unwrap());
         let objects = ObjectManager::new(
             isn.clone(),
             cache.clone(),
@@ -121,7 +128,8 @@ impl Center {
         let handed = Arc::new(AtomicU64::new(0));
         let (draining, disks) = (CancellationToken::new(), isn.clone());
         let health = Health::new(draining.clone(), move || disks.gives_objects());
-        let router = Router::new(Some(directories), Some(objects), authenticator, None, health, stop.clone());
+        let router =
+            Router::new(Some(directories), Some(objects), authenticator, None, health, traffic, stop.clone());
         let handler = Arc::new(Counting { router, handed: Arc::clone(&handed) });
         let limits = Limits { connections_max: 10, head_timeout: PATIENCE, stall_timeout: PATIENCE };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

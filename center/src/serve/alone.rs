@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, drain_of, scrub,
-    serve_control, settings, usage_log,
+    serve_control, settings, traffic, usage_log,
 };
 use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
 use crate::control::{Answer, Answering, Question, check};
@@ -17,6 +17,7 @@ use crate::health::Health;
 use crate::host;
 use crate::isn::Isn;
 use crate::local::{LocalCluster, LocalDirectory};
+use crate::outbound::Getter;
 use crate::reconcile::{Mode, reconcile};
 use crate::router::Router;
 use crate::vfs::{DirectoryManager, MetaStore, keep_house};
@@ -57,7 +58,9 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     let directories = Arc::new(DirectoryManager::new(vfs.clone(), Arc::clone(&cluster)));
     let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-    let callbacks = Callbacks::new(Arc::clone(&directory), config.dosm.callback_networks.clone())?;
+    let getter = Getter::new()?;
+    let traffic = traffic(config, &getter, &tasks, &stop);
+    let callbacks = Callbacks::new(Arc::clone(&directory), config.dosm.callback_networks.clone(), getter);
     let objects = ObjectManager::new(
         isn.clone(),
         cache.clone(),
@@ -68,8 +71,15 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     );
     let (draining, disks) = (CancellationToken::new(), isn.clone());
     let health = Health::new(draining.clone(), move || disks.gives_objects());
-    let router =
-        Arc::new(Router::new(Some(directories), Some(objects), authenticator, None, health, stop.clone()));
+    let router = Arc::new(Router::new(
+        Some(directories),
+        Some(objects),
+        authenticator,
+        None,
+        health,
+        traffic,
+        stop.clone(),
+    ));
     let addresses = Addresses { http: listening.addresses.clone(), dosp: None };
     listening.serve(&router, &tasks, &stop);
 

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, drain_of, listen,
-    scrub, serve_control, settings, usage_log,
+    scrub, serve_control, settings, traffic, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
 use crate::cluster::daemon::{self, Registry};
@@ -39,6 +39,7 @@ use crate::host;
 use crate::isn::Isn;
 use crate::local::LocalDirectory;
 use crate::metrics::{Exposition, Kind, Page};
+use crate::outbound::Getter;
 use crate::reconcile::{Mode, reconcile};
 use crate::router::Router;
 use crate::vfs::{DirectoryManager, KnownNode, MetaStore, keep_house};
@@ -216,16 +217,22 @@ impl Process<'_> {
     ) -> Result<(), ServeError> {
         let Some(listening) = listening else { return Ok(()) };
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
-        let objects = match self.config.plays(Role::Dosm) {
-            true => Some(self.object_manager(directory, Arc::clone(&authenticator)).await?),
-            false => None,
+        let getter = Getter::new()?;
+        let (objects, traffic) = match self.config.plays(Role::Dosm) {
+            true => {
+                let traffic = traffic(self.config, &getter, &self.tasks, &self.stop);
+                let objects = self.object_manager(directory, Arc::clone(&authenticator), getter).await?;
+                (Some(objects), traffic)
+            }
+            false => (None, None),
         };
         let metrics =
             exposition(Arc::clone(node), self.view.clone(), objects.as_ref().map(ObjectManager::cache));
         // A directory manager alone has rows to give.
         let (view, needs_nodes) = (self.view.clone(), objects.is_some());
         let health = Health::new(self.draining.clone(), move || !needs_nodes || view.gives_objects());
-        let router = Router::new(manager, objects, authenticator, Some(metrics), health, self.stop.clone());
+        let stop = self.stop.clone();
+        let router = Router::new(manager, objects, authenticator, Some(metrics), health, traffic, stop);
         listening.serve(&Arc::new(router), &self.tasks, &self.stop);
         Ok(())
     }
@@ -234,6 +241,7 @@ impl Process<'_> {
         &self,
         directory: Arc<D>,
         authenticator: Arc<Authenticator<D>>,
+        getter: Getter,
     ) -> Result<ObjectManager<D, ClusterObjects>, ServeError> {
         let (objects, dosm) = (self.objects(), &self.config.dosm);
         let cache = match &dosm.cache_dir {
@@ -245,7 +253,7 @@ impl Process<'_> {
         };
         beside(&self.tasks, &self.stop, close_unused(cache.clone()));
         beside(&self.tasks, &self.stop, forget_deleted(self.view.clone(), cache.clone()));
-        let callbacks = Callbacks::new(Arc::clone(&directory), dosm.callback_networks.clone())?;
+        let callbacks = Callbacks::new(Arc::clone(&directory), dosm.callback_networks.clone(), getter);
         let usage = usage_log(self.config)?;
         Ok(ObjectManager::new(objects, cache, directory, authenticator, callbacks, usage))
     }

@@ -3,31 +3,21 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::StatusCode;
 use ipnetwork::IpNetwork;
 use protocol::id::CustomerId;
-use rustls::crypto::ring;
-use rustls::pki_types::{InvalidDnsNameError, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::super::directory::Directory;
 use super::address::admit;
 use super::hosts::AllowedHosts;
-use super::url::{BadUrl, CallbackUrl, Host};
+use crate::outbound::{BadUrl, GetError, Getter, Host, WebUrl};
 
 /// Time for all of it, from the question who is allowed to the answer's head (SRL-10).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,18 +29,13 @@ pub(super) const ASKED_BY_CUSTOMER_MAX: usize = 8;
 const CUSTOMERS_MAX: usize = 1_024;
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
-/// Largest head of an answer, and the most that is read of it.
-const HEAD_BYTES_MAX: usize = 16 << 10;
-/// Who asks.
-const USER_AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("storage-center/", env!("CARGO_PKG_VERSION")));
 
 /// Asks customers' servers whether an object may be served.
 pub struct Callbacks<D> {
     directory: Arc<D>,
     /// Networks that may be asked though they are not on the open Internet.
     permitted: Vec<IpNetwork>,
-    tls: TlsConnector,
+    getter: Getter,
     slots: Arc<Semaphore>,
     slots_of: Mutex<HashMap<CustomerId, Arc<Semaphore>>>,
 }
@@ -58,7 +43,7 @@ pub struct Callbacks<D> {
 /// Why nobody said yes. For the log alone: whoever fetches is told nothing of it.
 #[derive(Debug, Error)]
 enum Denied {
-    #[error(transparent)]
+    #[error("the URL is refused: {0}")]
     Url(#[from] BadUrl),
     #[error("the directory manager cannot say on which hosts his callbacks may lie: {0}")]
     Directory(String),
@@ -70,12 +55,8 @@ enum Denied {
     Address,
     #[error("no connection: {0}")]
     Connect(io::Error),
-    #[error("no server name for TLS: {0}")]
-    ServerName(#[from] InvalidDnsNameError),
-    #[error("no HTTP: {0}")]
-    Http(#[from] hyper::Error),
-    #[error("no request can be made of it: {0}")]
-    Request(#[from] http::Error),
+    #[error(transparent)]
+    Get(#[from] GetError),
     #[error("no answer within {PATIENCE:?}")]
     Late,
     #[error("its answer is {0}")]
@@ -85,31 +66,10 @@ enum Denied {
 }
 
 impl<D: Directory> Callbacks<D> {
-    /// Of this directory's customers, by the public authorities' certificates.
-    ///
-    /// # Errors
-    /// TLS cannot be used.
-    pub fn new(directory: Arc<D>, permitted: Vec<IpNetwork>) -> Result<Self, rustls::Error> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        Self::trusting(directory, permitted, roots)
-    }
-
-    pub(super) fn trusting(
-        directory: Arc<D>,
-        permitted: Vec<IpNetwork>,
-        roots: RootCertStore,
-    ) -> Result<Self, rustls::Error> {
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self {
-            directory,
-            permitted,
-            tls: TlsConnector::from(Arc::new(config)),
-            slots: Arc::new(Semaphore::new(ASKED_MAX)),
-            slots_of: Mutex::default(),
-        })
+    /// Of this directory's customers, who may have these networks asked besides the open Internet.
+    pub fn new(directory: Arc<D>, permitted: Vec<IpNetwork>, getter: Getter) -> Self {
+        let slots = Arc::new(Semaphore::new(ASKED_MAX));
+        Self { directory, permitted, getter, slots, slots_of: Mutex::default() }
     }
 
     /// Whether the customer's server permits it: by a status of 2xx within two seconds, and by nothing else.
@@ -117,7 +77,7 @@ impl<D: Directory> Callbacks<D> {
         let asked = timeout(PATIENCE, self.ask(customer, url)).await;
         let Err(reason) = asked.unwrap_or(Err(Denied::Late)) else { return true };
         // Neither path nor query: they may carry what is nobody's business.
-        let at = url.parse().map_or_else(|_| String::new(), |url: CallbackUrl| url.authority());
+        let at = url.parse().map_or_else(|_| String::new(), |url: WebUrl| url.authority());
         match reason {
             Denied::Status(status) => tracing::info!(%customer, at, %status, "a callback denied a download"),
             reason => tracing::warn!(%customer, at, %reason, "a callback could not be asked: denied"),
@@ -126,7 +86,7 @@ impl<D: Directory> Callbacks<D> {
     }
 
     async fn ask(&self, customer: CustomerId, url: &str) -> Result<(), Denied> {
-        let url: CallbackUrl = url.parse()?;
+        let url: WebUrl = url.parse()?;
         let slot = self.slot(customer).await?;
         let hosts = self.directory.callback_hosts(customer).await.map_err(Denied::Directory)?;
         if !AllowedHosts::from_text(&hosts).allow(&url) {
@@ -134,14 +94,7 @@ impl<D: Directory> Callbacks<D> {
         }
         let found = resolve(&url, &slot).await.map_err(Denied::Name)?;
         let stream = self.connect(found, url.port).await?;
-        let status = match url.is_tls {
-            false => exchange(stream, &url).await?,
-            true => {
-                let name = server_name(&url.host)?;
-                let stream = self.tls.connect(name, stream).await.map_err(Denied::Connect)?;
-                exchange(stream, &url).await?
-            }
-        };
+        let status = self.getter.get(stream, &url).await?.status;
         if status.is_success() { Ok(()) } else { Err(Denied::Status(status)) }
     }
 
@@ -188,7 +141,7 @@ struct Slot {
 }
 
 /// The addresses of a host. A resolver that hangs cannot be ended, so it keeps its slot.
-async fn resolve(url: &CallbackUrl, slot: &Arc<Slot>) -> io::Result<Vec<IpAddr>> {
+async fn resolve(url: &WebUrl, slot: &Arc<Slot>) -> io::Result<Vec<IpAddr>> {
     let name = match &url.host {
         Host::Address(address) => return Ok(vec![*address]),
         Host::Name(name) => name.clone(),
@@ -200,34 +153,4 @@ async fn resolve(url: &CallbackUrl, slot: &Arc<Slot>) -> io::Result<Vec<IpAddr>>
         Ok(found.map(|address| address.ip()).take(ADDRESSES_MAX).collect())
     });
     resolved.await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-fn server_name(host: &Host) -> Result<ServerName<'static>, InvalidDnsNameError> {
-    match host {
-        Host::Address(address) => Ok(ServerName::from(*address)),
-        Host::Name(name) => ServerName::try_from(name.clone()),
-    }
-}
-
-/// Asks, and takes nothing of the answer but its status. The connection ends with it, and with what else is coming.
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    url: &CallbackUrl,
-) -> Result<StatusCode, Denied> {
-    let request = Request::get(&url.target)
-        .header(header::HOST, url.authority())
-        .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD_BYTES_MAX);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let (mut asked, mut connection) = (pin!(sender.send_request(request)), pin!(connection));
-    let answered = tokio::select! {
-        biased;
-        answered = &mut asked => answered,
-        _ = &mut connection => asked.await,
-    };
-    Ok(answered?.status())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::url::{BadUrl, CallbackUrl, Host, parse_port};
+use crate::outbound::{BadUrl, Host, WebUrl, parse_port};
 
 /// `host` or `host:port`. Without a port, the one of the URL's scheme alone is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl AllowedHosts {
     }
 
     /// Whether the URL lies on one of them.
-    pub fn allow(&self, url: &CallbackUrl) -> bool {
+    pub fn allow(&self, url: &WebUrl) -> bool {
         self.0.iter().any(|allowed| {
             allowed.host == url.host && allowed.port.map_or(url.has_default_port(), |port| port == url.port)
         })

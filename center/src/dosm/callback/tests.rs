@@ -19,6 +19,7 @@ use super::asker::{ASKED_BY_CUSTOMER_MAX, ASKED_MAX};
 use super::server::Server;
 use crate::dosm::{Directory, NewClientFile, NewFile};
 use crate::http::acceptor;
+use crate::outbound::Getter;
 
 /// A VFS that allows every customer these hosts, or is away.
 struct Vfs(Option<String>);
@@ -59,7 +60,7 @@ impl Directory for Vfs {
 
 fn callbacks(hosts: Option<String>, roots: RootCertStore) -> Callbacks<Vfs> {
     let loopback = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
-    Callbacks::trusting(Arc::new(Vfs(hosts)), loopback.into(), roots).unwrap()
+    Callbacks::new(Arc::new(Vfs(hosts)), loopback.into(), Getter::trusting(roots).unwrap())
 }
 
 /// SRL-10: under TLS a server is believed that shows a certificate for its name, of an authority that is trusted.

@@ -15,7 +15,7 @@ struct Asking {
 impl Asking {
     async fn start(networks: &[&str]) -> Self {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-        let center = Center::calling(None, networks).await;
+        let center = Center::start_with(None, networks, None).await;
         let server = Server::start(None).await;
         let content = center.store(20_000).await;
         let asking = Self { center, server, content };

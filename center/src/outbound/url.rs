@@ -1,4 +1,4 @@
-//! Callback URLs, taken apart. Pure.
+//! URLs that this process asks, taken apart. Pure.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,38 +6,40 @@ use std::str::FromStr;
 
 use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
+use serde::Deserialize;
 use thiserror::Error;
 
 /// Longest name in the DNS (RFC 1035 §2.3.4), and longest part of one.
 const NAME_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Why a text is no URL that may be called.
+/// Why a text is no URL that may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadUrl {
     /// No URL at all.
-    #[error("the callback is no URL")]
+    #[error("it is no URL")]
     Malformed,
     /// Not http or https.
-    #[error("the callback's scheme is neither http nor https")]
+    #[error("its scheme is neither http nor https")]
     Scheme,
     /// User name or password.
-    #[error("the callback has a user name in it")]
+    #[error("it has a user name in it")]
     User,
     /// Neither a name nor an address.
-    #[error("the callback's host is neither a name nor an address")]
+    #[error("its host is neither a name nor an address")]
     Host,
     /// Not 1 to 65535.
-    #[error("the callback's port is no port")]
+    #[error("its port is no port")]
     Port,
     /// Something that is not sent.
-    #[error("the callback has a fragment")]
+    #[error("it has a fragment")]
     Fragment,
 }
 
 /// A URL that may be asked, as far as its text tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallbackUrl {
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct WebUrl {
     /// Whether under TLS.
     pub is_tls: bool,
     /// Where.
@@ -57,7 +59,7 @@ pub enum Host {
     Address(IpAddr),
 }
 
-impl FromStr for CallbackUrl {
+impl FromStr for WebUrl {
     type Err = BadUrl;
 
     fn from_str(text: &str) -> Result<Self, BadUrl> {
@@ -94,7 +96,20 @@ impl FromStr for CallbackUrl {
     }
 }
 
-impl CallbackUrl {
+impl TryFrom<String> for WebUrl {
+    type Error = BadUrl;
+
+    fn try_from(text: String) -> Result<Self, BadUrl> {
+        text.parse()
+    }
+}
+
+impl WebUrl {
+    /// All of it but the target.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.authority())
+    }
+
     /// Whether its port is the one that needs no mention.
     pub fn has_default_port(&self) -> bool {
         self.port == default_port(self.is_tls)
@@ -114,7 +129,7 @@ fn default_port(is_tls: bool) -> u16 {
 }
 
 /// 1 to 65535, in digits alone.
-pub(super) fn parse_port(text: &str) -> Option<u16> {
+pub fn parse_port(text: &str) -> Option<u16> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| is_plain)
 }
@@ -162,7 +177,7 @@ impl fmt::Display for Host {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<CallbackUrl, BadUrl> {
+    fn parse(text: &str) -> Result<WebUrl, BadUrl> {
         text.parse()
     }
 
