@@ -1,6 +1,5 @@
-//! [`Center`]: requests to the VFS, and the one loop that all calls go through.
+//! [`Center`]: requests to the VFS.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,14 +11,14 @@ use protocol::srl::{
 };
 use protocol::vfs::xml::{REPLIES_BYTES_MAX, decode_replies, encode_requests};
 use protocol::vfs::{Answered, OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Reply, Request, VfsErrorCode};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::batch::Gathering;
 use crate::error::ClientError;
+use crate::pool::Pool;
 use crate::random;
-use crate::retry::Retries;
 use crate::settings::{Endpoint, Settings, SettingsError};
-use crate::transport::{Answer, Exchange, Payload, Progress, Transport};
+use crate::transport::{Answer, Exchange, Payload, Transport};
 
 /// How long a signature of ours is good: more than any deadline and clock error, less than is of use to a thief.
 const EXPIRES_AFTER_SECONDS: u64 = 300;
@@ -41,23 +40,6 @@ struct Shared {
     gathering: Gathering,
 }
 
-/// Endpoints that are as good as each other.
-pub(crate) struct Pool {
-    endpoints: Vec<Endpoint>,
-    /// Index of the one that answered last: the next call begins there.
-    last_good: AtomicUsize,
-}
-
-impl Pool {
-    fn parse(key: &'static str, urls: &[String]) -> Result<Self, SettingsError> {
-        Ok(Self { endpoints: Endpoint::parse_all(key, urls)?, last_good: AtomicUsize::new(0) })
-    }
-
-    pub(crate) fn first(&self) -> &Endpoint {
-        &self.endpoints[0]
-    }
-}
-
 impl Center {
     /// Connects to nothing yet.
     ///
@@ -68,7 +50,7 @@ impl Center {
         let shared = Shared {
             ddm: Pool::parse("ddm", &settings.ddm)?,
             dosm: Pool::parse("dosm", &settings.dosm)?,
-            transport: Transport::new(&settings)?,
+            transport: Transport::new(settings.connect_timeout, settings.ca_certificates.as_deref())?,
             secret: RwLock::new(Arc::new(settings.secret.clone())),
             gathering: Gathering::default(),
             settings,
@@ -201,8 +183,7 @@ impl Center {
         request.sign(&self.secret())
     }
 
-    /// Tries `exchange` at one endpoint after the other until one of them answers and `read` is content with the
-    /// answer, or until the deadline. `wait` is what the center may take on purpose.
+    /// Tries `exchange` at the endpoints of `pool`, until this value's deadline.
     pub(crate) async fn exchange<T>(
         &self,
         pool: &Pool,
@@ -210,31 +191,7 @@ impl Center {
         wait: Duration,
         read: impl Fn(&Endpoint, Answer) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
-        let mut retries = Retries::new(Instant::now(), self.deadline, pool.endpoints.len());
-        let mut index = pool.last_good.load(Ordering::Relaxed);
-        loop {
-            let endpoint = &pool.endpoints[index];
-            let began = Instant::now();
-            let patience = retries.attempt_patience(began) + wait;
-            let progress = Arc::new(Progress::default());
-            let answer = self.shared.transport.exchange(endpoint, exchange, patience, &progress).await;
-            let error = match answer.and_then(|answer| read(endpoint, answer)) {
-                Err(error @ ClientError::Unavailable { .. }) => error,
-                finished => {
-                    pool.last_good.store(index, Ordering::Relaxed);
-                    return finished;
-                }
-            };
-            // Time that the center was asked to take is not held against the deadline.
-            retries.forgive(wait.min(began.elapsed()));
-            let Some(delay) = retries.after_failure(Instant::now(), progress.bytes() > 0) else {
-                return Err(error);
-            };
-            if !delay.is_zero() {
-                sleep(random::jitter(delay)).await;
-            }
-            index = (index + 1) % pool.endpoints.len();
-        }
+        pool.exchange(&self.shared.transport, self.deadline, exchange, wait, read).await
     }
 }
 

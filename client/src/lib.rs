@@ -9,16 +9,19 @@
 //! It caches nothing and keeps no state but its connections and what is on its way.
 
 mod batch;
+mod bearer;
 mod center;
 mod client_file;
 mod error;
 mod object;
+mod pool;
 mod random;
 mod retry;
 mod settings;
 mod source;
 mod transport;
 
+pub use bearer::{Bearer, Found};
 pub use center::Center;
 pub use error::ClientError;
 pub use settings::{Settings, SettingsError};

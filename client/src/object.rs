@@ -23,9 +23,9 @@ use crate::transport::{Answer, Exchange, Payload};
 /// Most bytes of one [`Center::fetch_range`].
 const RANGE_BYTES_MAX: u64 = 64 << 20;
 /// Bytes that [`Center::fetch`] asks for at a time: whole blocks, to be verified.
-const FETCH_BYTES: u64 = 4 * BLOCK_BYTES;
+pub(crate) const FETCH_BYTES: u64 = 4 * BLOCK_BYTES;
 /// Requests that [`Center::fetch`] has under way, so that the line is not idle between two.
-const FETCHES_AHEAD: usize = 2;
+pub(crate) const FETCHES_AHEAD: usize = 2;
 /// Most bytes of the answer to STORE.
 const STORED_BYTES_MAX: usize = 16 << 10;
 
@@ -115,18 +115,9 @@ impl Center {
         content: &Content,
         source: Source,
     ) -> Result<Stored, ClientError> {
-        let mut exchange = transfer(Method::PUT, self.sign(operation).path(b""));
-        exchange.headers.insert(UPLOAD_TOKEN, header(&token.to_string())?);
-        exchange.headers.insert(CONTENT_MD5, header(&STANDARD.encode(content.fingerprint.0))?);
-        exchange.headers.insert(CONTENT_BLAKE3, header(&content.digest.to_string())?);
-        exchange.payload = Payload::Object(content.size, source);
-        exchange.answer_bytes_max = STORED_BYTES_MAX;
+        let exchange = upload(self.sign(operation).path(b""), token, content, source)?;
         self.exchange(self.dosm(), &exchange, Duration::ZERO, |endpoint, answer| {
-            match decode_stored(&answer.body) {
-                Ok(stored) if (stored.content, stored.token) == (*content, token) => Ok(stored),
-                Ok(_) => Err(wrong(endpoint, "it stored something else")),
-                Err(error) => Err(wrong(endpoint, &error.to_string())),
-            }
+            check_stored(endpoint, &answer, content, token)
         })
         .await
     }
@@ -210,6 +201,36 @@ fn verified_pieces(
     })
 }
 
+/// An exchange that stores an object, announced with its digests.
+pub(crate) fn upload(
+    path: String,
+    token: Token,
+    content: &Content,
+    source: Source,
+) -> Result<Exchange, ClientError> {
+    let mut exchange = transfer(Method::PUT, path);
+    exchange.headers.insert(UPLOAD_TOKEN, header(&token.to_string())?);
+    exchange.headers.insert(CONTENT_MD5, header(&STANDARD.encode(content.fingerprint.0))?);
+    exchange.headers.insert(CONTENT_BLAKE3, header(&content.digest.to_string())?);
+    exchange.payload = Payload::Object(content.size, source);
+    exchange.answer_bytes_max = STORED_BYTES_MAX;
+    Ok(exchange)
+}
+
+/// What was stored, which must be what was sent.
+pub(crate) fn check_stored(
+    endpoint: &Endpoint,
+    answer: &Answer,
+    content: &Content,
+    token: Token,
+) -> Result<Stored, ClientError> {
+    match decode_stored(&answer.body) {
+        Ok(stored) if (stored.content, stored.token) == (*content, token) => Ok(stored),
+        Ok(_) => Err(wrong(endpoint, "it stored something else")),
+        Err(error) => Err(wrong(endpoint, &error.to_string())),
+    }
+}
+
 /// An exchange that moves an object's bytes, or none.
 pub(crate) fn transfer(method: Method, path: String) -> Exchange {
     let headers = HeaderMap::new();
@@ -221,7 +242,7 @@ pub(crate) fn header(value: &str) -> Result<HeaderValue, ClientError> {
 }
 
 /// A whole object may be answered to a request for all of it; anything else must say which part it is.
-fn check_range(
+pub(crate) fn check_range(
     endpoint: &Endpoint,
     answer: &Answer,
     wanted: &Range<u64>,
