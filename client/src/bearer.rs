@@ -38,6 +38,11 @@ impl Bearer {
     /// Tries each call until `deadline`, or for as long as bytes move. HTTPS endpoints are known by these authorities
     /// (PEM), or else by the public ones.
     ///
+    /// ```
+    /// let bearer = client::Bearer::new(std::time::Duration::from_secs(10), None)?;
+    /// # Ok::<(), client::SettingsError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`SettingsError::BadCertificates`].
     pub fn new(deadline: Duration, ca_certificates: Option<&[u8]>) -> Result<Self, SettingsError> {
@@ -45,6 +50,14 @@ impl Bearer {
     }
 
     /// What the SRL fetches, without fetching it.
+    ///
+    /// ```no_run
+    /// # async fn example(bearer: client::Bearer, url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// let found = bearer.look(url).await?;
+    /// println!("{} bytes with the MD5 {}", found.size, found.fingerprint);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Refused`] if the SRL is wrong or has expired; [`ClientError::is_not_found`] if there is no such
@@ -62,9 +75,26 @@ impl Bearer {
         .await
     }
 
-    /// What [`Bearer::look`] found, in order, in pieces of some MiB. A broken transfer goes on where it broke. Whoever has
-    /// no secret gets no proof of a piece: the end of the stream is the proof of all. So use nothing before it ends
+    /// What [`Bearer::look`] found, in order, in pieces of some MiB. A broken transfer goes on where it broke. Without a
+    /// secret there is no proof of a piece: the end of the stream is the proof of all. So use nothing before it ends
     /// without an error.
+    ///
+    /// ```no_run
+    /// # async fn example(bearer: client::Bearer, url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// use futures::TryStreamExt;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// let found = bearer.look(url).await?;
+    /// let mut file = tokio::fs::File::create_new("film.mp4.part").await?;
+    /// let mut pieces = std::pin::pin!(bearer.download(url, found));
+    /// while let Some(piece) = pieces.try_next().await? {
+    ///     file.write_all(&piece).await?;
+    /// }
+    /// file.sync_all().await?;
+    /// tokio::fs::rename("film.mp4.part", "film.mp4").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Corrupt`] behind the last byte if they are not those of the fingerprint; [`ClientError::Refused`]
@@ -94,8 +124,19 @@ impl Bearer {
 
     /// Stores an object by an SRL that permits it. The same call may be made again, before and after success.
     ///
+    /// ```no_run
+    /// # async fn example(bearer: client::Bearer, url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// # let content = protocol::digest::Content::EMPTY;
+    /// let source = client::Source::file("film.mp4".into());
+    /// let stored = bearer.upload(url, client::new_token(), &content, source).await?;
+    /// println!("file {:?}", stored.file);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// [`ClientError::Refused`] with code `exists` if the name is taken; otherwise as [`Center::store`](crate::Center::store).
+    /// [`ClientError::Refused`] with code `exists` if the name is taken; otherwise as
+    /// [`Center::store`](crate::Center::store).
     pub async fn upload(
         &self,
         url: &str,

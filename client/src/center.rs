@@ -43,6 +43,21 @@ struct Shared {
 impl Center {
     /// Connects to nothing yet.
     ///
+    /// ```no_run
+    /// use client::{Center, Settings};
+    /// use protocol::id::CustomerId;
+    /// use protocol::srl::Secret;
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = Secret::from_file_content(&std::fs::read("customer-1.secret")?)?;
+    /// let managers = |port| vec![format!("https://a.example:{port}"), format!("https://b.example:{port}")];
+    /// let mut settings = Settings::new(managers(8080), managers(8081), CustomerId(1), secret);
+    /// settings.ca_certificates = Some(std::fs::read("authority.pem")?);
+    /// let center = Center::new(settings)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`SettingsError`]: mend the settings.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
@@ -59,11 +74,27 @@ impl Center {
     }
 
     /// The same center with another deadline for the calls through this value.
+    ///
+    /// ```no_run
+    /// # async fn example(center: client::Center) -> Result<(), client::ClientError> {
+    /// // Is it there? Not for longer than a second.
+    /// center.with_deadline(std::time::Duration::from_secs(1)).probe().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { shared: self.shared.clone(), deadline }
     }
 
     /// Signs with another secret from now on, through every clone; requests on their way end with the old one.
+    ///
+    /// ```no_run
+    /// # fn example(center: &client::Center) -> Result<(), Box<dyn std::error::Error>> {
+    /// // The center accepts the old one until the next is made.
+    /// center.set_secret(protocol::srl::Secret::from_file_content(&std::fs::read("customer-1.secret")?)?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_secret(&self, secret: Secret) {
         *self.shared.secret.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secret);
     }
@@ -76,6 +107,22 @@ impl Center {
     /// Does one to [`OPERATIONS_MAX`] operations in order, and gives one reply for each. A changing operation
     /// without a key gets one, so that trying again is safe. A CHANGES operation may take its waiting time longer
     /// than the deadline.
+    ///
+    /// ```no_run
+    /// # async fn example(center: client::Center) -> Result<(), client::ClientError> {
+    /// use protocol::vfs::{Operation, Request};
+    ///
+    /// let ask = |operation| Request { key: None, operation };
+    /// let replies = center.vfs(vec![ask(Operation::OpenRoot), ask(Operation::Usage)]).await?;
+    /// for reply in replies {
+    ///     match reply {
+    ///         Ok(answered) => println!("at {:?}: {:?}", answered.position, answered.answer),
+    ///         Err(refused) => println!("{:?}: {}", refused.code, refused.message),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Any but [`ClientError::Vfs`], which stands in the replies. After [`ClientError::Unavailable`] it is not known
@@ -92,6 +139,62 @@ impl Center {
     }
 
     /// Does one operation; a change perhaps in one document with other changes of clones of this value.
+    ///
+    /// ```no_run
+    /// use protocol::id::{ObjectId, FeedPosition};
+    /// use protocol::name::Name;
+    /// use protocol::vfs::{Answer, Existing, Kind, Operation, Request, Target, VfsErrorCode};
+    ///
+    /// # use client::{Center, ClientError};
+    /// # async fn example(center: Center, album: ObjectId, old: Name, new: Name) -> Result<(), ClientError> {
+    /// let ask = |operation| center.operate(Request { key: None, operation });
+    ///
+    /// // The root folder, and a folder's entries, 500 at a time. With `srl_expires` each comes with its SRL.
+    /// let Answer::Row(root) = ask(Operation::OpenRoot).await?.answer else { return Ok(()) };
+    /// let mut after = None;
+    /// loop {
+    ///     let operation = Operation::OpenFolder { folder: root.id, after, limit: 500, srl_expires: None };
+    ///     let Answer::Folder { entries, more, .. } = ask(operation).await?.answer else { break };
+    ///     entries.iter().for_each(|row| println!("{:?} {:?}", row.name, row.body));
+    ///     after = entries.last().map(|row| row.id);
+    ///     if !more {
+    ///         break;
+    ///     }
+    /// }
+    ///
+    /// // A file by its name. That it is not there is a refusal like any other.
+    /// let target = Target::Name(album, old.clone());
+    /// match ask(Operation::Open { target: target.clone(), srl_expires: None }).await {
+    ///     Ok(answered) => println!("{:?}", answered.answer),
+    ///     Err(error) if error.vfs_code() == Some(VfsErrorCode::NotFound) => println!("not there"),
+    ///     Err(error) => return Err(error),
+    /// }
+    ///
+    /// // A folder; an empty file, unless there is one; another name for it; new metadata, if nobody else changed it.
+    /// ask(Operation::CreateFolder { parent: root.id, name: new.clone(), metadata: Vec::new() }).await?;
+    /// let (upload, existing) = (None, Existing::Open);
+    /// let create = Operation::CreateFile { parent: album, name: old, metadata: Vec::new(), upload, existing };
+    /// let Answer::Changed(made) = ask(create).await?.answer else { return Ok(()) };
+    /// let name = new.clone();
+    /// ask(Operation::Move { target: target.clone(), kind: None, parent: album, name, replace: true }).await?;
+    /// if let Some(row) = made.row {
+    ///     let (id, if_version, metadata) = (row.id, Some(row.version + 1), Some(b"mine".to_vec()));
+    ///     ask(Operation::Update { id, if_version, metadata, modified: None, changed: None, upload: None }).await?;
+    /// }
+    ///
+    /// // Away with it; a folder goes with everything below it, if `recursive`.
+    /// let target = Target::Name(album, new);
+    /// ask(Operation::Delete { target, kind: Kind::File, recursive: false }).await?;
+    ///
+    /// // Quota and use; then whatever changes, waiting half a minute for the first of it.
+    /// let now = ask(Operation::Usage).await?;
+    /// let Answer::Usage(usage) = now.answer else { return Ok(()) };
+    /// println!("{} of {:?} bytes", usage.bytes_used, usage.bytes_quota);
+    /// let changes = ask(Operation::Changes { since: now.position, wait_ms: 30_000 }).await?;
+    /// # let _: FeedPosition = changes.position;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Any [`ClientError`]; the VFS's refusal is [`ClientError::Vfs`].

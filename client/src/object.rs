@@ -37,6 +37,17 @@ impl Center {
     /// Bytes `offset..offset + len` of an object, which must lie in it; at most 64 MiB. Not verified: the caller
     /// checks whole blocks against the object's [`BlockDigests`].
     ///
+    /// ```no_run
+    /// # use protocol::digest::{BLOCK_BYTES, Content};
+    /// # async fn example(center: client::Center, content: Content) -> Result<(), client::ClientError> {
+    /// // The second MiB of a film, verified.
+    /// let digests = center.fetch_digests(&content).await?;
+    /// let block = center.fetch_range(&content, BLOCK_BYTES, content.block_len(1)).await?;
+    /// digests.verify(&content, 1, &block)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::is_not_found`] if the customer has no reference to the object.
     pub async fn fetch_range(&self, content: &Content, offset: u64, len: u64) -> Result<Bytes, ClientError> {
@@ -61,6 +72,14 @@ impl Center {
 
     /// The block digests of an object, verified. Those of an object of at most one block are known without asking.
     ///
+    /// ```no_run
+    /// # use protocol::digest::Content;
+    /// # async fn example(center: client::Center, content: Content) -> Result<(), client::ClientError> {
+    /// let digests = center.fetch_digests(&content).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::Corrupt`] if the center's list is not the object's.
     pub async fn fetch_digests(&self, content: &Content) -> Result<BlockDigests, ClientError> {
@@ -76,7 +95,24 @@ impl Center {
     }
 
     /// The whole object in order, in pieces of some MiB, each verified before it is given out. A broken transfer goes
-    /// on where it broke, at another DOSM if need be. Nothing follows an error.
+    /// on where it broke, at another DOSM if need be. Nothing follows an error: [`ClientError::Corrupt`] if the bytes are
+    /// not the object's, otherwise as [`Center::fetch_range`].
+    ///
+    /// ```no_run
+    /// use futures::TryStreamExt;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// # use protocol::digest::Content;
+    /// # async fn example(center: client::Center, content: Content) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut file = tokio::fs::File::create_new("film.mp4").await?;
+    /// let mut pieces = std::pin::pin!(center.fetch(&content));
+    /// while let Some(piece) = pieces.try_next().await? {
+    ///     file.write_all(&piece).await?;
+    /// }
+    /// file.sync_all().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fetch(
         &self,
         content: &Content,
@@ -90,7 +126,17 @@ impl Center {
     }
 
     /// Stores an object, held by the reference `token` and not yet by any row. The same call may be made again, before
-    /// and after success.
+    /// and after success. What no row holds is given up after some hours: make one, as the [crate's page](crate) shows.
+    ///
+    /// ```no_run
+    /// # use protocol::digest::Content;
+    /// # async fn example(center: client::Center, content: Content) -> Result<(), client::ClientError> {
+    /// let token = client::new_token();
+    /// let stored = center.store(token, &content, client::Source::file("film.mp4".into())).await?;
+    /// assert_eq!((stored.content, stored.token), (content, token));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Refused`] with code `digest-mismatch` if the source's bytes are not `content`; `collision`,
@@ -122,7 +168,15 @@ impl Center {
         .await
     }
 
-    /// Gives up the reference `token`, whether or not it is there.
+    /// Gives up the reference `token`, whether or not it is there. One that a row holds stays.
+    ///
+    /// ```no_run
+    /// # async fn example(center: client::Center, upload: protocol::vfs::Upload) -> Result<(), client::ClientError> {
+    /// // The row was refused, so nobody wants the bytes.
+    /// center.delete(&upload.content.fingerprint, upload.token).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Mostly [`ClientError::Unavailable`].
@@ -138,6 +192,17 @@ impl Center {
 
     /// Whether a DOSM answers, and accepts the customer's secret (NO_OP).
     ///
+    /// ```no_run
+    /// # async fn example(center: client::Center) -> Result<(), client::ClientError> {
+    /// match center.probe().await {
+    ///     Ok(()) => println!("it is there"),
+    ///     Err(error) if error.is_unavailable() => println!("later: {error}"),
+    ///     Err(error) => println!("never: {error}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::Unavailable`] or [`ClientError::Refused`].
     pub async fn probe(&self) -> Result<(), ClientError> {
@@ -147,14 +212,33 @@ impl Center {
 
     /// A URL by which anybody may fetch the object from the first DOSM until `expires` (seconds since the epoch, 0
     /// for never). `uri` is how the file shall be called there: it decides the content type.
+    ///
+    /// ```no_run
+    /// # fn example(center: &client::Center, content: &protocol::digest::Content, now: u64) {
+    /// let url = center.download_url(content, b"film.mp4", now + 3_600, protocol::srl::SrlVersion::HmacSha256);
+    /// # }
+    /// ```
     pub fn download_url(&self, content: &Content, uri: &[u8], expires: u64, version: SrlVersion) -> String {
         let object = ObjectName::Content(content.fingerprint);
         self.end_user_url(SrlOperation::Fetch { object }, uri, expires, version)
     }
 
-    /// A URL by which anybody may do this at the first DOSM until `expires` (seconds since the epoch, 0 for never): a NO_OP,
-    /// FETCH, FETCH_AUTH, or STORE as a file. What else there is, is for the holder of the secret alone, and the center
+    /// A URL by which anybody may do this at the first DOSM until `expires` (seconds since the epoch, 0 for never): a
+    /// NO_OP, FETCH, FETCH_AUTH, or STORE as a file. What else there is, is for the holder of the secret alone, and the center
     /// refuses it. `uri` is the part that is not signed: of a STORE into a folder the file's name.
+    ///
+    /// ```no_run
+    /// use protocol::srl::{ObjectName, SrlOperation, SrlVersion};
+    ///
+    /// # fn example(center: &client::Center, album: protocol::id::ObjectId, now: u64) {
+    /// // Whoever has this may store one file into the album, under any name that is free.
+    /// let upload = SrlOperation::Store { parent: album };
+    /// let url = center.end_user_url(upload, b"cat.jpg", now + 600, SrlVersion::HmacSha256);
+    /// // This fetches what your own file 7 is, for ever.
+    /// let object = ObjectName::ClientFile(center.client_file(b"7"));
+    /// let url = center.end_user_url(SrlOperation::Fetch { object }, b"cat.jpg", 0, SrlVersion::Md5);
+    /// # }
+    /// ```
     pub fn end_user_url(
         &self,
         operation: SrlOperation,

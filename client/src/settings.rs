@@ -53,6 +53,17 @@ pub enum SettingsError {
 
 impl Settings {
     /// With the default times and clock, and the public certificate authorities.
+    ///
+    /// ```
+    /// use client::Settings;
+    /// use protocol::{id::CustomerId, srl::Secret};
+    ///
+    /// let urls = vec!["http://center.example:8080".to_owned()];
+    /// let secret = Secret::new(b"0123456789abcdef".to_vec())?;
+    /// let mut settings = Settings::new(urls.clone(), urls, CustomerId(1), secret);
+    /// settings.deadline = std::time::Duration::from_secs(60);
+    /// # Ok::<(), protocol::srl::SecretTooShort>(())
+    /// ```
     pub fn new(ddm: Vec<String>, dosm: Vec<String>, customer: CustomerId, secret: Secret) -> Self {
         Self {
             ddm,
