@@ -1,6 +1,5 @@
-//! [`Center`]: requests to the VFS, and the one loop that all calls go through.
+//! [`Center`]: requests to the VFS.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,14 +11,14 @@ use protocol::srl::{
 };
 use protocol::vfs::xml::{REPLIES_BYTES_MAX, decode_replies, encode_requests};
 use protocol::vfs::{Answered, OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Reply, Request, VfsErrorCode};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::batch::Gathering;
 use crate::error::ClientError;
+use crate::pool::Pool;
 use crate::random;
-use crate::retry::Retries;
 use crate::settings::{Endpoint, Settings, SettingsError};
-use crate::transport::{Answer, Exchange, Payload, Progress, Transport};
+use crate::transport::{Answer, Exchange, Payload, Transport};
 
 /// How long a signature of ours is good: more than any deadline and clock error, less than is of use to a thief.
 const EXPIRES_AFTER_SECONDS: u64 = 300;
@@ -41,25 +40,23 @@ struct Shared {
     gathering: Gathering,
 }
 
-/// Endpoints that are as good as each other.
-pub(crate) struct Pool {
-    endpoints: Vec<Endpoint>,
-    /// Index of the one that answered last: the next call begins there.
-    last_good: AtomicUsize,
-}
-
-impl Pool {
-    fn parse(key: &'static str, urls: &[String]) -> Result<Self, SettingsError> {
-        Ok(Self { endpoints: Endpoint::parse_all(key, urls)?, last_good: AtomicUsize::new(0) })
-    }
-
-    pub(crate) fn first(&self) -> &Endpoint {
-        &self.endpoints[0]
-    }
-}
-
 impl Center {
     /// Connects to nothing yet.
+    ///
+    /// ```no_run
+    /// use client::{Center, Settings};
+    /// use protocol::id::CustomerId;
+    /// use protocol::srl::Secret;
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = Secret::from_file_content(&std::fs::read("customer-1.secret")?)?;
+    /// let managers = |port| vec![format!("https://a.example:{port}"), format!("https://b.example:{port}")];
+    /// let mut settings = Settings::new(managers(8080), managers(8081), CustomerId(1), secret);
+    /// settings.ca_certificates = Some(std::fs::read("authority.pem")?);
+    /// let center = Center::new(settings)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SettingsError`]: mend the settings.
@@ -68,7 +65,7 @@ impl Center {
         let shared = Shared {
             ddm: Pool::parse("ddm", &settings.ddm)?,
             dosm: Pool::parse("dosm", &settings.dosm)?,
-            transport: Transport::new(&settings)?,
+            transport: Transport::new(settings.connect_timeout, settings.ca_certificates.as_deref())?,
             secret: RwLock::new(Arc::new(settings.secret.clone())),
             gathering: Gathering::default(),
             settings,
@@ -77,11 +74,27 @@ impl Center {
     }
 
     /// The same center with another deadline for the calls through this value.
+    ///
+    /// ```no_run
+    /// # async fn example(center: client::Center) -> Result<(), client::ClientError> {
+    /// // Is it there? Not for longer than a second.
+    /// center.with_deadline(std::time::Duration::from_secs(1)).probe().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { shared: self.shared.clone(), deadline }
     }
 
     /// Signs with another secret from now on, through every clone; requests on their way end with the old one.
+    ///
+    /// ```no_run
+    /// # fn example(center: &client::Center) -> Result<(), Box<dyn std::error::Error>> {
+    /// // The center accepts the old one until the next is made.
+    /// center.set_secret(protocol::srl::Secret::from_file_content(&std::fs::read("customer-1.secret")?)?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_secret(&self, secret: Secret) {
         *self.shared.secret.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secret);
     }
@@ -94,6 +107,22 @@ impl Center {
     /// Does one to [`OPERATIONS_MAX`] operations in order, and gives one reply for each. A changing operation
     /// without a key gets one, so that trying again is safe. A CHANGES operation may take its waiting time longer
     /// than the deadline.
+    ///
+    /// ```no_run
+    /// # async fn example(center: client::Center) -> Result<(), client::ClientError> {
+    /// use protocol::vfs::{Operation, Request};
+    ///
+    /// let ask = |operation| Request { key: None, operation };
+    /// let replies = center.vfs(vec![ask(Operation::OpenRoot), ask(Operation::Usage)]).await?;
+    /// for reply in replies {
+    ///     match reply {
+    ///         Ok(answered) => println!("at {:?}: {:?}", answered.position, answered.answer),
+    ///         Err(refused) => println!("{:?}: {}", refused.code, refused.message),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Any but [`ClientError::Vfs`], which stands in the replies. After [`ClientError::Unavailable`] it is not known
@@ -110,6 +139,62 @@ impl Center {
     }
 
     /// Does one operation; a change perhaps in one document with other changes of clones of this value.
+    ///
+    /// ```no_run
+    /// use protocol::id::{ObjectId, FeedPosition};
+    /// use protocol::name::Name;
+    /// use protocol::vfs::{Answer, Existing, Kind, Operation, Request, Target, VfsErrorCode};
+    ///
+    /// # use client::{Center, ClientError};
+    /// # async fn example(center: Center, album: ObjectId, old: Name, new: Name) -> Result<(), ClientError> {
+    /// let ask = |operation| center.operate(Request { key: None, operation });
+    ///
+    /// // The root folder, and a folder's entries, 500 at a time. With `srl_expires` each comes with its SRL.
+    /// let Answer::Row(root) = ask(Operation::OpenRoot).await?.answer else { return Ok(()) };
+    /// let mut after = None;
+    /// loop {
+    ///     let operation = Operation::OpenFolder { folder: root.id, after, limit: 500, srl_expires: None };
+    ///     let Answer::Folder { entries, more, .. } = ask(operation).await?.answer else { break };
+    ///     entries.iter().for_each(|row| println!("{:?} {:?}", row.name, row.body));
+    ///     after = entries.last().map(|row| row.id);
+    ///     if !more {
+    ///         break;
+    ///     }
+    /// }
+    ///
+    /// // A file by its name. That it is not there is a refusal like any other.
+    /// let target = Target::Name(album, old.clone());
+    /// match ask(Operation::Open { target: target.clone(), srl_expires: None }).await {
+    ///     Ok(answered) => println!("{:?}", answered.answer),
+    ///     Err(error) if error.vfs_code() == Some(VfsErrorCode::NotFound) => println!("not there"),
+    ///     Err(error) => return Err(error),
+    /// }
+    ///
+    /// // A folder; an empty file, unless there is one; another name for it; new metadata, if nobody else changed it.
+    /// ask(Operation::CreateFolder { parent: root.id, name: new.clone(), metadata: Vec::new() }).await?;
+    /// let (upload, existing) = (None, Existing::Open);
+    /// let create = Operation::CreateFile { parent: album, name: old, metadata: Vec::new(), upload, existing };
+    /// let Answer::Changed(made) = ask(create).await?.answer else { return Ok(()) };
+    /// let name = new.clone();
+    /// ask(Operation::Move { target: target.clone(), kind: None, parent: album, name, replace: true }).await?;
+    /// if let Some(row) = made.row {
+    ///     let (id, if_version, metadata) = (row.id, Some(row.version + 1), Some(b"mine".to_vec()));
+    ///     ask(Operation::Update { id, if_version, metadata, modified: None, changed: None, upload: None }).await?;
+    /// }
+    ///
+    /// // Away with it; a folder goes with everything below it, if `recursive`.
+    /// let target = Target::Name(album, new);
+    /// ask(Operation::Delete { target, kind: Kind::File, recursive: false }).await?;
+    ///
+    /// // Quota and use; then whatever changes, waiting half a minute for the first of it.
+    /// let now = ask(Operation::Usage).await?;
+    /// let Answer::Usage(usage) = now.answer else { return Ok(()) };
+    /// println!("{} of {:?} bytes", usage.bytes_used, usage.bytes_quota);
+    /// let changes = ask(Operation::Changes { since: now.position, wait_ms: 30_000 }).await?;
+    /// # let _: FeedPosition = changes.position;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Any [`ClientError`]; the VFS's refusal is [`ClientError::Vfs`].
@@ -201,8 +286,7 @@ impl Center {
         request.sign(&self.secret())
     }
 
-    /// Tries `exchange` at one endpoint after the other until one of them answers and `read` is content with the
-    /// answer, or until the deadline. `wait` is what the center may take on purpose.
+    /// Tries `exchange` at the endpoints of `pool`, until this value's deadline.
     pub(crate) async fn exchange<T>(
         &self,
         pool: &Pool,
@@ -210,31 +294,7 @@ impl Center {
         wait: Duration,
         read: impl Fn(&Endpoint, Answer) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
-        let mut retries = Retries::new(Instant::now(), self.deadline, pool.endpoints.len());
-        let mut index = pool.last_good.load(Ordering::Relaxed);
-        loop {
-            let endpoint = &pool.endpoints[index];
-            let began = Instant::now();
-            let patience = retries.attempt_patience(began) + wait;
-            let progress = Arc::new(Progress::default());
-            let answer = self.shared.transport.exchange(endpoint, exchange, patience, &progress).await;
-            let error = match answer.and_then(|answer| read(endpoint, answer)) {
-                Err(error @ ClientError::Unavailable { .. }) => error,
-                finished => {
-                    pool.last_good.store(index, Ordering::Relaxed);
-                    return finished;
-                }
-            };
-            // Time that the center was asked to take is not held against the deadline.
-            retries.forgive(wait.min(began.elapsed()));
-            let Some(delay) = retries.after_failure(Instant::now(), progress.bytes() > 0) else {
-                return Err(error);
-            };
-            if !delay.is_zero() {
-                sleep(random::jitter(delay)).await;
-            }
-            index = (index + 1) % pool.endpoints.len();
-        }
+        pool.exchange(&self.shared.transport, self.deadline, exchange, wait, read).await
     }
 }
 

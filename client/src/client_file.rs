@@ -16,12 +16,31 @@ use crate::source::Source;
 
 impl Center {
     /// What the storage center calls the file that the customer calls `unique_file_id`: any bytes, of any length.
+    ///
+    /// ```no_run
+    /// # fn example(center: &client::Center) {
+    /// println!("{}.UFID", center.client_file(b"films/7"));
+    /// # }
+    /// ```
     pub fn client_file(&self, unique_file_id: &[u8]) -> ClientFile {
         ClientFile::named(self.settings().customer, unique_file_id)
     }
 
-    /// Stores an object as such a file; in the place of what is stored as that file, if `replace` says so. The same call
-    /// may be made again, before and after success.
+    /// Stores an object as such a file; in the place of what is stored as that file, if `replace` says so. The same
+    /// call may be made again, before and after success.
+    ///
+    /// ```no_run
+    /// # use protocol::digest::Content;
+    /// # async fn example(center: client::Center, content: Content) -> Result<(), client::ClientError> {
+    /// let (file, source) = (center.client_file(b"films/7"), client::Source::file("film.mp4".into()));
+    /// let stored = center.store_client_file(file, false, client::new_token(), &content, source).await;
+    /// match stored {
+    ///     Err(client::ClientError::Refused { code, .. }) if code == "exists" => println!("there is a film 7"),
+    ///     stored => println!("stored {}", stored?.content.fingerprint),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Refused`] with code `exists` if the file is there and not to be replaced; otherwise as
@@ -39,6 +58,16 @@ impl Center {
 
     /// What is stored as such a file now: to be fetched by [`Center::fetch`].
     ///
+    /// ```no_run
+    /// # async fn example(center: client::Center) -> Result<(), client::ClientError> {
+    /// use futures::TryStreamExt;
+    ///
+    /// let content = center.find_client_file(center.client_file(b"films/7")).await?;
+    /// let pieces: Vec<bytes::Bytes> = center.fetch(&content).try_collect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::is_not_found`] if nothing is.
     pub async fn find_client_file(&self, file: ClientFile) -> Result<Content, ClientError> {
@@ -51,8 +80,15 @@ impl Center {
         .await
     }
 
-    /// Removes such a file and gives up its contents. `key` is one that was never used, not even for storing it: under it
-    /// the answer is remembered, so that the same call may be made again.
+    /// Removes such a file and gives up its contents. `key` is one that was never used, not even for storing it: under
+    /// it the answer is remembered, so that the same call may be made again.
+    ///
+    /// ```no_run
+    /// # async fn example(center: client::Center) -> Result<(), client::ClientError> {
+    /// center.delete_client_file(center.client_file(b"films/7"), client::new_token()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::is_not_found`] if there is no such file.

@@ -52,6 +52,15 @@ pub enum ClientError {
 
 impl ClientError {
     /// Whether the same call may succeed later without anybody mending anything.
+    ///
+    /// ```
+    /// # fn example(error: client::ClientError) {
+    /// match error.is_unavailable() {
+    ///     true => println!("try again later, with the same token or key: {error}"),
+    ///     false => println!("somebody has to mend something: {error}"),
+    /// }
+    /// # }
+    /// ```
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
@@ -61,6 +70,14 @@ impl ClientError {
     }
 
     /// Whether the object is not there, or not for this customer.
+    ///
+    /// ```
+    /// # fn example(error: client::ClientError) {
+    /// if error.is_not_found() {
+    ///     println!("no such file");
+    /// }
+    /// # }
+    /// ```
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::Refused { status, .. } => *status == StatusCode::NOT_FOUND,
@@ -70,6 +87,14 @@ impl ClientError {
     }
 
     /// The VFS's reason, if it was the VFS that refused.
+    ///
+    /// ```
+    /// # fn example(error: client::ClientError) {
+    /// if error.vfs_code() == Some(protocol::vfs::VfsErrorCode::Exists) {
+    ///     println!("choose another name");
+    /// }
+    /// # }
+    /// ```
     pub fn vfs_code(&self) -> Option<VfsErrorCode> {
         match self {
             Self::Vfs(error) => Some(error.code),

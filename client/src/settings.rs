@@ -8,6 +8,9 @@ use protocol::id::CustomerId;
 use protocol::srl::Secret;
 use thiserror::Error;
 
+/// How long one endpoint has for accepting a connection, unless somebody says otherwise.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Where the center is and who asks.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -50,6 +53,17 @@ pub enum SettingsError {
 
 impl Settings {
     /// With the default times and clock, and the public certificate authorities.
+    ///
+    /// ```
+    /// use client::Settings;
+    /// use protocol::{id::CustomerId, srl::Secret};
+    ///
+    /// let urls = vec!["http://center.example:8080".to_owned()];
+    /// let secret = Secret::new(b"0123456789abcdef".to_vec())?;
+    /// let mut settings = Settings::new(urls.clone(), urls, CustomerId(1), secret);
+    /// settings.deadline = std::time::Duration::from_secs(60);
+    /// # Ok::<(), protocol::srl::SecretTooShort>(())
+    /// ```
     pub fn new(ddm: Vec<String>, dosm: Vec<String>, customer: CustomerId, secret: Secret) -> Self {
         Self {
             ddm,
@@ -57,7 +71,7 @@ impl Settings {
             customer,
             secret,
             deadline: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(1),
+            connect_timeout: CONNECT_TIMEOUT,
             ca_certificates: None,
             now: system_seconds,
         }
@@ -88,11 +102,16 @@ impl Endpoint {
     }
 
     fn parse(url: &str) -> Option<Self> {
+        Self::split(url).filter(|(_, path)| path == "/").map(|(endpoint, _)| endpoint)
+    }
+
+    /// The endpoint of a URL, and its path.
+    pub(crate) fn split(url: &str) -> Option<(Self, String)> {
         let parts = url.parse::<Uri>().ok()?.into_parts();
         let path = parts.path_and_query.as_ref().map_or("/", |path| path.as_str());
         let scheme = parts.scheme.filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)?;
         let authority = parts.authority.filter(|authority| !authority.as_str().contains('@'))?;
-        if path == "/" { Some(Self { scheme, authority }) } else { None }
+        Some((Self { scheme, authority }, path.to_owned()))
     }
 }
 

@@ -18,6 +18,10 @@ pub struct Source(Arc<dyn Fn() -> BoxStream<'static, io::Result<Bytes>> + Send +
 
 impl Source {
     /// Bytes that `open` gives anew each time. They must be the same each time, and as many as the content says.
+    ///
+    /// ```
+    /// let source = client::Source::new(|| futures::stream::iter([Ok("Hello, ".into()), Ok("world.".into())]));
+    /// ```
     pub fn new<S>(open: impl Fn() -> S + Send + Sync + 'static) -> Self
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -26,11 +30,19 @@ impl Source {
     }
 
     /// These bytes.
+    ///
+    /// ```
+    /// let source = client::Source::bytes("Hello.".into());
+    /// ```
     pub fn bytes(bytes: Bytes) -> Self {
         Self::new(move || stream::iter([Ok(bytes.clone())]))
     }
 
     /// The bytes of a file, which nobody changes meanwhile (else the center refuses them by their digest).
+    ///
+    /// ```
+    /// let source = client::Source::file("film.mp4".into());
+    /// ```
     pub fn file(path: PathBuf) -> Self {
         Self::new(move || {
             let opened = stream::once(File::open(path.clone()));
@@ -39,6 +51,11 @@ impl Source {
     }
 
     /// The same bytes; `seen` is told of the length of each piece as it is sent.
+    ///
+    /// ```
+    /// let source = client::Source::file("film.mp4".into());
+    /// let source = source.inspected(|bytes| println!("{bytes} bytes more"));
+    /// ```
     pub fn inspected(self, seen: impl Fn(usize) + Send + Sync + 'static) -> Self {
         let seen = Arc::new(seen);
         Self::new(move || {
@@ -48,6 +65,11 @@ impl Source {
     }
 
     /// The same bytes; `opened` is told of each attempt as it begins.
+    ///
+    /// ```
+    /// let source = client::Source::file("film.mp4".into());
+    /// let source = source.on_open(|| println!("from the start"));
+    /// ```
     pub fn on_open(self, opened: impl Fn() + Send + Sync + 'static) -> Self {
         Self::new(move || {
             opened();
@@ -56,6 +78,16 @@ impl Source {
     }
 
     /// The same bytes, from the start.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    ///
+    /// # async fn example() -> std::io::Result<()> {
+    /// let pieces: Vec<bytes::Bytes> = client::Source::bytes("Hello.".into()).open().try_collect().await?;
+    /// assert_eq!(pieces.concat(), b"Hello.");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
         (self.0)()
     }

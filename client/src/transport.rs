@@ -24,7 +24,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
 use crate::error::ClientError;
-use crate::settings::{Endpoint, Settings, SettingsError};
+use crate::settings::{Endpoint, SettingsError};
 use crate::source::Source;
 
 /// Idle connections kept to each endpoint.
@@ -86,13 +86,16 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+    pub(crate) fn new(
+        connect_timeout: Duration,
+        ca_certificates: Option<&[u8]>,
+    ) -> Result<Self, SettingsError> {
         let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(settings.connect_timeout));
+        connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
         connector.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(settings.ca_certificates.as_deref())?)
+            .with_tls_config(tls(ca_certificates)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -206,7 +209,8 @@ async fn receive(
     progress: &Progress,
 ) -> Result<Answer, ClientError> {
     let (head, mut incoming) = response.into_parts();
-    let good = head.status.is_success();
+    // After an upload, an end user is sent on; what was stored is told all the same.
+    let good = head.status.is_success() || head.status == StatusCode::SEE_OTHER;
     let bytes_max = if good { exchange.answer_bytes_max } else { ERROR_BYTES_MAX };
     let mut body = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
