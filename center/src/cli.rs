@@ -1,5 +1,7 @@
 //! The command line of `storage-center`.
 
+mod access;
+
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufReader, Write};
@@ -15,6 +17,7 @@ use protocol::metadata::UnixMetadata;
 use protocol::srl::Secret;
 use tracing_subscriber::EnvFilter;
 
+use self::access::AccessCommand;
 use crate::billing::{Bill, Selection};
 use crate::cluster::status::ClusterStatus;
 use crate::config::{Config, Http};
@@ -193,6 +196,8 @@ enum CustomerCommand {
         #[arg(long, value_name = "HOST")]
         host: Vec<AllowedHost>,
     },
+    #[command(flatten)]
+    Access(AccessCommand),
     /// List customers with quota and use.
     List(File),
 }
@@ -304,6 +309,9 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
                 "" => println!("no callback of customer {id} is asked"),
                 hosts => println!("callbacks of customer {id} are asked on {hosts}"),
             }
+        }
+        Command::Customer { command: CustomerCommand::Access(command) } => {
+            println!("{}", command.run().await?);
         }
         Command::Customer { command: CustomerCommand::List(File { config }) } => {
             let config = Config::load(&config)?;
@@ -420,11 +428,8 @@ async fn add_customer(
     root: &RootFolder,
     secret_out: &Path,
 ) -> Result<Customer, Failed> {
-    // A secret is text, so that it can be copied by hand: 256 bits in hex.
-    let text = host::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let secret = Secret::new(text.clone().into_bytes())?;
     let store = MetaStore::open(config.vfs()?.engine()?).await?;
-    write_secret(secret_out, &format!("{text}\n"), "--secret-out")?;
+    let secret = write_new_secret(secret_out)?;
     let RootFolder { uid, gid, mode } = *root;
     let root_metadata = UnixMetadata { uid, gid, ..UnixMetadata::default_with_mode(mode) }.encode();
     let added = store.add_customer(NewCustomer { id, name, secret, quota, root_metadata }, host::now()).await;
@@ -433,6 +438,14 @@ async fn add_customer(
         let _ = fs::remove_file(secret_out);
     }
     Ok(added?)
+}
+
+/// Makes a customer's secret and writes it into a new file.
+fn write_new_secret(path: &Path) -> Result<Secret, Failed> {
+    // A secret is text, so that it can be copied by hand: 256 bits in hex.
+    let text = host::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    write_secret(path, &format!("{text}\n"), "--secret-out")?;
+    Ok(Secret::new(text.into_bytes())?)
 }
 
 /// `option` is the one that names the file.

@@ -1,11 +1,12 @@
 //! The parts of a storage center in one process, as each sees the others: no sockets between them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
+use protocol::dosp::operations::{AccessNewsOut, AccessOut};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
-use protocol::srl::Secret;
 use protocol::vfs::{Answer, Existing, Operation, Request, VfsError, VfsErrorCode};
 
 use crate::dosm::cache::Cache;
@@ -57,6 +58,9 @@ impl Cluster for LocalCluster {
     }
 }
 
+/// Longest wait for a change of anybody's access: below the patience of those who ask.
+const NEWS_WAIT: Duration = Duration::from_secs(2);
+
 /// The VFS as the object manager sees it.
 pub struct LocalDirectory<C> {
     store: MetaStore,
@@ -71,8 +75,12 @@ impl<C: Cluster> LocalDirectory<C> {
 }
 
 impl<C: Cluster> Directory for LocalDirectory<C> {
-    async fn secrets(&self, customer: CustomerId) -> Result<Vec<Secret>, String> {
-        self.store.secrets(customer).await.map_err(|error| error.to_string())
+    async fn access(&self, customer: CustomerId) -> Result<AccessOut, String> {
+        self.store.access(customer).await.map_err(|error| error.to_string())
+    }
+
+    async fn access_news(&self, since: u64) -> Result<AccessNewsOut, String> {
+        self.store.access_news(since, NEWS_WAIT).await.map_err(|error| error.to_string())
     }
 
     async fn create_file(&self, customer: CustomerId, file: NewFile) -> Result<ObjectId, VfsError> {

@@ -8,10 +8,12 @@
 //! storage nodes' and the VFS's matter.
 
 mod certificate;
+mod mark;
 mod payload;
 mod signed;
 
 pub use certificate::{Secret, SecretTooShort, check_control_ticket, control_ticket};
+pub use mark::Mark;
 pub use signed::SignedSrl;
 
 use thiserror::Error;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use protocol::digest::Content;
 use protocol::dosp::operations::{
-    self as op, CallbackHostsIn, CallbackHostsOut, CreateFileIn, CreateFileOut, DeleteClientFileIn,
-    DeleteClientFileOut, FindClientFileIn, FindClientFileOut, GiveUpIn, GiveUpOut, SecretsIn, SecretsOut,
-    StoreClientFileIn, StoreClientFileOut, UploadPageIn, UploadPageOut,
+    self as op, AccessIn, AccessNewsIn, AccessNewsOut, AccessOut, CallbackHostsIn, CallbackHostsOut,
+    CreateFileIn, CreateFileOut, DeleteClientFileIn, DeleteClientFileOut, FindClientFileIn,
+    FindClientFileOut, GiveUpIn, GiveUpOut, StoreClientFileIn, StoreClientFileOut, UploadPageIn,
+    UploadPageOut,
 };
 use protocol::dosp::{Failure, Operation, Reference, Status};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
-use protocol::srl::Secret;
 use protocol::vfs::{VfsError, VfsErrorCode};
 use tokio::time::{Instant, timeout_at};
 
@@ -64,9 +64,12 @@ impl ClusterDirectory {
 }
 
 impl Directory for ClusterDirectory {
-    async fn secrets(&self, customer: CustomerId) -> Result<Vec<Secret>, String> {
-        let SecretsOut { secrets } = self.ask::<op::Secrets>(&SecretsIn { customer }).await?;
-        Ok(secrets)
+    async fn access(&self, customer: CustomerId) -> Result<AccessOut, String> {
+        self.ask::<op::Access>(&AccessIn { customer }).await
+    }
+
+    async fn access_news(&self, since: u64) -> Result<AccessNewsOut, String> {
+        self.ask::<op::AccessNews>(&AccessNewsIn { since }).await
     }
 
     async fn create_file(&self, customer: CustomerId, file: NewFile) -> Result<ObjectId, VfsError> {
@@ -125,12 +128,16 @@ fn unavailable(message: String) -> VfsError {
 /// Registers what a directory manager answers.
 pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
     let vfs = Arc::clone(directory);
-    registry.answer::<op::Secrets, _, _>(move |SecretsIn { customer }| {
+    registry.answer::<op::Access, _, _>(move |AccessIn { customer }| {
+        let vfs = Arc::clone(&vfs);
+        async move { vfs.access(customer).await.map_err(|reason| Failure::new(Status::Unavailable, reason)) }
+    });
+    let vfs = Arc::clone(directory);
+    registry.answer::<op::AccessNews, _, _>(move |AccessNewsIn { since }| {
         let vfs = Arc::clone(&vfs);
         async move {
-            let secrets = vfs.secrets(customer).await;
-            let secrets = secrets.map_err(|reason| Failure::new(Status::Unavailable, reason))?;
-            Ok(SecretsOut { secrets })
+            let news = vfs.access_news(since).await;
+            news.map_err(|reason| Failure::new(Status::Unavailable, reason))
         }
     });
     let vfs = Arc::clone(directory);

@@ -1,20 +1,29 @@
 //! Checks SRLs (SRL-14, DOSM-1).
 //!
-//! Remembers secrets, so that objects are served while the VFS cannot be asked (SYS-1), and SRLs that were found
-//! authentic, so that a URL asked for often costs a look and no hash.
+//! Remembers secrets and revocations, so that objects are served while the VFS cannot be asked (SYS-1), and SRLs that were
+//! found authentic, so that a URL asked for often costs a look and no hash. Hears from the VFS whose access changed, and
+//! forgets what it knew of them: nothing is served by it any more, not even if the VFS cannot be asked then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use protocol::digest::Fingerprint;
+use protocol::dosp::operations::AccessOut;
 use protocol::id::CustomerId;
-use protocol::srl::{ObjectName, SKEW_SECONDS, Secret, SignedSrl, SrlError, SrlOperation, SrlRequest};
+use protocol::srl::{
+    AccessMethod, Mark, ObjectName, SKEW_SECONDS, Secret, SignedSrl, SrlError, SrlOperation, SrlRequest,
+};
 use subtle::ConstantTimeEq;
+use tokio::time::sleep;
 
 use super::directory::Directory;
 use super::refusal::Refusal;
 
-/// Seconds for which secrets are used without asking again: a rotated secret is good or bad everywhere after that.
+/// Pause before the VFS is asked again whose access changed, when it could not answer.
+const NEWS_PAUSE: Duration = Duration::from_millis(300);
+/// Seconds for which secrets are used without asking again, where no change is heard of.
 const FRESH_SECONDS: u64 = 5;
 /// Seconds for which they are used while the VFS cannot be asked.
 const KEPT_SECONDS: u64 = 24 * 3_600;
@@ -30,13 +39,22 @@ const PERMIT_BYTES_MAX: usize = 512;
 pub struct Authenticator<D> {
     directory: Arc<D>,
     known: RwLock<HashMap<CustomerId, Known>>,
+    /// How often something was heard: an answer that was asked for before is not remembered after.
+    heard: AtomicU64,
     /// By encoded request.
     permits: Mutex<HashMap<Box<str>, Remembered>>,
 }
 
+/// By what a customer's SRLs are checked.
+#[derive(Debug, PartialEq, Eq)]
+struct Rules {
+    secrets: Vec<Secret>,
+    revoked: HashSet<Mark>,
+}
+
 #[derive(Clone, Debug)]
 struct Known {
-    secrets: Arc<[Secret]>,
+    rules: Arc<Rules>,
     /// When the VFS said so.
     asked: u64,
     /// When it was last asked, perhaps in vain.
@@ -58,8 +76,28 @@ pub struct Permit {
 struct Remembered {
     certificate: Box<str>,
     permit: Permit,
-    /// The secrets by which it was checked.
-    secrets: Arc<[Secret]>,
+    /// By what it was checked.
+    rules: Arc<Rules>,
+}
+
+impl Rules {
+    /// The request of an SRL that is authentic, in time and not revoked. A storage port's own requests are not revoked with
+    /// the files they ask for: to its clients these are still there.
+    fn check(&self, srl: &SignedSrl, now: u64) -> Result<SrlRequest, Refusal> {
+        let request = srl.authenticate(&self.secrets, now)?;
+        if self.revoked.is_empty() {
+            return Ok(request);
+        }
+        let target = match request.access {
+            AccessMethod::StoragePort => None,
+            _ => Mark::of_operation(&request.operation),
+        };
+        let marks = [Some(Mark::of_srl(&srl.encoded)), target];
+        match marks.iter().flatten().any(|mark| self.revoked.contains(mark)) {
+            true => Err(Refusal::Revoked),
+            false => Ok(request),
+        }
+    }
 }
 
 impl Known {
@@ -72,7 +110,7 @@ impl Known {
 impl<D: Directory> Authenticator<D> {
     /// Asks this directory.
     pub fn new(directory: Arc<D>) -> Self {
-        Self { directory, known: RwLock::default(), permits: Mutex::default() }
+        Self { directory, known: RwLock::default(), heard: AtomicU64::new(0), permits: Mutex::default() }
     }
 
     /// The request of an authentic SRL. `now` in seconds since the epoch.
@@ -81,8 +119,7 @@ impl<D: Directory> Authenticator<D> {
     /// Unknown customers and wrong certificates are told apart by nobody.
     pub async fn authenticate(&self, srl: &SignedSrl, now: u64) -> Result<SrlRequest, Refusal> {
         let customer = srl.request()?.customer;
-        let secrets = self.secrets(customer, now).await?;
-        Ok(srl.authenticate(&secrets, now)?)
+        self.rules(customer, now).await?.check(srl, now)
     }
 
     /// What an SRL permits and the customer's part of its path, if it is an authentic FETCH of an object by its
@@ -98,19 +135,19 @@ impl<D: Directory> Authenticator<D> {
         in_time.then_some((permit, uri))
     }
 
-    /// Good for as long as its customer's secrets are those by which it was checked, and these need not be asked for.
+    /// Good for as long as its customer's rules are those by which it was checked, and these need not be asked for.
     fn remembered(&self, encoded: &str, certificate: &str, now: u64) -> Option<Permit> {
         let permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
         let found = permits.get(encoded)?;
         let same = found.certificate.as_bytes().ct_eq(certificate.as_bytes());
-        let secrets = self.secrets_at_hand(found.permit.customer, now)?;
-        (bool::from(same) && Arc::ptr_eq(&secrets, &found.secrets)).then_some(found.permit)
+        let rules = self.rules_at_hand(found.permit.customer, now)?;
+        (bool::from(same) && Arc::ptr_eq(&rules, &found.rules)).then_some(found.permit)
     }
 
     fn check_at_hand(&self, path: &str, now: u64) -> Option<Permit> {
         let (srl, _) = SignedSrl::parse(path).ok()?;
-        let secrets = self.secrets_at_hand(srl.request().ok()?.customer, now)?;
-        let request = srl.authenticate(&secrets, now).ok()?;
+        let rules = self.rules_at_hand(srl.request().ok()?.customer, now)?;
+        let request = rules.check(&srl, now).ok()?;
         let SrlOperation::Fetch { object: ObjectName::Content(object) } = request.operation else {
             return None;
         };
@@ -120,51 +157,84 @@ impl<D: Directory> Authenticator<D> {
             if permits.len() >= PERMITS_MAX {
                 permits.clear();
             }
-            let remembered = Remembered { certificate: srl.certificate.into(), permit, secrets };
+            let remembered = Remembered { certificate: srl.certificate.into(), permit, rules };
             permits.insert(srl.encoded.into(), remembered);
         }
         Some(permit)
     }
 
-    fn secrets_at_hand(&self, customer: CustomerId, now: u64) -> Option<Arc<[Secret]>> {
+    fn rules_at_hand(&self, customer: CustomerId, now: u64) -> Option<Arc<Rules>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&customer).filter(|known| known.is_usable(now)).map(|known| Arc::clone(&known.secrets))
+        known.get(&customer).filter(|known| known.is_usable(now)).map(|known| Arc::clone(&known.rules))
     }
 
-    async fn secrets(&self, customer: CustomerId, now: u64) -> Result<Arc<[Secret]>, Refusal> {
-        if let Some(secrets) = self.secrets_at_hand(customer, now) {
-            return Ok(secrets);
+    async fn rules(&self, customer: CustomerId, now: u64) -> Result<Arc<Rules>, Refusal> {
+        if let Some(rules) = self.rules_at_hand(customer, now) {
+            return Ok(rules);
         }
-        match self.directory.secrets(customer).await {
-            Ok(secrets) if secrets.is_empty() => {
+        let heard = self.heard.load(Ordering::SeqCst);
+        match self.directory.access(customer).await {
+            Ok(AccessOut { secrets, .. }) if secrets.is_empty() => {
                 self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&customer);
                 Err(SrlError::NotAuthentic.into())
             }
-            Ok(secrets) => Ok(self.remember(customer, secrets, now)),
+            Ok(AccessOut { secrets, revoked }) => {
+                let rules = Rules { secrets, revoked: revoked.into_iter().collect() };
+                Ok(self.remember(customer, rules, heard, now))
+            }
             Err(reason) => self.kept(customer, now).ok_or(Refusal::Unavailable(reason)),
         }
     }
 
-    fn remember(&self, customer: CustomerId, secrets: Vec<Secret>, now: u64) -> Arc<[Secret]> {
+    fn remember(&self, customer: CustomerId, rules: Rules, heard: u64, now: u64) -> Arc<Rules> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        // The same secrets stay the same to whatever was checked by them.
-        let old = known.get(&customer).filter(|known| *known.secrets == *secrets);
-        let secrets = old.map_or_else(|| secrets.into(), |old| Arc::clone(&old.secrets));
+        // The same rules stay the same to whatever was checked by them.
+        let old = known.get(&customer).filter(|known| *known.rules == rules);
+        let rules = old.map_or_else(|| Arc::new(rules), |old| Arc::clone(&old.rules));
         if known.len() >= CUSTOMERS_MAX {
             known.retain(|_, known| known.is_usable(now));
         }
-        if known.len() < CUSTOMERS_MAX {
-            known.insert(customer, Known { secrets: Arc::clone(&secrets), asked: now, tried: now });
+        if known.len() < CUSTOMERS_MAX && self.heard.load(Ordering::SeqCst) == heard {
+            known.insert(customer, Known { rules: Arc::clone(&rules), asked: now, tried: now });
         }
-        secrets
+        rules
     }
 
-    /// Secrets that are old, now that the VFS could not be asked. It is tried again after some seconds.
-    fn kept(&self, customer: CustomerId, now: u64) -> Option<Arc<[Secret]>> {
+    /// Listens to whose access changes, until dropped (SRL-14).
+    pub async fn listen(&self) {
+        let mut since = 0;
+        loop {
+            match self.directory.access_news(since).await {
+                Ok(news) => {
+                    since = news.until;
+                    self.forget(&news.customers);
+                }
+                Err(reason) => {
+                    tracing::debug!(reason, "changes of customers' access are not heard");
+                    sleep(NEWS_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn forget(&self, customers: &[CustomerId]) {
+        if customers.is_empty() {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that no answer of before comes in between.
+        self.heard.fetch_add(1, Ordering::SeqCst);
+        for customer in customers {
+            known.remove(customer);
+        }
+    }
+
+    /// Rules that are old, now that the VFS could not be asked. It is tried again after some seconds.
+    fn kept(&self, customer: CustomerId, now: u64) -> Option<Arc<Rules>> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let known = known.get_mut(&customer).filter(|known| now.abs_diff(known.asked) <= KEPT_SECONDS)?;
         known.tried = now;
-        Some(Arc::clone(&known.secrets))
+        Some(Arc::clone(&known.rules))
     }
 }
 
@@ -172,6 +242,7 @@ impl<D: Directory> Authenticator<D> {
 mod tests {
     use protocol::digest::Content;
     use protocol::dosp::Reference;
+    use protocol::dosp::operations::AccessNewsOut;
     use protocol::id::{ClientFile, ObjectId, Token};
     use protocol::srl::{AccessMethod, SrlKind, SrlVersion};
     use protocol::vfs::{VfsError, VfsErrorCode};
@@ -186,14 +257,20 @@ mod tests {
     #[derive(Debug, Default)]
     struct Vfs {
         secrets: Mutex<Option<Vec<Secret>>>,
+        revoked: Mutex<Vec<Mark>>,
         asked: Mutex<u32>,
     }
 
     impl Directory for Vfs {
-        async fn secrets(&self, customer: CustomerId) -> Result<Vec<Secret>, String> {
+        async fn access(&self, customer: CustomerId) -> Result<AccessOut, String> {
             *self.asked.lock().unwrap() += 1;
             let secrets = self.secrets.lock().unwrap().clone().ok_or("away")?;
-            Ok(if customer == CustomerId(1) { secrets } else { Vec::new() })
+            let secrets = if customer == CustomerId(1) { secrets } else { Vec::new() };
+            Ok(AccessOut { secrets, revoked: self.revoked.lock().unwrap().clone() })
+        }
+
+        async fn access_news(&self, _: u64) -> Result<AccessNewsOut, String> {
+            Err("no news in these tests".to_string())
         }
 
         async fn create_file(&self, _: CustomerId, _: NewFile) -> Result<ObjectId, VfsError> {
@@ -331,6 +408,69 @@ mod tests {
         assert!(authenticator.ask(&new, NOW + 18).await.is_err());
         authenticator.rotate(None);
         assert!(authenticator.ask(&new, NOW + 18).await.is_err(), "a customer who is gone is not remembered");
+    }
+
+    /// SRL-14: what was revoked is refused though it is signed, by its SRL or by what it asks for; a storage port's requests
+    /// for revoked contents are not.
+    #[tokio::test]
+    async fn what_is_revoked_is_refused_to_end_users() {
+        let authenticator = authenticator(&[1]);
+        let fetch_of = |object, expires| path(SrlOperation::Fetch { object }, expires, 1);
+        let other = ObjectName::Content(Fingerprint([8; 16]));
+        let (url, same, other) = (fetch(0, 1), fetch(NOW, 1), fetch_of(other, 0));
+        let store = path(SrlOperation::Store { parent: ObjectId(5) }, 0, 1);
+        let all = [&url, &same, &other, &store];
+        let refused = async |revoked: &[Mark]| {
+            *authenticator.directory.revoked.lock().unwrap() = revoked.to_vec();
+            authenticator.forget(&[CustomerId(1)]);
+            let mut refused = Vec::new();
+            for url in all {
+                let asked = authenticator.ask(url, NOW).await;
+                assert!(matches!(asked, Ok(_) | Err(Refusal::Revoked)), "{asked:?}");
+                assert_eq!(authenticator.at_hand(url, NOW).is_some(), asked.is_ok() && url != all[3]);
+                refused.push(asked.is_err());
+            }
+            refused
+        };
+        let encoded = SignedSrl::parse(&url).unwrap().0.encoded;
+        assert_eq!(refused(&[]).await, [false; 4]);
+        assert_eq!(refused(&[Mark::of_srl(&encoded)]).await, [true, false, false, false]);
+        assert_eq!(refused(&[Mark::of_contents(OBJECT)]).await, [true, true, false, false]);
+        assert_eq!(refused(&[Mark::of_folder(ObjectId(5))]).await, [false, false, false, true]);
+        let object = ObjectName::Content(OBJECT);
+        let own = SrlRequest {
+            kind: SrlKind::Standard,
+            version: SrlVersion::HmacSha256,
+            expires: 0,
+            access: AccessMethod::StoragePort,
+            customer: CustomerId(1),
+            operation: SrlOperation::Fetch { object },
+        };
+        *authenticator.directory.revoked.lock().unwrap() = vec![Mark::of_contents(OBJECT)];
+        authenticator.forget(&[CustomerId(1)]);
+        authenticator.ask(&own.sign(&secret(1)).path(b""), NOW).await.unwrap();
+    }
+
+    /// Whose access changed is not served by what was known before: not while the VFS is away, and not by an answer that
+    /// was on its way then.
+    #[tokio::test]
+    async fn what_is_heard_to_have_changed_is_asked_again() {
+        let authenticator = authenticator(&[1]);
+        let url = fetch(0, 1);
+        authenticator.ask(&url, NOW).await.unwrap();
+        authenticator.forget(&[CustomerId(2)]);
+        assert!(authenticator.at_hand(&url, NOW).is_some(), "another customer's news");
+        authenticator.forget(&[CustomerId(1)]);
+        assert_eq!(authenticator.at_hand(&url, NOW), None);
+        authenticator.rotate(None);
+        assert!(matches!(authenticator.ask(&url, NOW).await, Err(Refusal::Unavailable(_))));
+
+        authenticator.rotate(Some(&[1]));
+        let before = authenticator.heard.load(Ordering::SeqCst);
+        authenticator.forget(&[CustomerId(1)]);
+        let late = Rules { secrets: vec![secret(1)], revoked: HashSet::new() };
+        authenticator.remember(CustomerId(1), late, before, NOW);
+        assert_eq!(authenticator.at_hand(&url, NOW), None, "an answer of before");
     }
 
     /// SYS-1: while the VFS is away objects are served, and it is not asked for each of them.

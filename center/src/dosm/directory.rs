@@ -4,9 +4,9 @@ use std::future::Future;
 
 use protocol::digest::Content;
 use protocol::dosp::Reference;
+use protocol::dosp::operations::{AccessNewsOut, AccessOut};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
-use protocol::srl::Secret;
 use protocol::vfs::{Upload, VfsError};
 
 /// A file to be made of a stored object.
@@ -33,11 +33,18 @@ pub struct NewClientFile {
 
 /// The VFS as an object manager sees it.
 pub trait Directory: Send + Sync + 'static {
-    /// The customer's live secrets; empty for an unknown customer.
+    /// By what the customer's SRLs are checked; no secrets for a customer who is unknown or suspended.
     ///
     /// # Errors
     /// The reason why the VFS cannot answer now, for the log.
-    fn secrets(&self, customer: CustomerId) -> impl Future<Output = Result<Vec<Secret>, String>> + Send;
+    fn access(&self, customer: CustomerId) -> impl Future<Output = Result<AccessOut, String>> + Send;
+
+    /// Whose access changed after the change with this number; 0 asks for the number of the last change. Waits a moment
+    /// for the first.
+    ///
+    /// # Errors
+    /// The reason why the VFS cannot answer now, for the log.
+    fn access_news(&self, since: u64) -> impl Future<Output = Result<AccessNewsOut, String>> + Send;
 
     /// Makes a file row (VFS-17).
     fn create_file(

@@ -18,6 +18,9 @@ pub enum Refusal {
     /// The SRL does not permit it.
     #[error(transparent)]
     Srl(SrlError),
+    /// Its customer took it back.
+    #[error("this was revoked")]
+    Revoked,
     /// The customer's server did not permit it, or could not be asked (SRL-10); nobody is told which.
     #[error("the customer whose object it is does not permit this now")]
     NotPermitted,
@@ -69,6 +72,7 @@ impl Refusal {
             Self::Srl(SrlError::NotAuthentic) => (StatusCode::FORBIDDEN, "not-authentic"),
             Self::Srl(SrlError::Expired) => (StatusCode::FORBIDDEN, "expired"),
             Self::Srl(SrlError::NotAllowed) => (StatusCode::FORBIDDEN, "not-allowed"),
+            Self::Revoked => (StatusCode::FORBIDDEN, "revoked"),
             Self::NotPermitted => (StatusCode::FORBIDDEN, "not-permitted"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::OtherPart(_) => (StatusCode::MISDIRECTED_REQUEST, "not-found"),

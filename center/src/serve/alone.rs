@@ -58,6 +58,8 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     let directories = Arc::new(DirectoryManager::new(vfs.clone(), Arc::clone(&cluster)));
     let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
+    let listening_for_changes = Arc::clone(&authenticator);
+    beside(&tasks, &stop, async move { listening_for_changes.listen().await });
     let getter = Getter::new()?;
     let traffic = traffic(config, &getter, &tasks, &stop);
     let callbacks = Callbacks::new(Arc::clone(&directory), config.dosm.callback_networks.clone(), getter);
@@ -83,6 +85,7 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
     let addresses = Addresses { http: listening.addresses.clone(), dosp: None };
     listening.serve(&router, &tasks, &stop);
 
+    beside(&tasks, &stop, vfs.clone().watch_access());
     let house = (vfs.clone(), cluster);
     beside(&tasks, &stop, async move { keep_house(house.0, &*house.1, host::now).await });
     beside(&tasks, &stop, collect(isn.clone()));

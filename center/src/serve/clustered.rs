@@ -175,6 +175,7 @@ impl Process<'_> {
         let manager = Arc::new(DirectoryManager::new(store.clone(), Arc::new(references.clone())));
         let directory = Arc::new(LocalDirectory::new(store.clone(), Arc::clone(&manager)));
         directory::register(&mut self.registry, &directory);
+        beside(&self.tasks, &self.stop, store.clone().watch_access());
         let house = (store.clone(), references.clone());
         beside(&self.tasks, &self.stop, async move { keep_house(house.0, &house.1, host::now).await });
         beside(&self.tasks, &self.stop, compare(store.clone(), references.clone(), self.orphan_grace));
@@ -217,6 +218,8 @@ impl Process<'_> {
     ) -> Result<(), ServeError> {
         let Some(listening) = listening else { return Ok(()) };
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
+        let listening_for_changes = Arc::clone(&authenticator);
+        beside(&self.tasks, &self.stop, async move { listening_for_changes.listen().await });
         let getter = Getter::new()?;
         let (objects, traffic) = match self.config.plays(Role::Dosm) {
             true => {

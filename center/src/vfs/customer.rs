@@ -4,6 +4,7 @@ use protocol::id::{CustomerId, ObjectId, Timestamp};
 use protocol::srl::Secret;
 use protocol::vfs::Usage;
 
+use super::access;
 use super::engine::{Columns, Database, values};
 use super::failure::StoreError;
 
@@ -90,7 +91,15 @@ pub fn rotate_secret(db: &dyn Database, id: CustomerId, secret: &Secret) -> Resu
     find(db, id)?;
     db.execute("DELETE FROM secret WHERE customer = ?1 AND rank = 1", values![id.0])?;
     db.execute("UPDATE secret SET rank = 1 WHERE customer = ?1", values![id.0])?;
-    insert_secret(db, id, secret)
+    insert_secret(db, id, secret)?;
+    access::changed(db, id)
+}
+
+/// Takes the secret before the present one back.
+pub fn retire_secret(db: &dyn Database, id: CustomerId) -> Result<(), StoreError> {
+    find(db, id)?;
+    db.execute("DELETE FROM secret WHERE customer = ?1 AND rank = 1", values![id.0])?;
+    access::changed(db, id)
 }
 
 fn insert_secret(db: &dyn Database, id: CustomerId, secret: &Secret) -> Result<(), StoreError> {
@@ -138,7 +147,8 @@ pub fn callback_hosts(db: &dyn Database, id: CustomerId) -> Result<Option<String
 
 const COLUMNS: &str = "id, name, root, bytes_used, files_used, bytes_quota, files_quota";
 
-fn find(db: &dyn Database, id: CustomerId) -> Result<Customer, StoreError> {
+/// The customer.
+pub fn find(db: &dyn Database, id: CustomerId) -> Result<Customer, StoreError> {
     db.first(&format!("SELECT {COLUMNS} FROM customer WHERE id = ?1"), values![id.0], from_columns)?
         .ok_or(StoreError::NoSuchCustomer(id))
 }

@@ -62,6 +62,9 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the directory database is closed")]
     Closed,
+    /// More would be revoked one by one than object managers can be told of.
+    #[error("{}", super::access::TOO_MANY)]
+    TooManyRevoked,
     /// No such customer.
     #[error("there is no customer {0}")]
     NoSuchCustomer(CustomerId),

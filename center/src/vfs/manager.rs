@@ -33,7 +33,7 @@ const RELEASE_WAIT: Duration = Duration::from_secs(2);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// Most CHANGES operations that wait at one time.
 const WAITERS_MAX: usize = 1_024;
-/// How long a customer's secrets are believed without looking: a rotation is known everywhere after that.
+/// How long a customer's secrets are believed without looking, where no change is heard of.
 const SECRETS_FRESH: Duration = Duration::from_secs(5);
 /// Customers whose secrets are kept at hand.
 const SECRETS_MAX: usize = 10_000;
@@ -60,10 +60,11 @@ pub struct DirectoryManager<C> {
     waiters: Semaphore,
 }
 
-/// Secrets at hand, and the time until which they are believed.
+/// Secrets at hand, and until when they are believed: a time, or a change of anybody's access.
 #[derive(Clone)]
 struct KnownSecrets {
     until: Timestamp,
+    access: u64,
     secrets: Arc<[Secret]>,
 }
 
@@ -227,18 +228,21 @@ impl<C: Cluster> DirectoryManager<C> {
 
     async fn secrets(&self, customer: CustomerId, now: Timestamp) -> Result<Arc<[Secret]>, StoreError> {
         let known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).get(&customer).cloned();
+        // Before the look, so that a change during it is not missed.
+        let access = self.store.access_seen();
         if let Some(known) = known
             && now < known.until
+            && known.access == access
         {
             return Ok(known.secrets);
         }
-        let secrets: Arc<[Secret]> = self.store.secrets(customer).await?.into();
+        let secrets: Arc<[Secret]> = self.store.access(customer).await?.secrets.into();
         let mut cache = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.retain(|_, known| now < known.until);
+        cache.retain(|_, known| now < known.until && known.access == access);
         // Guessed customer ids take no room.
         if !secrets.is_empty() && cache.len() < SECRETS_MAX {
             let until = after(now, SECRETS_FRESH);
-            cache.insert(customer, KnownSecrets { until, secrets: Arc::clone(&secrets) });
+            cache.insert(customer, KnownSecrets { until, access, secrets: Arc::clone(&secrets) });
         }
         Ok(secrets)
     }

@@ -12,7 +12,7 @@ use super::failure::StoreError;
 /// Rows read at one time.
 const PAGE: usize = 1_000;
 
-/// A table: its columns, of which the first `keys`, all integers, name a row.
+/// A table: its columns, of which the first `keys` name a row.
 struct Table {
     name: &'static str,
     keys: usize,
@@ -20,7 +20,7 @@ struct Table {
 }
 
 /// In an order in which rows come after those they refer to.
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 10] = [
     Table {
         name: "customer",
         keys: 1,
@@ -37,9 +37,13 @@ const TABLES: [Table; 8] = [
             "upload_page",
             "callback_hosts",
             "client_files",
+            "access",
+            "suspended",
         ],
     },
+    Table { name: "access_generation", keys: 1, columns: &["id", "value"] },
     Table { name: "secret", keys: 2, columns: &["customer", "rank", "secret"] },
+    Table { name: "revocation", keys: 2, columns: &["customer", "mark", "what", "since"] },
     Table {
         name: "entry",
         keys: 1,
@@ -153,20 +157,21 @@ fn each_page(
     let Table { name, keys, columns } = table;
     let key = columns[..*keys].join(", ");
     let after = (1..=*keys).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ");
-    let sql = format!(
-        "SELECT {} FROM {name} WHERE ({key}) > ({after}) ORDER BY {key} LIMIT {PAGE}",
-        columns.join(", ")
-    );
+    let columns = columns.join(", ");
+    let next = format!("SELECT {columns} FROM {name} WHERE ({key}) > ({after}) ORDER BY {key} LIMIT {PAGE}");
+    let first = format!("SELECT {columns} FROM {name} ORDER BY {key} LIMIT {PAGE}");
     let mut hasher = blake3::Hasher::new();
-    // No key is negative.
-    let mut last = vec![OwnedValue::Integer(-1); *keys];
+    let mut last: Option<Row> = None;
     loop {
-        let after: Vec<Value<'_>> = last.iter().map(Value::from).collect();
-        let page: Vec<Row> = db.list(&sql, &after, |row| {
-            (0..columns.len()).map(|column| Ok(OwnedValue::from(&row.value(column)?))).collect()
+        let (sql, after) = match &last {
+            None => (&first, Vec::new()),
+            Some(keys) => (&next, keys.iter().map(Value::from).collect()),
+        };
+        let page: Vec<Row> = db.list(sql, &after, |row| {
+            (0..table.columns.len()).map(|column| Ok(OwnedValue::from(&row.value(column)?))).collect()
         })?;
         let Some(end) = page.last() else { return Ok(hasher.finalize()) };
-        last = end[..*keys].to_vec();
+        last = Some(end[..*keys].to_vec());
         page.iter().flatten().for_each(|value| digest(&mut hasher, value));
         each(&page)?;
     }
@@ -260,8 +265,8 @@ mod tests {
         let again = vfs.at(last).await;
         assert_eq!(again.list(folder, 1_000).await, vfs.list(folder, 1_000).await);
         assert_eq!(
-            again.store.secrets(CustomerId(3)).await.unwrap(),
-            vfs.store.secrets(CustomerId(3)).await.unwrap()
+            again.store.access(CustomerId(3)).await.unwrap(),
+            vfs.store.access(CustomerId(3)).await.unwrap()
         );
         assert!(again.touch(folder, "new").await > gone, "an id is never given twice");
         assert_eq!(again.usage().await.files_used, 1_102);

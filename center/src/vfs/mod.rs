@@ -8,6 +8,7 @@
 //! the storage cluster, and gives it up by an `outbox` entry of the same transaction. No row says where an object is
 //! (SYS-2).
 
+mod access;
 mod client_files;
 mod cluster;
 mod customer;
@@ -32,6 +33,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use access::Revocation;
 pub use cluster::{Cluster, ClusterError};
 pub use customer::{Customer, NewCustomer, Quota};
 pub use engine::{Engine, Postgres, ServerError};

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::digest::{Content, Fingerprint};
-use protocol::dosp::Reference;
+use protocol::dosp::operations::{AccessNewsOut, AccessOut};
+use protocol::dosp::{NEWS_MAX, Reference};
 use protocol::id::{CustomerId, ObjectId, Timestamp, Token};
+use protocol::name::Name;
 use protocol::srl::Secret;
-use protocol::vfs::{Answer, Answered, Operation, Reply, Request};
+use protocol::vfs::{Answer, Answered, Operation, Reply, Request, VfsError};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::access::{self, Revocation};
 use super::client_files;
 use super::customer::{self, Customer, NewCustomer, Quota};
 use super::edit::{self, Edit, Finished, Verified};
@@ -37,12 +40,17 @@ pub struct MetaStore {
     waiters: Arc<Waiters>,
     work_left: Arc<Notify>,
     settled: Arc<Notify>,
+    /// The number of the last change of anybody's access that was seen.
+    access: watch::Sender<u64>,
     /// Hears of the changes of other directory managers.
     _listening: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 /// How often to look whether a reference was released, without being told: another directory manager may have done it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often to look whether anybody's access changed: a part of the second within which it is in force everywhere.
+const ACCESS_LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl MetaStore {
     /// Opens the database, creating it if needed. Of SQLite's, several processes may have it open, of which one should
@@ -75,6 +83,7 @@ impl MetaStore {
             waiters,
             work_left: Arc::default(),
             settled: Arc::default(),
+            access: watch::Sender::new(0),
             _listening: listening,
         })
     }
@@ -99,9 +108,79 @@ impl MetaStore {
         self.writer.write(vec![id], move |db| customer::rotate_secret(db, id, &secret), |()| ()).await
     }
 
-    /// The customer's live secrets, at most two, the one that signs first; empty when there is no such customer.
-    pub async fn secrets(&self, id: CustomerId) -> Result<Vec<Secret>, StoreError> {
-        self.readers.read(move |db| customer::secrets(db, id)).await
+    /// Takes the secret before the present one back.
+    pub async fn retire_secret(&self, id: CustomerId) -> Result<(), StoreError> {
+        self.writer.write(vec![id], move |db| customer::retire_secret(db, id), |()| ()).await
+    }
+
+    /// Refuses every SRL of the customer, or accepts them again.
+    pub async fn suspend(&self, id: CustomerId, suspended: bool) -> Result<(), StoreError> {
+        self.writer.write(vec![id], move |db| access::suspend(db, id, suspended), |()| ()).await
+    }
+
+    /// Refuses what has these marks, whoever signed it.
+    pub async fn revoke(
+        &self,
+        id: CustomerId,
+        revocations: Vec<Revocation>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.writer.write(vec![id], move |db| access::revoke(db, id, &revocations, now), |()| ()).await
+    }
+
+    /// Accepts again what has these marks.
+    pub async fn restore(&self, id: CustomerId, revocations: Vec<Revocation>) -> Result<(), StoreError> {
+        self.writer.write(vec![id], move |db| access::restore(db, id, &revocations), |()| ()).await
+    }
+
+    /// What is revoked of the customer's, one by one.
+    pub async fn revocations(&self, id: CustomerId) -> Result<Vec<Revocation>, StoreError> {
+        self.readers.read(move |db| access::list(db, id)).await
+    }
+
+    /// The marks of a path: of a file's contents, or of a folder and all that is below it now.
+    ///
+    /// # Errors
+    /// No such file or folder, or more than can be revoked one by one.
+    pub async fn marks_below(&self, id: CustomerId, path: Vec<Name>) -> Result<Vec<Revocation>, VfsError> {
+        let found = self.readers.read(move |db| access::below(db, id, &path)).await;
+        found.map_err(Failure::into_vfs_error)
+    }
+
+    /// By what the customer's SRLs are checked; no secrets for a customer who is not there, or is suspended.
+    pub async fn access(&self, id: CustomerId) -> Result<AccessOut, StoreError> {
+        self.readers.read(move |db| access::read(db, id)).await
+    }
+
+    /// Whose access changed after the change with this number; 0 asks only for the number of the last one. Waits for the
+    /// first change for as long as `patience`; needs [`Self::watch_access`] beside it.
+    pub async fn access_news(&self, since: u64, patience: Duration) -> Result<AccessNewsOut, StoreError> {
+        if since == 0 {
+            let until = self.readers.read(access::generation).await?;
+            return Ok(AccessNewsOut { until, customers: Vec::new() });
+        }
+        let mut seen = self.access.subscribe();
+        // No news within the patience are an answer too.
+        let _ = timeout(patience, seen.wait_for(|number| *number > since)).await;
+        self.readers.read(move |db| access::news(db, since, NEWS_MAX)).await
+    }
+
+    /// The number of the last change of anybody's access that was seen.
+    pub(super) fn access_seen(&self) -> u64 {
+        *self.access.borrow()
+    }
+
+    /// Looks for changes of anybody's access, which come from commands that work on the database, until dropped.
+    pub async fn watch_access(self) {
+        loop {
+            match self.readers.read(access::generation).await {
+                Ok(number) => {
+                    _ = self.access.send_if_modified(|seen| std::mem::replace(seen, number) != number)
+                }
+                Err(error) => tracing::debug!(%error, "changes of customers' access are not seen"),
+            }
+            sleep(ACCESS_LOOK_EVERY).await;
+        }
     }
 
     /// Registers where a customer's end users are sent after an upload, or takes it back (DOSM-18).

@@ -63,6 +63,10 @@ pub const DISKS_MAX: usize = 48;
 pub const DIGESTS_BYTES_MAX: usize = OUT_BYTES_MAX - 64;
 /// Most live secrets of a customer; two while one is being replaced, else one.
 pub const SECRETS_MAX: usize = 16;
+/// Most things of a customer's that are revoked one by one.
+pub const REVOKED_MAX: usize = 10_000;
+/// Most customers told of in one answer of ACCESS NEWS.
+pub const NEWS_MAX: usize = 1_000;
 /// Most bytes of a secret.
 pub const SECRET_BYTES_MAX: usize = 4_096;
 /// Most bytes of the URL of a customer's upload page.

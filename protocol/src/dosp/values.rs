@@ -7,7 +7,7 @@ use super::{Malformed, Message, REASON_BYTES_MAX, Reader, SECRET_BYTES_MAX};
 use crate::digest::{Content, Digest, Fingerprint};
 use crate::id::{ClientFile, CustomerId, ObjectId, Token};
 use crate::name::{NAME_BYTES_MAX, Name};
-use crate::srl::Secret;
+use crate::srl::{Mark, Secret};
 use crate::vfs::{Upload, VfsError, VfsErrorCode};
 
 /// Most bytes of a code's word.
@@ -48,7 +48,7 @@ macro_rules! newtypes {
         }
     )*};
 }
-newtypes!(Fingerprint, Digest, Token, ClientFile, CustomerId, ObjectId);
+newtypes!(Fingerprint, Digest, Token, ClientFile, CustomerId, ObjectId, Mark);
 
 impl Message for Name {
     fn encode(&self, to: &mut Vec<u8>) {

@@ -8,12 +8,13 @@ use protocol::dosp::heartbeat::{DiskLoad, DiskState, Heartbeat as HeartbeatOut, 
 use protocol::dosp::operations::*;
 use protocol::dosp::{
     CONTENTS_MAX, DIGESTS_BYTES_MAX, DISKS_MAX, Failure, IDS_MAX, IN_BYTES_MAX, LACKING_MAX, Malformed,
-    Message, OUT_BYTES_MAX, REASON_BYTES_MAX, REFERENCES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reference,
-    SECRET_BYTES_MAX, SECRETS_MAX, Status, decode_reply, decode_request, encode_reply,
+    Message, NEWS_MAX, OUT_BYTES_MAX, REASON_BYTES_MAX, REFERENCES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX,
+    REVOKED_MAX, Reference, SECRET_BYTES_MAX, SECRETS_MAX, Status, decode_reply, decode_request,
+    encode_reply,
 };
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::name::Name;
-use protocol::srl::Secret;
+use protocol::srl::{Mark, Secret};
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
 const FINGERPRINT: Fingerprint = Fingerprint([1; 16]);
@@ -73,8 +74,11 @@ fn lists_of_replies_have_their_limits() {
         });
     }
     let secret = |bytes: usize| Secret::new(vec![5; bytes]).unwrap();
-    limit(SECRETS_MAX, out, |count| SecretsOut { secrets: vec![secret(SECRET_BYTES_MAX); count] });
-    limit(SECRET_BYTES_MAX, out, |bytes| SecretsOut { secrets: vec![secret(bytes)] });
+    let access = |secrets, revoked| AccessOut { secrets, revoked };
+    limit(SECRETS_MAX, out, |count| access(vec![secret(SECRET_BYTES_MAX); count], Vec::new()));
+    limit(SECRET_BYTES_MAX, out, |bytes| access(vec![secret(bytes)], Vec::new()));
+    limit(REVOKED_MAX, out, |count| access(Vec::new(), vec![Mark([4; 16]); count]));
+    limit(NEWS_MAX, out, |count| AccessNewsOut { until: 1, customers: vec![CUSTOMER; count] });
     limit(DISKS_MAX, out, |count| status(vec![disk(usize::MAX); count]));
 }
 

@@ -84,8 +84,10 @@ come_back! {
     find_client_file_out_comes_back: values::find_client_file_out(),
     delete_client_file_in_comes_back: values::delete_client_file_in(),
     delete_client_file_out_comes_back: values::delete_client_file_out(),
-    secrets_in_comes_back: values::secrets_in(),
-    secrets_out_comes_back: values::secrets_out(),
+    access_in_comes_back: values::access_in(),
+    access_out_comes_back: values::access_out(),
+    access_news_in_comes_back: values::access_news_in(),
+    access_news_out_comes_back: values::access_news_out(),
     create_file_in_comes_back: values::create_file_in(),
     create_file_out_comes_back: values::create_file_out(),
     give_up_in_comes_back: values::give_up_in(),
@@ -153,7 +155,8 @@ proptest! {
         operation::<Replicate>(&bytes);
         operation::<Entitled>(&bytes);
         operation::<Restored>(&bytes);
-        operation::<Secrets>(&bytes);
+        operation::<Access>(&bytes);
+        operation::<AccessNews>(&bytes);
         operation::<CreateFile>(&bytes);
         operation::<GiveUp>(&bytes);
         operation::<UploadPage>(&bytes);

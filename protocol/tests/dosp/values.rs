@@ -14,7 +14,7 @@ use protocol::dosp::operations::*;
 use protocol::dosp::{DISKS_MAX, IDS_MAX, Reference};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
-use protocol::srl::Secret;
+use protocol::srl::{Mark, Secret};
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
 /// Lists whose limit is large: the limits themselves are tested in [`super::limits`].
@@ -316,13 +316,22 @@ pub fn node_status() -> impl Strategy<Value = NodeStatus> {
     )
 }
 
-pub fn secrets_in() -> impl Strategy<Value = SecretsIn> {
-    customer().prop_map(|customer| SecretsIn { customer })
+pub fn access_in() -> impl Strategy<Value = AccessIn> {
+    customer().prop_map(|customer| AccessIn { customer })
 }
 
-pub fn secrets_out() -> impl Strategy<Value = SecretsOut> {
+pub fn access_out() -> impl Strategy<Value = AccessOut> {
     let secret = vec(any::<u8>(), 16..100).prop_map(|bytes| Secret::new(bytes).unwrap());
-    vec(secret, 0..4).prop_map(|secrets| SecretsOut { secrets })
+    let mark = any::<[u8; 16]>().prop_map(Mark);
+    (vec(secret, 0..4), vec(mark, 0..4)).prop_map(|(secrets, revoked)| AccessOut { secrets, revoked })
+}
+
+pub fn access_news_in() -> impl Strategy<Value = AccessNewsIn> {
+    any::<u64>().prop_map(|since| AccessNewsIn { since })
+}
+
+pub fn access_news_out() -> impl Strategy<Value = AccessNewsOut> {
+    (any::<u64>(), vec(customer(), 0..4)).prop_map(|(until, customers)| AccessNewsOut { until, customers })
 }
 
 pub fn create_file_in() -> impl Strategy<Value = CreateFileIn> {

@@ -16,7 +16,7 @@ use protocol::dosp::{
 };
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
-use protocol::srl::Secret;
+use protocol::srl::{Mark, Secret};
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
 const ID: u64 = 0x0807_0605_0403_0201;
@@ -241,9 +241,12 @@ fn upkeep(vectors: &mut Vectors) {
 }
 
 fn directory(vectors: &mut Vectors) {
-    vectors.both_ways("secrets in", SecretsIn { customer: CUSTOMER });
+    vectors.both_ways("access in", AccessIn { customer: CUSTOMER });
     let secret = Secret::new(b"0123456789abcdef".to_vec()).unwrap();
-    vectors.both_ways("secrets out", SecretsOut { secrets: vec![secret] });
+    let revoked = vec![Mark([0xab; 16])];
+    vectors.both_ways("access out", AccessOut { secrets: vec![secret], revoked });
+    vectors.both_ways("access-news in", AccessNewsIn { since: 7 });
+    vectors.both_ways("access-news out", AccessNewsOut { until: 8, customers: vec![CUSTOMER] });
     vectors.both_ways(
         "create-file in",
         CreateFileIn {

@@ -192,6 +192,13 @@ impl Cluster {
         self.client_of(self.managers.iter().map(Member::http).collect())
     }
 
+    /// A client of the object managers, on its own host, that signs for a customer with the secret in this file.
+    pub fn client_with_secret(&self, customer: u32, file: &Path) -> Client {
+        let secrets = BTreeMap::from([(customer, read_secret(file))]);
+        let managers = self.managers.iter().map(Member::http).collect();
+        Client::new(Http::new(self.client.entrance()), managers, Arc::new(secrets))
+    }
+
     /// A client, on the same host, of these addresses in place of the object managers'.
     pub fn client_of(&self, addresses: Vec<SocketAddr>) -> Client {
         let secrets: BTreeMap<u32, Secret> =
@@ -356,5 +363,9 @@ fn secret_file(dir: &Path, customer: u32) -> std::path::PathBuf {
 }
 
 fn secret(dir: &Path, customer: u32) -> Secret {
-    Secret::from_file_content(&fs::read(secret_file(dir, customer)).unwrap()).unwrap()
+    read_secret(&secret_file(dir, customer))
+}
+
+fn read_secret(file: &Path) -> Secret {
+    Secret::from_file_content(&fs::read(file).unwrap()).unwrap()
 }

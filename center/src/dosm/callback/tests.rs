@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use protocol::digest::Content;
 use protocol::dosp::Reference;
+use protocol::dosp::operations::{AccessNewsOut, AccessOut};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
-use protocol::srl::Secret;
 use protocol::vfs::{VfsError, VfsErrorCode};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -25,8 +25,12 @@ use crate::outbound::Getter;
 struct Vfs(Option<String>);
 
 impl Directory for Vfs {
-    async fn secrets(&self, _: CustomerId) -> Result<Vec<Secret>, String> {
-        Ok(Vec::new())
+    async fn access(&self, _: CustomerId) -> Result<AccessOut, String> {
+        Err("not asked in these tests".to_string())
+    }
+
+    async fn access_news(&self, _: u64) -> Result<AccessNewsOut, String> {
+        Err("not asked in these tests".to_string())
     }
 
     async fn create_file(&self, _: CustomerId, _: NewFile) -> Result<ObjectId, VfsError> {

@@ -4,6 +4,7 @@
 //! The database is SQLite; or, where `VFS_TEST_POSTGRES` is the connection string of a PostgreSQL server, a new one there
 //! for each test (VFS-4).
 
+mod access;
 mod changes;
 mod client_files;
 mod concurrent;

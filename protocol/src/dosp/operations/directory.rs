@@ -5,33 +5,60 @@
 use super::operation;
 use crate::digest::Content;
 use crate::dosp::wire::layout;
-use crate::dosp::{CALLBACK_HOSTS_BYTES_MAX, Reference, SECRETS_MAX, UPLOAD_PAGE_BYTES_MAX};
+use crate::dosp::{
+    CALLBACK_HOSTS_BYTES_MAX, NEWS_MAX, REVOKED_MAX, Reference, SECRETS_MAX, UPLOAD_PAGE_BYTES_MAX,
+};
 use crate::id::{ClientFile, CustomerId, ObjectId, Token};
 use crate::name::Name;
-use crate::srl::Secret;
+use crate::srl::{Mark, Secret};
 use crate::vfs::{Upload, VfsError};
 
 operation! {
-    /// A customer's live secrets.
-    Secrets = 32 "secrets": SecretsIn => SecretsOut
+    /// By what a customer's SRLs are checked.
+    Access = 32 "access": AccessIn => AccessOut
 }
 
-/// In of [`Secrets`].
+/// In of [`Access`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SecretsIn {
+pub struct AccessIn {
     /// Whose.
     pub customer: CustomerId,
 }
-layout!(SecretsIn { customer });
+layout!(AccessIn { customer });
 
-/// Out of [`Secrets`].
+/// Out of [`Access`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretsOut {
+pub struct AccessOut {
     /// At most [`SECRETS_MAX`], each of at most [`SECRET_BYTES_MAX`](crate::dosp::SECRET_BYTES_MAX); none for an unknown
-    /// customer.
+    /// customer, or one who is suspended.
     pub secrets: Vec<Secret>,
+    /// What is refused though it is signed; at most [`REVOKED_MAX`].
+    pub revoked: Vec<Mark>,
 }
-layout!(SecretsOut { secrets <= SECRETS_MAX });
+layout!(AccessOut { secrets <= SECRETS_MAX, revoked <= REVOKED_MAX });
+
+operation! {
+    /// Whose access changed; waits a moment for the first change.
+    AccessNews = 40 "access-news": AccessNewsIn => AccessNewsOut
+}
+
+/// In of [`AccessNews`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessNewsIn {
+    /// Where the answer before ended; 0 to hear where the news are now.
+    pub since: u64,
+}
+layout!(AccessNewsIn { since });
+
+/// Out of [`AccessNews`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessNewsOut {
+    /// Where this answer ends; never 0.
+    pub until: u64,
+    /// Whose access is another since; at most [`NEWS_MAX`], and perhaps more after `until`.
+    pub customers: Vec<CustomerId>,
+}
+layout!(AccessNewsOut { until, customers <= NEWS_MAX });
 
 operation! {
     /// Makes a file row of an upload (VFS-17). The upload's token is also the key under which the VFS remembers its

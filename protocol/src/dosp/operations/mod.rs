@@ -62,7 +62,7 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<Replicate>(),
     entry::<Entitled>(),
     entry::<Restored>(),
-    entry::<Secrets>(),
+    entry::<Access>(),
     entry::<CreateFile>(),
     entry::<GiveUp>(),
     entry::<UploadPage>(),
@@ -70,6 +70,7 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<StoreClientFile>(),
     entry::<FindClientFile>(),
     entry::<DeleteClientFile>(),
+    entry::<AccessNews>(),
 ];
 
 const fn entry<O: Operation>() -> (u16, &'static str) {

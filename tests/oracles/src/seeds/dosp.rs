@@ -10,7 +10,7 @@ use protocol::dosp::{
     ClusterKey, Failure, Message, Operation, Reference, Status, StoreHeader, encode_reply, encode_request,
 };
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
-use protocol::srl::Secret;
+use protocol::srl::{Mark, Secret};
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
 use super::{content, name};
@@ -66,7 +66,8 @@ pub fn requests() -> Vec<Vec<u8>> {
         request::<Drain>(DrainIn { disk: None, on: true }),
         request::<Replicate>(ReplicateIn { fingerprint, target: 12 }),
         request::<Entitled>(EntitledIn { customer: CUSTOMER, fingerprint }),
-        request::<Secrets>(SecretsIn { customer: CUSTOMER }),
+        request::<Access>(AccessIn { customer: CUSTOMER }),
+        request::<AccessNews>(AccessNewsIn { since: 7 }),
         request::<CreateFile>(CreateFileIn {
             customer: CUSTOMER,
             parent: ObjectId(100),
@@ -166,7 +167,11 @@ pub fn replies() -> Vec<Vec<u8>> {
         reply::<GetNodeStatus>(status()),
         reply::<Name>(NameOut { fingerprint }),
         reply::<Entitled>(EntitledOut { entitled: true }),
-        reply::<Secrets>(SecretsOut { secrets: vec![Secret::new(vec![b's'; 16]).unwrap()] }),
+        reply::<Access>(AccessOut {
+            secrets: vec![Secret::new(vec![b's'; 16]).unwrap()],
+            revoked: vec![Mark([0xab; 16])],
+        }),
+        reply::<AccessNews>(AccessNewsOut { until: 8, customers: vec![CUSTOMER] }),
         reply::<CreateFile>(CreateFileOut { file: Ok(ObjectId(101)) }),
         reply::<GiveUp>(GiveUpOut { outcome: Err(denied) }),
         reply::<FindClientFile>(FindClientFileOut { content: Ok(content) }),

@@ -13,7 +13,23 @@ CREATE TABLE customer (
     files_quota BIGINT,
     upload_page TEXT,
     callback_hosts TEXT,
-    client_files   BIGINT
+    client_files   BIGINT,
+    access         BIGINT NOT NULL DEFAULT 0,
+    suspended      BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX customer_access ON customer (access);
+
+CREATE TABLE access_generation (
+    id    BIGINT PRIMARY KEY CHECK (id = 1),
+    value BIGINT NOT NULL
+);
+
+CREATE TABLE revocation (
+    customer BIGINT NOT NULL REFERENCES customer (id),
+    mark     BYTEA  NOT NULL,
+    what     TEXT   NOT NULL,
+    since    BIGINT NOT NULL,
+    PRIMARY KEY (customer, mark)
 );
 
 CREATE TABLE secret (
