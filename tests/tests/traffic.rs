@@ -12,18 +12,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use client::{Center, Settings as CenterSettings};
 use e2e::cluster::client::{Client, stored};
 use e2e::cluster::{Cluster, Settings};
 use e2e::daemon::{Daemon, binary, free_port};
 use e2e::data;
 use e2e::haproxy::Haproxy;
 use e2e::poll;
+use e2e::site::root_folder;
 use e2e::tools::run_ok;
 use protocol::digest::Fingerprint;
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
-use protocol::vfs::{Answer as VfsAnswer, Operation, Request as VfsRequest};
 use tempfile::TempDir;
 
 const OBJECTS: u64 = 12;
@@ -236,19 +235,6 @@ impl Earth {
         self.url(center, AccessMethod::EndUser, SrlOperation::Fetch { object })
     }
 
-    /// The customer's root folder, which is the same in both.
-    fn root(&self) -> ObjectId {
-        let center = vec![format!("http://{}", self.addresses[0])];
-        let settings = CenterSettings::new(center.clone(), center, CustomerId(1), self.secret.clone());
-        let open = VfsRequest { key: None, operation: Operation::OpenRoot };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let answered = runtime.block_on(async { Center::new(settings).unwrap().operate(open).await });
-        match answered.unwrap().answer {
-            VfsAnswer::Row(row) => row.id,
-            other => panic!("{other:?}"),
-        }
-    }
-
     /// Puts an object into both centers, as a storage port does.
     fn store(&self, bytes: &[u8]) {
         for center in [0, 1] {
@@ -342,7 +328,12 @@ fn a_client_is_served_by_the_nearest_center_that_can() {
     }
 
     let upload = data::bytes(3, 2_000_000);
-    let url = earth.url(0, AccessMethod::EndUser, SrlOperation::Store { parent: earth.root() });
+    let center = format!("http://{}", earth.addresses[0]);
+    let url = earth.url(
+        0,
+        AccessMethod::EndUser,
+        SrlOperation::Store { parent: root_folder(&center, CustomerId(1), earth.secret.clone()) },
+    );
     let stored = earth.ask("127.0.0.2", &[], &upload, &url);
     assert_eq!((stored.redirects, stored.center), (1, 1), "an upload too");
     assert_eq!(earth.get("127.0.0.2", 0, &upload).body, upload);
