@@ -65,8 +65,8 @@ addEventListener('unhandledrejection', event => report(`failed: ${{event.reason}
     )
 }
 
-/// SYS-12, CDN-2: a page's sound is played straight from the center, from wherever the listener wants, without the rest of
-/// it; and the page's script reads and stores by SRL.
+/// SYS-12, CDN-2: a page's sound is played straight from the center, from wherever the listener wants, without the rest
+/// of it; and the page's script reads and stores by SRL.
 #[test]
 fn a_browser_plays_from_the_center_what_a_page_embeds() {
     let mut site = Site::start();
@@ -104,7 +104,8 @@ fn a_browser_plays_from_the_center_what_a_page_embeds() {
     let stored = decode_stored(document.as_bytes()).unwrap();
     assert!(stored.content.fingerprint.to_string() == data::md5_hex(b"miaow") && stored.file.is_some());
 
-    // The browser asked for the end of the sound by its offset, and got that alone: 206, and fewer bytes than half of it.
+    // The browser asked for the end of the sound by its offset, and got that alone: 206, and fewer bytes than half of
+    // it.
     poll::until("the usage log tells of it", PATIENCE, || {
         let log = fs::read_to_string(&log).unwrap();
         let parts = log.lines().map(|line| line.split('\t').collect::<Vec<_>>());

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::cluster::client::{Client, stored};
+use e2e::cluster::network::Network;
 use e2e::cluster::{Cluster, Settings};
 use e2e::daemon::{Daemon, binary, free_port};
 use e2e::data;
@@ -173,6 +174,35 @@ fn a_balancer_hides_the_end_of_an_object_manager() {
         wait_served(&cluster, 1, &load);
     });
     assert!(load.failed.lock().unwrap().is_empty(), "{:?}", load.failed.lock().unwrap());
+}
+
+/// SYS-15: an object manager serves on each network that it is attached to, and a client who knows its addresses does not
+/// care which of the networks is lost.
+#[test]
+fn a_manager_serves_on_every_network_it_is_attached_to() {
+    let mut cluster = Cluster::start("attached", Settings { nodes: 2, managers: 1, ..Settings::default() });
+    let second = Network::new("attached");
+    let first = cluster.managers[0].http();
+    let address = SocketAddr::from((second.attach(cluster.managers[0].host(), 101), first.port()));
+    second.attach(cluster.client_host(), 101);
+    let listen = format!("listen = [\"{first}\", \"{address}\"]");
+    cluster.managers[0].edit_config(&format!("listen = \"{first}\""), &listen);
+    cluster.managers[0].daemon.stop();
+    cluster.managers[0].daemon.restart();
+    cluster.wait_assembled();
+
+    let bytes = data::bytes(1, 3_000_000);
+    let on_both = cluster.client_of(vec![first, address]);
+    let (content, _) = stored(&on_both.store(1, 1, token(1), &bytes).unwrap()).unwrap();
+    for network in [0, 1] {
+        assert_eq!(on_both.fetch(network, 1, content.fingerprint).unwrap().body, bytes);
+    }
+    let library = cluster.library_of(1, vec![first, address]);
+    for (name, lost) in [("first", cluster.network()), ("second", &second)] {
+        lost.cut(cluster.client_host());
+        assert_eq!(library.fetch(content).unwrap(), bytes, "without the {name} network");
+        lost.restore(cluster.client_host());
+    }
 }
 
 /// Two storage centers, with a directory each that has the same customer. Clients are addresses of this machine:
