@@ -23,8 +23,8 @@ impl Health {
         Self { draining, gives: Box::new(gives) }
     }
 
-    /// 200 if requests may be sent, else 503. One that is sent all the same is served, if it can be. Other storage centers
-    /// are told how busy this one is, in percent of what it takes.
+    /// 200 if requests may be sent, else 503. One that is sent all the same is served, if it can be. Other storage
+    /// centers are told how busy this one is, in percent of what it takes.
     pub fn answer(&self, percent: Option<u32>) -> Response<Body> {
         let (status, text) = if self.draining.is_cancelled() {
             (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")

@@ -727,6 +727,25 @@ fn it_stops_when_told_to() {
     assert_eq!(center.copies(stored.content.fingerprint), 2);
 }
 
+/// SYS-10: told to stop, it says so to balancers and serves on for the time configured; told again, it stops at once.
+#[test]
+fn it_serves_while_balancers_notice_that_it_stops() {
+    let mut center = Center::start_with("drain_seconds = 600", "http");
+    let fingerprint = decode_stored(&center.store(1, b"miaow", token(1)).body).unwrap().content.fingerprint;
+    let deadline = Instant::now() + Duration::from_secs(15);
+    assert_eq!(curl(&[&center.url("/health")]).status, 200);
+    Command::new("kill").arg(center.process.id().to_string()).status().unwrap();
+    while curl(&[&center.url("/health")]).status != 503 {
+        assert!(Instant::now() < deadline, "its health is good");
+    }
+    assert_eq!(curl(&[&center.fetch_url(1, fingerprint, "x")]).body, b"miaow");
+    Command::new("kill").arg(center.process.id().to_string()).status().unwrap();
+    while center.process.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "still running");
+        std::thread::yield_now();
+    }
+}
+
 /// `customer add` writes the secret for its owner's eyes alone, and never over another.
 #[test]
 fn secrets_are_private_and_not_overwritten() {

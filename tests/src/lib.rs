@@ -7,6 +7,7 @@
 //! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
+//! - [`chromium`] is a browser, with pages for it.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`haproxy`] is a balancer before object managers.
@@ -25,6 +26,7 @@
 )]
 
 pub mod bench;
+pub mod chromium;
 pub mod cluster;
 pub mod conformance;
 pub mod daemon;

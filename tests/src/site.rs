@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use client::{Center, Settings};
+use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::Secret;
+use protocol::vfs::{Answer, Operation, Request};
 use tempfile::TempDir;
 
 use crate::daemon::{Daemon, binary, free_port};
@@ -109,6 +112,11 @@ impl Site {
     pub fn secret(&self, customer: u32) -> Secret {
         let text = fs::read_to_string(self.secret_file(customer)).unwrap();
         Secret::new(text.trim_end().as_bytes().to_vec()).unwrap()
+    }
+
+    /// A customer's root folder.
+    pub fn root(&self, customer: u32) -> ObjectId {
+        root_folder(&self.center_url(), CustomerId(customer), self.secret(customer))
     }
 
     /// Where everything lies.
@@ -328,6 +336,19 @@ impl Port {
         poll::until(&format!("two copies of {md5_hex}"), Duration::from_secs(60), || {
             (site.copies(md5_hex) >= 2).then_some(())
         });
+    }
+}
+
+/// A customer's root folder in the storage center at this URL.
+pub fn root_folder(center: &str, customer: CustomerId, secret: Secret) -> ObjectId {
+    let urls = vec![center.to_owned()];
+    let settings = Settings::new(urls.clone(), urls, customer, secret);
+    let open = Request { key: None, operation: Operation::OpenRoot };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answered = runtime.block_on(async { Center::new(settings).unwrap().operate(open).await });
+    match answered.unwrap().answer {
+        Answer::Row(row) => row.id,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -175,6 +175,8 @@ impl fmt::Display for Host {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(text: &str) -> Result<WebUrl, BadUrl> {
@@ -249,6 +251,22 @@ mod tests {
             "http://[::1/",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        /// SRL-10: whatever is taken says the same when it is read again, and stands in one line of a request.
+        #[test]
+        fn what_is_taken_is_plain(
+            scheme in prop_oneof![Just("http"), Just("https"), Just("ftp"), Just("")],
+            rest in prop_oneof!["://([a-z0-9]{1,5}[.:@_-]?){0,3}[/?#]?[!-~]{0,8}", "\\PC{0,40}"],
+        ) {
+            let Ok(url) = parse(&format!("{scheme}{rest}")) else { return Ok(()) };
+            prop_assert!(url.target.starts_with('/') && url.port > 0);
+            prop_assert!(url.target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
+            prop_assert!(!url.authority().contains('@'));
+            prop_assert_eq!(parse(&format!("{}{}", url.origin(), url.target)), Ok(url.clone()));
+            prop_assert_eq!(url.host.to_string().parse(), Ok(url.host));
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::dosm::Fields;
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address that a request came from: the connection's other end, or, if that is a proxy that is trusted, the one that
-/// the proxy had it from, as far back as proxies are trusted. What others wrote into the field counts for nothing.
+/// The address that a request came from: the connection's other end, or, if that is a proxy that is trusted, the one
+/// that the proxy had it from, as far back as proxies are trusted. What others wrote into the field counts for nothing.
 pub fn of(peer: IpAddr, fields: &impl Fields, proxies: &[IpNetwork]) -> IpAddr {
     let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
     let mut address = peer.to_canonical();

@@ -1,13 +1,13 @@
-//! Traffic between storage centers: a request is served where its client is nearest, and an overloaded center sends new ones
-//! to the next closest (SYS-13, GEO-10; founding document, "Geographic Replication of Storage Centers").
+//! Traffic between storage centers: a request is served where its client is nearest, and an overloaded center sends new
+//! ones to the next closest (SYS-13, GEO-10; founding document, "Geographic Replication of Storage Centers").
 //!
-//! [`client`] finds out whose request it is, [`table`] which center it belongs to; both are pure. [`load`] counts what this
-//! center is doing, [`poll`] asks the others how they are. The answer is a 307 to the same SRL at the other center, with a
-//! [mark](MARK) in its query. A marked request is served by whoever gets it, so it is sent on once at most: centers that see
-//! each other's loads late, or the distances differently, make no loop.
+//! [`client`] finds out whose request it is, [`table`] which center it belongs to; both are pure. [`load`] counts what
+//! this center is doing, [`poll`] asks the others how they are. The answer is a 307 to the same SRL at the other
+//! center, with a [mark](MARK) in its query. A marked request is served by whoever gets it, so it is sent on once at
+//! most: centers that see each other's loads late, or the distances differently, make no loop.
 //!
-//! Only end users' FETCH, FETCH_AUTH and STORE are sent elsewhere (`crate::dosm`): storage ports know their centers, and the
-//! VFS's documents and DOSP have ways of their own.
+//! Only end users' FETCH, FETCH_AUTH and STORE are sent elsewhere (`crate::dosm`): storage ports know their centers,
+//! and the VFS's documents and DOSP have ways of their own.
 
 mod client;
 mod load;
@@ -53,8 +53,8 @@ impl Traffic {
         Self { table: Arc::new(table), loads, own, proxies: config.trusted_proxies.clone().into() }
     }
 
-    /// Where a request should be served, if not here: the value of a `Location`. `fields` are the request's, `target` its
-    /// path and query.
+    /// Where a request should be served, if not here: the value of a `Location`. `fields` are the request's, `target`
+    /// its path and query.
     pub fn elsewhere(&self, peer: IpAddr, fields: &impl Fields, target: &Uri) -> Option<HeaderValue> {
         if is_marked(target.query()) {
             return None;

@@ -65,9 +65,9 @@ impl Table {
         self.here
     }
 
-    /// The center that should serve a client; `None` for this one. A center is the nearer, the longer its network is that
-    /// the client is in; one that has no such network is farther than any that has, and of those this one is nearest. The
-    /// nearest that is well and not full serves, and if there is none, this one.
+    /// The center that should serve a client; `None` for this one. A center is the nearer, the longer its network is
+    /// that the client is in; one that has no such network is farther than any that has, and of those this one is
+    /// nearest. The nearest that is well and not full serves, and if there is none, this one.
     ///
     /// `load` tells how busy a center is, in percent of what it takes; `None` if it is not to be sent anything.
     pub fn choose(&self, client: IpAddr, load: impl Fn(usize) -> Option<u32>) -> Option<&Center> {

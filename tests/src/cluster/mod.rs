@@ -213,7 +213,11 @@ impl Cluster {
 
     /// A customer's library calls, on the clients' host.
     pub fn library(&self, customer: u32) -> Library {
-        let managers = self.managers.iter().map(Member::http).collect();
+        self.library_of(customer, self.managers.iter().map(Member::http).collect())
+    }
+
+    /// The same by these addresses of object managers.
+    pub fn library_of(&self, customer: u32, managers: Vec<SocketAddr>) -> Library {
         let secret = secret(self.dir.path(), customer);
         Library::new(&self.client, self.directory.http(), managers, customer, secret)
     }

@@ -55,6 +55,19 @@ impl Network {
         Host { namespace, address, plug }
     }
 
+    /// Attaches a host of another network to this one too, with the address 10.3.`subnet`.x/24 of the same last byte.
+    pub fn attach(&self, host: &Host, subnet: u8) -> Ipv4Addr {
+        let [.., last] = host.address.octets();
+        let (plug, address) = (format!("h{last}"), Ipv4Addr::new(10, 3, subnet, last));
+        let (interface, namespace) = (format!("eth{subnet}"), &host.namespace);
+        let peer = ["type", "veth", "peer", "name", &interface, "netns", namespace.name()];
+        self.bridge.run_ok("ip", &[&["link", "add", &plug], &peer[..]].concat());
+        self.bridge.run_ok("ip", &["link", "set", &plug, "master", BRIDGE, "up"]);
+        namespace.run_ok("ip", &["address", "add", &format!("{address}/24"), "dev", &interface]);
+        namespace.run_ok("ip", &["link", "set", &interface, "up"]);
+        address
+    }
+
     /// Pulls the plug of a host: what it sends and what is sent to it gets lost, in silence.
     pub fn cut(&self, host: &Host) {
         self.bridge.run_ok("ip", &["link", "set", &host.plug, "down"]);

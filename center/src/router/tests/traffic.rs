@@ -15,8 +15,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// Clients of 9.0.0.0/8 are near to the other center, those of 8.0.0.0/8 to this one; who asked, a proxy on this machine
-    /// tells.
+    /// Clients of 9.0.0.0/8 are near to the other center, those of 8.0.0.0/8 to this one; who asked, a proxy on this
+    /// machine tells.
     async fn start(divert_from: &str) -> Self {
         let there = Center::start(None).await;
         let text = format!(
