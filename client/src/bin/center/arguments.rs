@@ -26,6 +26,7 @@ pub(crate) struct Arguments {
 
 /// Which center, and who asks. What stands here goes before what the file says.
 #[derive(Args)]
+#[command(next_help_heading = "Which center, and who asks")]
 pub(crate) struct CenterArguments {
     /// TOML file with `ddm`, `dosm`, `customer`, `secret_file` and, where wanted, `ca_certificate` and
     /// `deadline_seconds`
