@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The storage center knows a file by its number in the table and by nothing else; no folder and no row of its
-//! directory is asked for. Bytes go between browser and center, never through here. Copy it, and put your site's login in front:
-//! whoever sees a page may use the SRLs on it until they expire.
+//! directory is asked for. Bytes go between browser and center, never through here. Copy it, and put your site's login
+//! in front: whoever sees a page may use the SRLs on it until they expire.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -64,20 +64,20 @@ impl Bearer {
     /// object any more; [`ClientError::Invalid`] if that is no URL.
     pub async fn look(&self, url: &str) -> Result<Found, ClientError> {
         let (pool, path) = split(url)?;
-        self.exchange(&pool, &transfer(Method::HEAD, path), |endpoint, answer| {
+        let looked = pool.look(&self.transport, self.deadline, path, |endpoint, answer| {
             let text = |name| answer.headers.get(name)?.to_str().ok();
             let fingerprint =
                 || text(ETAG)?.strip_prefix('"')?.strip_suffix('"').and_then(Fingerprint::parse);
             let size = || text(CONTENT_LENGTH)?.parse().ok();
             let found = fingerprint().zip(size()).map(|(fingerprint, size)| Found { fingerprint, size });
             found.ok_or_else(|| wrong(endpoint, "it does not tell what the SRL fetches"))
-        })
-        .await
+        });
+        looked.await
     }
 
-    /// What [`Bearer::look`] found, in order, in pieces of some MiB. A broken transfer goes on where it broke. Without a
-    /// secret there is no proof of a piece: the end of the stream is the proof of all. So use nothing before it ends
-    /// without an error.
+    /// What [`Bearer::look`] found, in order, in pieces of some MiB. A broken transfer goes on where it broke.
+    /// Without a secret there is no proof of a piece: the end of the stream is the proof of all. So use nothing
+    /// before it ends without an error.
     ///
     /// ```no_run
     /// # async fn example(bearer: client::Bearer, url: &str) -> Result<(), Box<dyn std::error::Error>> {

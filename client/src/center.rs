@@ -296,6 +296,15 @@ impl Center {
     ) -> Result<T, ClientError> {
         pool.exchange(&self.shared.transport, self.deadline, exchange, wait, read).await
     }
+
+    /// Reads the head of what a path of a DOSM gives.
+    pub(crate) async fn look<T>(
+        &self,
+        path: String,
+        read: impl Fn(&Endpoint, Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        self.dosm().look(&self.shared.transport, self.deadline, path, read).await
+    }
 }
 
 /// A change without a key gets one.

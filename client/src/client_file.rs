@@ -72,8 +72,7 @@ impl Center {
     /// [`ClientError::is_not_found`] if nothing is.
     pub async fn find_client_file(&self, file: ClientFile) -> Result<Content, ClientError> {
         let operation = SrlOperation::Fetch { object: ObjectName::ClientFile(file) };
-        let exchange = transfer(Method::HEAD, self.sign(operation).path(b""));
-        self.exchange(self.dosm(), &exchange, Duration::ZERO, |endpoint, answer| {
+        self.look(self.sign(operation).path(b""), |endpoint, answer| {
             let told = content_told(&answer.headers);
             told.ok_or_else(|| wrong(endpoint, "it does not tell what is stored as the file"))
         })

@@ -95,8 +95,8 @@ impl Center {
     }
 
     /// The whole object in order, in pieces of some MiB, each verified before it is given out. A broken transfer goes
-    /// on where it broke, at another DOSM if need be. Nothing follows an error: [`ClientError::Corrupt`] if the bytes are
-    /// not the object's, otherwise as [`Center::fetch_range`].
+    /// on where it broke, at another DOSM if need be. Nothing follows an error: [`ClientError::Corrupt`] if the bytes
+    /// are not the object's, otherwise as [`Center::fetch_range`].
     ///
     /// ```no_run
     /// use futures::TryStreamExt;
@@ -224,8 +224,8 @@ impl Center {
     }
 
     /// A URL by which anybody may do this at the first DOSM until `expires` (seconds since the epoch, 0 for never): a
-    /// NO_OP, FETCH, FETCH_AUTH, or STORE as a file. What else there is, is for the holder of the secret alone, and the center
-    /// refuses it. `uri` is the part that is not signed: of a STORE into a folder the file's name.
+    /// NO_OP, FETCH, FETCH_AUTH, or STORE as a file. What else there is, is for the holder of the secret alone, and the
+    /// center refuses it. `uri` is the part that is not signed: of a STORE into a folder the file's name.
     ///
     /// ```no_run
     /// use protocol::srl::{ObjectName, SrlOperation, SrlVersion};

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::Method;
+use http::header::{HeaderValue, RANGE};
 use tokio::time::{Instant, sleep};
 
 use crate::error::ClientError;
+use crate::object::transfer;
 use crate::random;
 use crate::retry::Retries;
 use crate::settings::{Endpoint, SettingsError};
@@ -67,6 +70,29 @@ impl Pool {
                 sleep(random::jitter(delay)).await;
             }
             index = (index + 1) % self.endpoints.len();
+        }
+    }
+
+    /// Reads the head of what a path gives. A refusal of HEAD comes without words, so the first byte is asked for
+    /// then, to hear them.
+    pub(crate) async fn look<T>(
+        &self,
+        transport: &Transport,
+        deadline: Duration,
+        path: String,
+        read: impl Fn(&Endpoint, Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let head = transfer(Method::HEAD, path.clone());
+        match self.exchange(transport, deadline, &head, Duration::ZERO, read).await {
+            Err(refused @ ClientError::Refused { .. }) => {
+                let mut first_byte = transfer(Method::GET, path);
+                first_byte.headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+                first_byte.answer_bytes_max = 1;
+                let told =
+                    self.exchange(transport, deadline, &first_byte, Duration::ZERO, |_, _| Ok(())).await;
+                Err(told.err().unwrap_or(refused))
+            }
+            looked => looked,
         }
     }
 }

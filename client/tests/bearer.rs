@@ -127,6 +127,17 @@ async fn an_srl_is_enough_to_upload() {
     }
 }
 
+/// LIB-2: why an SRL is refused is told, though the answer to HEAD cannot say it.
+#[tokio::test]
+async fn a_refusal_has_words() {
+    let (_, content) = object();
+    let fake = Fake::start(|_| status(403, encode_error("expired", "the SRL has expired"))).await;
+    let refused = bearer().look(&fetch_url(&fake, &content)).await.unwrap_err();
+    assert!(matches!(&refused, ClientError::Refused { code, .. } if code == "expired"), "{refused}");
+    let methods: Vec<Method> = fake.log().iter().map(|asked| asked.method.clone()).collect();
+    assert_eq!(methods, [Method::HEAD, Method::GET]);
+}
+
 /// LIB-2: what is no URL is refused without being told again: it may be an SRL with a slip of the pen.
 #[tokio::test]
 async fn what_is_no_url_is_not_told() {

@@ -78,12 +78,13 @@ pub enum SrlOperation {
         /// Parent folder.
         parent: ObjectId,
     },
-    /// 0x0010 with `<32 hex>.UFID` in the folder's place: store an object as the customer's own file, in no folder. What
-    /// an SRL permits is this one file, so it can be handed to anybody who shall upload it (PRIV-2).
+    /// 0x0010 with `<32 hex>.UFID` in the folder's place: store an object as the customer's own file, in no folder.
+    /// What an SRL permits is this one file, so it can be handed to anybody who shall upload it (PRIV-2).
     StoreClientFile {
         /// Which file.
         file: ClientFile,
-        /// Take the place of what is stored as that file; else that is refused. Written as one more argument, `replace`.
+        /// Take the place of what is stored as that file; else that is refused. Written as one more argument,
+        /// `replace`.
         replace: bool,
     },
     /// 0x0020: the object's bytes.

@@ -94,7 +94,8 @@ fn a_cdn_serves_what_it_fetched_once_by_an_srl() {
     assert!(status == 206 && cache == "HIT" && part == origin.bytes[3_299_993..], "{status} {cache}");
 }
 
-/// CDN-2, SRL-15: a file of the customer's own naming is given as it is now, whatever was fetched through the CDN before.
+/// CDN-2, SRL-15: a file of the customer's own naming is given as it is now, whatever was fetched through the CDN
+/// before.
 #[test]
 fn a_cdn_gives_what_replaced_a_file_of_the_customers_naming() {
     let origin = Origin::start();

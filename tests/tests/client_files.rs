@@ -90,8 +90,8 @@ fn refusal(answer: (u16, Vec<u8>)) -> (u16, String) {
     (answer.0, decode_error(&answer.1).unwrap().code)
 }
 
-/// SRL-9, SRL-15, PRIV-3, CDN-2: such a file is fetched whole, in parts and under conditions, by the hash of its id or by
-/// the id itself. A cache has to ask each time.
+/// SRL-9, SRL-15, PRIV-3, CDN-2: such a file is fetched whole, in parts and under conditions, by the hash of its id
+/// or by the id itself. A cache has to ask each time.
 #[test]
 fn a_file_of_ones_own_naming_is_fetched_like_any_other() {
     let owners = Owners::start();
@@ -138,8 +138,8 @@ fn a_file_of_ones_own_naming_is_fetched_like_any_other() {
     assert_eq!(curl(&url, &ranged).2, b"others", "no part of what is another object by now");
 }
 
-/// PRIV-4, SRL-17: an id is there once; only its SRL's permission replaces it; nobody else has it; the two kinds of names
-/// are never taken for each other; and the comparison with the disks finds nothing amiss at any time.
+/// PRIV-4, SRL-17: an id is there once; only its SRL's permission replaces it; nobody else has it; the two kinds of
+/// names are never taken for each other; and the comparison with the disks finds nothing amiss at any time.
 #[test]
 fn an_id_is_its_customers_and_there_once() {
     let owners = Owners::start();

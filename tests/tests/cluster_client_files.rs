@@ -9,8 +9,8 @@ use e2e::cluster::{Cluster, Settings};
 use e2e::data;
 use protocol::id::{ClientFile, CustomerId, Token};
 
-/// PRIV-4, SYS-5: any object manager stores, gives, replaces and removes them, whatever another one did before; they are
-/// there while a node is away; and a refused upload leaves nothing.
+/// PRIV-4, SYS-5: any object manager stores, gives, replaces and removes them, whatever another one did before; they
+/// are there while a node is away; and a refused upload leaves nothing.
 #[test]
 fn any_object_manager_knows_the_files_of_a_customers_naming() {
     let mut cluster = Cluster::start("ufid", Settings { nodes: 3, ..Settings::default() });

@@ -1,5 +1,5 @@
-//! A private file manager before a storage center (Figures 27 and 28): the example program of the library, its pages asked
-//! for and its forms sent with curl, as a browser does.
+//! A private file manager before a storage center (Figures 27 and 28): the example program of the library, its pages
+//! asked for and its forms sent with curl, as a browser does.
 
 #![allow(clippy::unwrap_used)]
 
@@ -114,8 +114,8 @@ fn attribute(html: &str, name: &str) -> String {
     rest.split_once('"').unwrap().0.replace("&amp;", "&")
 }
 
-/// PRIV-1, PRIV-2, PRIV-5, DOSM-18: a browser stores and fetches by what the pages say, and nothing of it goes through the
-/// web site; the site's table outlives its program; the storage center's directory shows nothing.
+/// PRIV-1, PRIV-2, PRIV-5, DOSM-18: a browser stores and fetches by what the pages say, and nothing of it goes
+/// through the web site; the site's table outlives its program; the storage center's directory shows nothing.
 #[test]
 fn a_browser_stores_and_fetches_by_the_pages_of_a_site() {
     let mut web = WebSite::start();

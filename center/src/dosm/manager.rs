@@ -201,9 +201,9 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         }
     }
 
-    /// The bytes of a file that the customer calls by an id of its own (PRIV-3). It is looked up for each request, and a
-    /// cache has to ask each time, because others may have been stored as that file since. With the fingerprint, which is
-    /// the ETag, goes the digest, so that a client knows what it is about to fetch.
+    /// The bytes of a file that the customer calls by an id of its own (PRIV-3). It is looked up for each request,
+    /// and a cache has to ask each time, because others may have been stored as that file since. With the
+    /// fingerprint, which is the ETag, goes the digest, so that a client knows what it is about to fetch.
     async fn fetch_client_file<F: Fields>(
         &self,
         request: &FetchRequest<'_, F>,

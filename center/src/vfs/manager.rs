@@ -172,7 +172,8 @@ impl<C: Cluster> DirectoryManager<C> {
         }
     }
 
-    /// Removes a file that the customer calls by an id of its own. Repeated with the same key, it gets the first answer.
+    /// Removes a file that the customer calls by an id of its own. Repeated with the same key, it gets the first
+    /// answer.
     ///
     /// # Errors
     /// `NotFound` if there is none.

@@ -58,7 +58,8 @@ pub fn remember(
 }
 
 /// The first answer under a key as the answer to `operation`. An upload of other contents than that answer's, or under
-/// another name, is no repetition: to tell its client `Ok` would lose them. Nor is a DELETE of a change that left a row.
+/// another name, is no repetition: to tell its client `Ok` would lose them. Nor is a DELETE of a change that left a
+/// row.
 pub fn repeated(first: Reply, operation: &Operation) -> Reply {
     let Ok(Answered { answer: Answer::Changed(changed), .. }) = &first else { return first };
     let is_repetition = match (operation, upload_of(operation)) {

@@ -22,7 +22,7 @@ const QUOTA_FILES: u64 = 25;
 #[derive(Clone, Debug)]
 enum Step {
     Mkdir { parent: usize, name: u8 },
-    Create { parent: usize, name: u8, size: Option<u8>, open: bool },
+    Create { parent: usize, name: u8, size: Option<u8>, existing: Existing },
     Move { what: usize, kind: Option<Kind>, parent: usize, name: u8, replace: bool },
     Delete { what: usize, kind: Kind, recursive: bool },
     Update { what: usize, size: Option<u8>, stale: bool },
@@ -34,10 +34,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Few names, so that they collide.
     let name = || 0_u8..5;
     let size = || prop::option::of(0_u8..120);
+    let existing = prop_oneof![Just(Existing::Refuse), Just(Existing::Open), Just(Existing::Replace)];
     let step = prop_oneof![
         3 => (object(), name()).prop_map(|(parent, name)| Step::Mkdir { parent, name }),
-        4 => (object(), name(), size(), any::<bool>())
-            .prop_map(|(parent, name, size, open)| Step::Create { parent, name, size, open }),
+        4 => (object(), name(), size(), existing)
+            .prop_map(|(parent, name, size, existing)| Step::Create { parent, name, size, existing }),
         5 => (object(), prop::option::weighted(0.2, kind()), object(), name(), any::<bool>())
             .prop_map(|(what, kind, parent, name, replace)| Step::Move { what, kind, parent, name, replace }),
         2 => (object(), kind(), any::<bool>())
@@ -295,13 +296,12 @@ impl Both {
                 let operation = Operation::CreateFolder { parent, name: text(name), metadata: Vec::new() };
                 let found = self.apply(operation, None);
                 let node = Node { parent: Some(parent), name, version: 1, file: None };
-                (self.created(node, &found, false), found)
+                (self.created(node, &found, Existing::Refuse), found)
             }
-            Step::Create { parent, name, size, open } => {
+            Step::Create { parent, name, size, existing } => {
                 let parent = self.id(parent);
                 let (upload, file) = self.upload(size.unwrap_or(0));
                 let upload = size.map(|_| upload);
-                let existing = if open { Existing::Open } else { Existing::Refuse };
                 let operation = Operation::CreateFile {
                     parent,
                     name: text(name),
@@ -311,7 +311,7 @@ impl Both {
                 };
                 let found = self.apply(operation, upload);
                 let node = Node { parent: Some(parent), name, version: 1, file: Some(file) };
-                (self.created(node, &found, open), found)
+                (self.created(node, &found, existing), found)
             }
             Step::Move { what, kind, parent, name, replace } => {
                 let (what, parent) = (self.id(what), self.id(parent));
@@ -349,17 +349,21 @@ impl Both {
     }
 
     /// What the model expects of a creation; the id of a new row is the store's choice, but never an old one.
-    fn created(&mut self, node: Node, found: &Result<Changed, VfsErrorCode>, open: bool) -> Expected {
+    fn created(&mut self, node: Node, found: &Result<Changed, VfsErrorCode>, existing: Existing) -> Expected {
         let parent = node.parent.unwrap();
         self.model.folder(parent)?;
         if let Some(other) = self.model.child(parent, node.name) {
-            return match (open, self.model.nodes[&other].file) {
-                (true, Some(_)) => {
+            return match (existing, self.model.nodes[&other].file) {
+                (Existing::Refuse, _) => Err(VfsErrorCode::Exists),
+                (_, None) => Err(VfsErrorCode::IsFolder),
+                (Existing::Open, Some(_)) => {
                     let version = Some(self.model.nodes[&other].version);
                     Ok(Outcome { version, removed: None, folders: vec![parent] })
                 }
-                (true, None) => Err(VfsErrorCode::IsFolder),
-                (false, _) => Err(VfsErrorCode::Exists),
+                (Existing::Replace, Some(_)) => {
+                    let updated = self.model.update(other, node.file, false)?;
+                    Ok(Outcome { folders: vec![parent], ..updated })
+                }
             };
         }
         let made = found.as_ref().ok().and_then(|changed| changed.row.as_ref()).map(|row| row.id);

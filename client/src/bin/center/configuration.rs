@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use client::Settings;
+use client::{Bearer, Center, Settings};
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
 use serde::Deserialize;
@@ -13,6 +13,8 @@ use crate::arguments::CenterArguments;
 
 /// Most bytes of any file read here.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// How long a URL is tried, unless the file says otherwise.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,12 +27,30 @@ struct File {
     deadline_seconds: Option<u64>,
 }
 
+/// The center that both name, on behalf of the customer.
+pub(crate) fn center(arguments: &CenterArguments) -> Result<Center, String> {
+    Center::new(settings(arguments)?).map_err(|error| error.to_string())
+}
+
+/// Whoever uses URLs that others signed: with the file's deadline and authorities, if there is a file.
+pub(crate) fn bearer(arguments: &CenterArguments) -> Result<Bearer, String> {
+    let file = file(arguments)?;
+    let authorities = file.ca_certificate.as_deref().map(read).transpose()?;
+    let deadline = file.deadline_seconds.map_or(DEADLINE, deadline);
+    Bearer::new(deadline, authorities.as_deref()).map_err(|error| error.to_string())
+}
+
+fn file(arguments: &CenterArguments) -> Result<File, String> {
+    arguments.config.as_deref().map_or_else(|| Ok(File::default()), load)
+}
+
+fn deadline(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.clamp(1, 3_600))
+}
+
 /// Settings from both. File names in the file are relative to its folder.
-pub(crate) fn settings(arguments: &CenterArguments) -> Result<Settings, String> {
-    let file = match &arguments.config {
-        Some(path) => load(path)?,
-        None => File::default(),
-    };
+fn settings(arguments: &CenterArguments) -> Result<Settings, String> {
+    let file = file(arguments)?;
     let either =
         |argument: &[String], file: Vec<String>| if argument.is_empty() { file } else { argument.to_vec() };
     let customer = arguments.customer.or(file.customer);
@@ -47,7 +67,7 @@ pub(crate) fn settings(arguments: &CenterArguments) -> Result<Settings, String> 
 
     let mut settings = Settings::new(ddm, dosm, CustomerId(customer), secret);
     if let Some(seconds) = file.deadline_seconds {
-        settings.deadline = Duration::from_secs(seconds.clamp(1, 3_600));
+        settings.deadline = deadline(seconds);
     }
     if let Some(path) = file.ca_certificate {
         settings.ca_certificates = Some(read(&path)?);

@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use client::Center;
-use futures::stream::StreamExt;
+use bytes::Bytes;
+use client::{Center, ClientError, Found};
+use futures::stream::{Stream, StreamExt};
 use protocol::digest::{Content, DigestMismatch, ObjectHasher};
 use protocol::vfs::{Body, Kind, Row};
 use tokio::fs::File;
@@ -60,36 +61,66 @@ fn make_folder(place: &Path) -> Outcome {
 
 async fn get_file(center: &Center, row: &Row, content: &Content, place: &Path) -> Outcome {
     let unix = show::unix(row);
+    if let Some(target) = &unix.symlink {
+        let temporary = temporary_beside(place);
+        let made = symlink(OsStr::from_bytes(target), &temporary).map_err(|error| told(place, error));
+        return put_in_place(made, &temporary, place);
+    }
+    let permissions = fs::Permissions::from_mode(unix.mode & MODE_MASK);
+    save(center.fetch(content), &show::name(row), found(content), place, Some(permissions)).await
+}
+
+/// What must come of this content.
+pub(crate) fn found(content: &Content) -> Found {
+    Found { fingerprint: content.fingerprint, size: content.size }
+}
+
+/// Writes what comes into a file at `place`, where it appears when it is all there and has the MD5 it goes by.
+pub(crate) async fn save(
+    pieces: impl Stream<Item = Result<Bytes, ClientError>>,
+    name: &str,
+    found: Found,
+    place: &Path,
+    permissions: Option<fs::Permissions>,
+) -> Outcome {
     let temporary = temporary_beside(place);
-    let written = match &unix.symlink {
-        Some(target) => symlink(OsStr::from_bytes(target), &temporary).map_err(|error| told(place, error)),
-        None => write(center, row, content, &temporary, unix.mode & MODE_MASK).await,
-    };
-    let finished = written.and_then(|()| fs::rename(&temporary, place).map_err(|error| told(place, error)));
+    let written = write(pieces, name, found, &temporary, permissions).await;
+    put_in_place(written, &temporary, place)
+}
+
+fn put_in_place(made: Outcome, temporary: &Path, place: &Path) -> Outcome {
+    let finished = made.and_then(|()| fs::rename(temporary, place).map_err(|error| told(place, error)));
     if finished.is_err() {
-        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(temporary);
     }
     finished
 }
 
-async fn write(center: &Center, row: &Row, content: &Content, temporary: &Path, mode: u32) -> Outcome {
+async fn write(
+    pieces: impl Stream<Item = Result<Bytes, ClientError>>,
+    name: &str,
+    found: Found,
+    temporary: &Path,
+    permissions: Option<fs::Permissions>,
+) -> Outcome {
     let told = |why: &dyn std::fmt::Display| told(temporary, why);
     let mut file = File::create_new(temporary).await.map_err(|error| told(&error))?;
-    let meter = Meter::new(&show::name(row), content.size);
-    let mut pieces = std::pin::pin!(center.fetch(content));
+    let meter = Meter::new(name, found.size);
+    let mut pieces = std::pin::pin!(pieces);
     let mut hasher = ObjectHasher::new();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| format!("{}: {error}", show::name(row)))?;
-        // The blocks are verified; this also checks the name that they go by.
+        let piece = piece.map_err(|error| format!("{name}: {error}"))?;
         hasher.update(&piece);
         file.write_all(&piece).await.map_err(|error| told(&error))?;
         meter.add(piece.len());
     }
     meter.finish();
-    if hasher.finish().0 != *content {
-        return Err(format!("{}: {DigestMismatch}", show::name(row)));
+    if hasher.finish().0.fingerprint != found.fingerprint {
+        return Err(format!("{name}: {DigestMismatch}"));
     }
-    file.set_permissions(fs::Permissions::from_mode(mode)).await.map_err(|error| told(&error))?;
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions).await.map_err(|error| told(&error))?;
+    }
     file.sync_all().await.map_err(|error| told(&error))
 }
 

@@ -1,15 +1,19 @@
-//! The commands that move no bytes: ls, stat, mkdir, mv, rm, srl.
+//! The commands for files and folders that move no bytes: ls, stat, mkdir, mv, rm, set.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use client::Center;
-use protocol::srl::SrlVersion;
-use protocol::vfs::{Body, Kind, Operation, Row, Target};
+use protocol::id::Timestamp;
+use protocol::metadata::UnixMetadata;
+use protocol::vfs::{Body, Kind, Operation, Row, Target, VfsErrorCode};
 
 use crate::Outcome;
+use crate::arguments::Change;
 use crate::remote::{self, RemotePath};
 use crate::show;
+
+/// How often attributes are tried to be set while others change the row.
+const TRIES_MAX: u32 = 5;
 
 pub(crate) async fn list(center: &Center, path: &RemotePath, long: bool) -> Outcome {
     let row = remote::open(center, path).await?;
@@ -84,29 +88,45 @@ pub(crate) async fn remove(center: &Center, path: &RemotePath, recursive: bool) 
     remote::ask(center, operation).await.map(drop).map_err(|error| path.told(error))
 }
 
-pub(crate) async fn srl(center: &Center, path: &RemotePath, expires_in: u64) -> Outcome {
-    let row = remote::open(center, path).await?;
-    let (Body::File { content }, Some(name)) = (&row.body, &row.name) else {
-        return Err(path.told("a folder has no URL to fetch it by; name a file"));
-    };
-    let expires = if expires_in == 0 { 0 } else { now().saturating_add(expires_in) };
-    let url = center.download_url(content, name.as_bytes(), expires, SrlVersion::Md5);
-    print(std::iter::once(url))
-}
-
-#[allow(clippy::disallowed_methods, reason = "an SRL expires by the wall clock, and this is the shell")]
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// Changes attributes; again, if somebody else changed the row meanwhile.
+pub(crate) async fn set(center: &Center, path: &RemotePath, change: &Change) -> Outcome {
+    let mut tries = 0..TRIES_MAX;
+    loop {
+        let row = remote::open(center, path).await?;
+        let mut unix = UnixMetadata::decode(&row.metadata, show::unix(&row).mode)
+            .map_err(|error| path.told(format!("{error}; it is left as it is")))?;
+        unix.mode = change.mode.unwrap_or(unix.mode);
+        unix.uid = change.uid.unwrap_or(unix.uid);
+        unix.gid = change.gid.unwrap_or(unix.gid);
+        let operation = Operation::Update {
+            id: row.id,
+            if_version: Some(row.version),
+            metadata: Some(unix.encode()),
+            modified: change.modified.map(|seconds| Timestamp(seconds.saturating_mul(1_000_000_000))),
+            changed: None,
+            upload: None,
+        };
+        match remote::ask(center, operation).await {
+            Err(error)
+                if error.vfs_code() == Some(VfsErrorCode::VersionMismatch) && tries.next().is_some() => {}
+            done => return done.map(drop).map_err(|error| path.told(error)),
+        }
+    }
 }
 
 /// Prints lines; a reader that has seen enough (`center ls | head`) is no error.
-fn print(lines: impl Iterator<Item = String>) -> Outcome {
+pub(crate) fn print(lines: impl Iterator<Item = String>) -> Outcome {
+    print_while_read(lines).map(drop)
+}
+
+/// Prints lines; whether they are still read.
+pub(crate) fn print_while_read(lines: impl Iterator<Item = String>) -> Result<bool, String> {
     let mut out = std::io::stdout().lock();
     for line in lines {
         match writeln!(out, "{line}") {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
             written => written.map_err(|error| format!("cannot write the output: {error}"))?,
         }
     }
-    Ok(())
+    Ok(true)
 }

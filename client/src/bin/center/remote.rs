@@ -133,7 +133,8 @@ pub(crate) async fn folder(center: &Center, parent: ObjectId, name: &Name) -> Re
     }
 }
 
-fn unexpected(answer: &Answer) -> ClientError {
+/// The error that an answer is to another question.
+pub(crate) fn unexpected(answer: &Answer) -> ClientError {
     let kind = match answer {
         Answer::Row(_) => "a row",
         Answer::Folder { .. } => "a folder",

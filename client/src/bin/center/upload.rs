@@ -11,7 +11,7 @@ use protocol::digest::{Content, ObjectHasher};
 use protocol::id::{ObjectId, Timestamp};
 use protocol::metadata::UnixMetadata;
 use protocol::name::Name;
-use protocol::vfs::{Existing, Kind, Operation, Target, Upload, VfsErrorCode};
+use protocol::vfs::{Existing, Kind, Operation, Upload, VfsErrorCode};
 
 use crate::Outcome;
 use crate::meter::Meter;
@@ -64,10 +64,7 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, Name)>, String> {
 }
 
 async fn put_file(center: &Center, local: &Path, parent: ObjectId, name: &Name) -> Outcome {
-    let path = local.to_owned();
-    let hashed =
-        tokio::task::spawn_blocking(move || hash(&path)).await.map_err(|error| told(local, error))?;
-    let (content, metadata) = hashed.map_err(|error| told(local, error))?;
+    let (content, metadata) = hash(local).await?;
     let meter = Meter::new(&show::plain(name.as_bytes()), content.size);
     let upload = Upload { content, token: client::new_token() };
     let done = store_and_record(center, local, upload, parent, name, metadata, &meter).await;
@@ -76,12 +73,17 @@ async fn put_file(center: &Center, local: &Path, parent: ObjectId, name: &Name) 
         // Best effort: without a row, nobody misses the object, and the center collects it some day.
         let _ = center.delete(&content.fingerprint, upload.token).await;
     }
-    done.map_err(|error| match &error {
+    done.map_err(|error| not_stored(local, &error))
+}
+
+/// Why a local file was not stored.
+pub(crate) fn not_stored(local: &Path, error: &ClientError) -> String {
+    match error {
         ClientError::Refused { code, .. } if code == "digest-mismatch" => {
             told(local, "was changed while it was being stored; try again")
         }
         _ => told(local, error),
-    })
+    }
 }
 
 async fn store_and_record(
@@ -93,9 +95,7 @@ async fn store_and_record(
     metadata: Vec<u8>,
     meter: &Meter,
 ) -> Result<(), ClientError> {
-    let (path, counter, starter) = (local.to_owned(), meter.clone(), meter.clone());
-    let source =
-        Source::file(path).inspected(move |bytes| counter.add(bytes)).on_open(move || starter.restart());
+    let source = metered(local, meter);
     center.store(upload.token, &upload.content, source.clone()).await?;
     match record(center, upload, parent, name, &metadata).await {
         // The reference went away meanwhile (a center restored from a backup): once more.
@@ -107,6 +107,14 @@ async fn store_and_record(
     }
 }
 
+/// The bytes of a local file, counted as they go.
+pub(crate) fn metered(local: &Path, meter: &Meter) -> Source {
+    let (counter, starter) = (meter.clone(), meter.clone());
+    Source::file(local.to_owned())
+        .inspected(move |bytes| counter.add(bytes))
+        .on_open(move || starter.restart())
+}
+
 /// Makes the file's row, or gives the row that is there the new contents.
 async fn record(
     center: &Center,
@@ -115,30 +123,14 @@ async fn record(
     name: &Name,
     metadata: &[u8],
 ) -> Result<(), ClientError> {
-    let upload = Some(upload).filter(|upload| upload.content.size > 0);
     let create = Operation::CreateFile {
         parent,
         name: name.clone(),
         metadata: metadata.to_vec(),
-        upload,
-        existing: Existing::Refuse,
+        upload: Some(upload),
+        existing: Existing::Replace,
     };
-    match remote::ask(center, create).await {
-        Err(error) if error.vfs_code() == Some(VfsErrorCode::Exists) => {}
-        made => return made.map(drop),
-    }
-    let target = Target::Name(parent, name.clone());
-    let row = remote::row(center, Operation::Open { target, srl_expires: None }).await?;
-    let update = Operation::Update {
-        id: row.id,
-        if_version: None,
-        metadata: Some(metadata.to_vec()),
-        modified: None,
-        changed: None,
-        // The empty object needs no reference, but the row must be told to hold it.
-        upload: Some(upload.unwrap_or(Upload { content: Content::EMPTY, token: client::new_token() })),
-    };
-    remote::ask(center, update).await.map(drop)
+    remote::ask(center, create).await.map(drop)
 }
 
 /// A symbolic link is a file without contents whose metadata says where it points (PORT-11).
@@ -151,7 +143,14 @@ async fn put_link(center: &Center, local: &Path, parent: ObjectId, name: &Name) 
     record(center, upload, parent, name, &metadata.encode()).await.map_err(|error| told(local, error))
 }
 
-fn hash(path: &Path) -> std::io::Result<(Content, Vec<u8>)> {
+/// What a local file holds, and its attributes as they stand in a row.
+pub(crate) async fn hash(local: &Path) -> Result<(Content, Vec<u8>), String> {
+    let path = local.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || hash_now(&path)).await;
+    hashed.map_err(|error| told(local, error))?.map_err(|error| told(local, error))
+}
+
+fn hash_now(path: &Path) -> std::io::Result<(Content, Vec<u8>)> {
     let mut file = File::open(path)?;
     let metadata = unix(&file.metadata()?).encode();
     let mut hasher = ObjectHasher::new();
@@ -176,6 +175,7 @@ fn unix(metadata: &fs::Metadata) -> UnixMetadata {
     }
 }
 
-fn told(path: &Path, why: impl std::fmt::Display) -> String {
+/// An error about a local file.
+pub(crate) fn told(path: &Path, why: impl std::fmt::Display) -> String {
     format!("{}: {why}", path.display())
 }
