@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, listen, scrub,
-    serve_control, settings, usage_log,
+    Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, listen, open_cache,
+    scrub, serve_control, settings, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
 use crate::cluster::daemon::{self, Registry};
@@ -32,7 +32,7 @@ use crate::cluster::status::gather;
 use crate::cluster::view::{Own, View};
 use crate::config::{Cluster as ClusterConfig, Config, NotHere, Role};
 use crate::control::{Answer, Answering, Question, check};
-use crate::dosm::cache::{Cache, Settings};
+use crate::dosm::cache::Cache;
 use crate::dosm::{Authenticator, Directory, ObjectManager};
 use crate::host;
 use crate::isn::Isn;
@@ -229,14 +229,8 @@ impl Process<'_> {
         directory: Arc<D>,
         authenticator: Arc<Authenticator<D>>,
     ) -> Result<ObjectManager<D, ClusterObjects>, ServeError> {
-        let (objects, dosm) = (self.objects(), &self.config.dosm);
-        let cache = match &dosm.cache_dir {
-            None => Cache::without_files(objects.clone()),
-            Some(directory) => {
-                let settings = Settings { directory: directory.clone(), bytes_max: dosm.cache_bytes };
-                Cache::open(settings, objects.clone()).await
-            }
-        };
+        let objects = self.objects();
+        let cache = open_cache(self.config, objects.clone()).await;
         beside(&self.tasks, &self.stop, close_unused(cache.clone()));
         beside(&self.tasks, &self.stop, forget_deleted(self.view.clone(), cache.clone()));
         Ok(ObjectManager::new(objects, cache, directory, authenticator, usage_log(self.config)?))
