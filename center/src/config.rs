@@ -542,7 +542,6 @@ mod tests {
             "cluster",
             "node",
             "disks",
-            "s3",
             "endpoint",
             "region",
             "bucket",

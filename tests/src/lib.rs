@@ -13,6 +13,7 @@
 //! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
+//! - [`seaweed`] is a real S3 server.
 //! - [`soak`] puts mixed load on a site for a long time, and watches for growth.
 //! - [`tmpfs`] is a small file system in memory.
 //! - [`tools`] runs programs from outside (libnfs, curl).
@@ -35,6 +36,7 @@ pub mod nginx;
 pub mod poll;
 pub mod qemu;
 pub mod rpc;
+pub mod seaweed;
 pub mod site;
 pub mod soak;
 pub mod tmpfs;

@@ -350,3 +350,11 @@ async fn a_prefix_of_another_node_is_refused() {
     let said = refused.err().unwrap().to_string();
     assert!(said.contains("belongs to node 1") && said.contains("another prefix"), "{said}");
 }
+
+/// ISN-13: a store that does not know conditional writes would lose objects.
+#[tokio::test]
+async fn a_store_that_overwrites_is_refused() {
+    let backend = Arc::new(unreliable::Unreliable::overwriting());
+    let refused = Bucket::open(store_of(&backend), settings(), StdRng::seed_from_u64(1)).await;
+    assert!(matches!(refused, Err(OpenError::Overwrites { .. })));
+}

@@ -26,6 +26,8 @@ pub struct Unreliable {
     rng: Arc<Mutex<StdRng>>,
     /// Of a thousand requests, so many fail.
     failing: u32,
+    /// Whether conditions are heeded.
+    conditional: bool,
 }
 
 /// What becomes of a request.
@@ -40,7 +42,13 @@ enum Fate {
 
 impl Unreliable {
     pub fn new(inner: Arc<InMemory>, seed: u64, failing: u32) -> Self {
-        Self { inner, rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))), failing }
+        let rng = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
+        Self { inner, rng, failing, conditional: true }
+    }
+
+    /// A store that overwrites what shall only be created.
+    pub fn overwriting() -> Self {
+        Self { conditional: false, ..Self::new(Arc::new(InMemory::new()), 0, 0) }
     }
 
     fn below(&self, bound: u32) -> u32 {
@@ -112,6 +120,7 @@ impl fmt::Display for Unreliable {
 impl ObjectStore for Unreliable {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let (inner, path) = (Arc::clone(&self.inner), path.clone());
+        let options = if self.conditional { options } else { PutOptions::default() };
         self.change(async move { inner.put_opts(&path, payload, options).await }).await
     }
 
