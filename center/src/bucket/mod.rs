@@ -51,6 +51,8 @@ use crate::objects::{FetchError, Objects, StoreError};
 
 /// Memory for the parts of all objects being received, in MiB. Uploads beyond it wait before their bytes are read.
 const RECEIVING_MIB: usize = 256;
+/// What [`Settings::part_bytes`] is on a real store: S3 wants 5 MiB at least.
+pub const PART_BYTES: u64 = 8 << 20;
 /// What is told of an S3-type store's free space, which it does not tell itself: 1 PiB.
 const SPACE_BYTES: u64 = 1 << 50;
 
@@ -65,6 +67,8 @@ pub struct Settings {
     pub unlink_grace_seconds: u64,
     /// Seconds that an object nobody refers to, or a reference without a row, is kept (REF-4).
     pub orphan_grace_seconds: u64,
+    /// Bytes of a part of a large object, and most bytes of one that lies in its record.
+    pub part_bytes: u64,
 }
 
 /// Why the bucket could not be opened.

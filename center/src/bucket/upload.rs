@@ -22,9 +22,7 @@ use super::store::Fault;
 use super::{Bucket, RECEIVING_MIB};
 use crate::objects::{Announced, Readable, StoreError, Upload, to_the_end};
 
-/// Bytes of a part, and most bytes of an object that lies in its record. S3 wants 5 MiB at least.
-const PART_BYTES: u64 = 8 << 20;
-/// Bytes of a part of the largest objects.
+/// Most bytes of a part. Of the largest objects, the part of 64 MiB makes 640 GB.
 const PART_BYTES_MAX: u64 = 64 << 20;
 const MIB: u64 = 1 << 20;
 /// How often an object that others store and remove meanwhile is tried to be kept.
@@ -51,7 +49,7 @@ struct Received {
 
 impl Arriving {
     pub(super) async fn begin(bucket: Bucket, length: u64, now: u64) -> Result<Self, StoreError> {
-        let part_bytes = part_bytes(length);
+        let part_bytes = bucket.part_bytes(length);
         // A length of 0 is one that is not known.
         let most = if length == 0 { part_bytes } else { part_bytes.min(length) };
         let mib = u32::try_from(most.div_ceil(MIB).min(RECEIVING_MIB as u64)).unwrap_or(1);
@@ -61,11 +59,6 @@ impl Arriving {
         let received = Received::new(part_bytes);
         Ok(Self { bucket, hasher: Box::default(), received, underway, _memory: memory })
     }
-}
-
-/// Whole MiB, so that an object of this length has no more parts than it may.
-fn part_bytes(length: u64) -> u64 {
-    length.div_ceil(PARTS_MAX).next_multiple_of(MIB).clamp(PART_BYTES, PART_BYTES_MAX)
 }
 
 impl Received {
@@ -195,6 +188,14 @@ enum Found {
 }
 
 impl Bucket {
+    /// Bytes of a part of an object of this length, so that it has no more parts than it may. All parts of an object but the
+    /// last have one length: some stores want that.
+    fn part_bytes(&self, length: u64) -> u64 {
+        let least = length.div_ceil(PARTS_MAX);
+        let usual = self.settings().part_bytes;
+        if least <= usual { usual } else { least.next_multiple_of(MIB).min(PART_BYTES_MAX) }
+    }
+
     /// With the fingerprint locked: makes the object permanent, held by the reference.
     async fn keep(
         &self,
@@ -222,7 +223,7 @@ impl Bucket {
     /// uploads, which may wait for the lock.
     pub(super) async fn copy_anew(&self, mut object: BucketObject, now: u64) -> Result<(), StoreError> {
         let content = *object.content();
-        let mut received = Received::new(part_bytes(content.size));
+        let mut received = Received::new(self.part_bytes(content.size));
         for index in 0..content.blocks() {
             let block = object.read_block(index).await;
             let block = block.map_err(|error| StoreError::Unavailable(error.to_string()))?;

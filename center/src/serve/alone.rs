@@ -48,6 +48,7 @@ async fn open_bucket(config: &Config, s3: &S3) -> Result<(MetaStore, Bucket), Se
         node: isn_config.node,
         unlink_grace_seconds: isn_config.unlink_grace_seconds,
         orphan_grace_seconds: isn_config.orphan_grace_seconds,
+        part_bytes: bucket::PART_BYTES,
     };
     let store = bucket::connect(s3).map_err(bucket::OpenError::from)?;
     let opened = Bucket::open(store, settings, host::generator()).await?;

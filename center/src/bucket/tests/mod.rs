@@ -25,7 +25,7 @@ use crate::reconcile::Holders;
 const NOW: u64 = 1_800_000_000;
 const GRACE: u64 = 600;
 const ORPHAN_GRACE: u64 = 86_400;
-const PART: usize = 8 << 20;
+const PART: usize = PART_BYTES as usize;
 const ALICE: CustomerId = CustomerId(1);
 const BOB: CustomerId = CustomerId(2);
 
@@ -35,6 +35,7 @@ fn settings() -> Settings {
         node: 1,
         unlink_grace_seconds: GRACE,
         orphan_grace_seconds: ORPHAN_GRACE,
+        part_bytes: PART_BYTES,
     }
 }
 

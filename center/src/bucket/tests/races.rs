@@ -83,13 +83,14 @@ async fn nothing_acknowledged_is_lost_between_two_processes() {
 async fn race(seed: u64) {
     let memory = Arc::new(InMemory::new());
     // The prefix is taken in peace.
-    let steady = open(&memory, 1_000).await;
-    let contents: Vec<Bytes> = (0..3).map(|number| bytes_of(number, 50)).collect();
+    let steady = open(&Arc::new(Unreliable::new(Arc::clone(&memory), 0, 0)), 1_000).await;
+    // Two of them larger than a part.
+    let contents: Vec<Bytes> = [50, 250, 350].map(|length| bytes_of(length, length as usize)).to_vec();
     let process = |number: u64| {
         let backend = Arc::new(Unreliable::new(Arc::clone(&memory), seed * 2 + number, 50));
         async move {
             loop {
-                let settings = Settings { unlink_grace_seconds: 0, ..settings() };
+                let settings = Settings { unlink_grace_seconds: 0, part_bytes: 100, ..settings() };
                 let rng = StdRng::seed_from_u64(seed * 10 + number);
                 if let Ok(bucket) = Bucket::open(store_of(&backend), settings, rng).await {
                     return bucket;

@@ -203,6 +203,11 @@ impl MultipartStore for Unreliable {
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
         let (inner, path, id) = (Arc::clone(&self.inner), path.clone(), id.clone());
-        self.change(async move { inner.abort_multipart(&path, &id).await }).await
+        // As S3: to abort what was aborted or completed is an error that says so, of which this store knows no kind.
+        let missing = |source| Error::NotFound { path: "upload".to_owned(), source };
+        let abort = async move {
+            inner.abort_multipart(&path, &id).await.map_err(|error| missing(Box::new(error) as Box<_>))
+        };
+        self.change(abort).await
     }
 }
