@@ -21,12 +21,12 @@ use self::access::AccessCommand;
 use crate::billing::{Bill, Selection};
 use crate::cluster::status::ClusterStatus;
 use crate::config::{Config, Http};
-use crate::control::{Answer, Question, ask, check};
+use crate::control::{Answer, Question, ask};
 use crate::dosm::callback::{AllowedHost, AllowedHosts};
 use crate::host;
 use crate::http::acceptor;
 use crate::reconcile::Mode;
-use crate::serve::{Addresses, Opened, open, serve};
+use crate::serve::{Addresses, check_stopped, serve};
 use crate::vfs::{Customer, MetaStore, NewCustomer, Quota, migrate};
 
 /// Overrides the configuration's `log`.
@@ -475,9 +475,7 @@ async fn check_anyhow(config: &Config, mode: Mode, orphan_grace: Option<u64>) ->
             path.display()
         )));
     }
-    let Opened { vfs, isn } = open(config).await?;
-    let orphan_grace = orphan_grace.unwrap_or(isn.settings().orphan_grace_seconds);
-    Ok(check(&vfs, &isn, mode, orphan_grace).await)
+    Ok(check_stopped(config, mode, orphan_grace).await?)
 }
 
 /// A customer in one line.

@@ -1,5 +1,6 @@
 //! The configuration file: TOML in, checked settings out. Every error is one line that says what and how to mend it.
 
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -98,7 +99,10 @@ pub struct Isn {
     #[serde(default = "default_node")]
     pub node: u32,
     /// One directory per disk.
+    #[serde(default)]
     pub disks: Vec<PathBuf>,
+    /// A bucket in place of disks.
+    pub s3: Option<S3>,
     /// Bytes left free on every disk.
     #[serde(default = "default_reserve")]
     pub reserve_bytes: u64,
@@ -114,6 +118,31 @@ pub struct Isn {
     /// Days in which every object is read against its digests (ISN-12).
     #[serde(default = "default_scrub_days")]
     pub scrub_days: NonZeroU32,
+}
+
+/// `s3` in `[isn]`: objects lie in a bucket of an S3-type store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3 {
+    /// URL of the server.
+    pub endpoint: String,
+    /// Region, as requests are signed for.
+    #[serde(default = "default_region")]
+    pub region: String,
+    /// The bucket, which must exist.
+    pub bucket: String,
+    /// What all names in it begin with; empty for the whole bucket.
+    #[serde(default)]
+    pub prefix: String,
+    /// File with the key and its secret; its user alone may read it.
+    pub credentials_file: PathBuf,
+}
+
+impl fmt::Display for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, bucket, prefix, .. } = self;
+        write!(f, "{}/{bucket}/{prefix}", endpoint.trim_end_matches('/'))
+    }
 }
 
 /// `[dosm]`
@@ -209,6 +238,10 @@ fn default_connections() -> usize {
 
 fn default_copies() -> NonZeroUsize {
     NonZeroUsize::new(2).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn default_region() -> String {
+    "us-east-1".to_string()
 }
 
 /// The index must be able to grow when objects no longer can.
@@ -331,7 +364,7 @@ impl Config {
             .or_else(|| self.http.as_ref().and_then(Http::nonsense))
             .or_else(|| self.traffic.as_ref().and_then(Traffic::nonsense))
             .or_else(|| self.cluster.as_ref().and_then(|cluster| cluster.nonsense(self.isn.as_ref())))
-            .or_else(|| self.isn.as_ref().and_then(Isn::nonsense))
+            .or_else(|| self.isn.as_ref().and_then(|isn| isn.nonsense(self.cluster.is_some())))
             .or_else(|| self.vfs.as_ref().and_then(Vfs::nonsense))
     }
 }
@@ -445,9 +478,22 @@ impl Vfs {
 }
 
 impl Isn {
-    fn nonsense(&self) -> Option<String> {
-        if self.disks.is_empty() {
-            return Some("isn.disks: give at least one directory".to_string());
+    fn nonsense(&self, is_clustered: bool) -> Option<String> {
+        match &self.s3 {
+            Some(_) if !self.disks.is_empty() => {
+                return Some("isn: give either `disks` or `s3`; a node has one or the other".to_string());
+            }
+            Some(_) if is_clustered => {
+                return Some(
+                    "isn.s3: a storage node of a cluster keeps objects on disks; give isn.disks, or leave out [cluster]"
+                        .to_string(),
+                );
+            }
+            Some(s3) => return s3.nonsense(),
+            None if self.disks.is_empty() => {
+                return Some("isn.disks: give at least one directory, or isn.s3".to_string());
+            }
+            None => {}
         }
         for (number, disk) in self.disks.iter().enumerate() {
             if self.disks[..number].contains(disk) {
@@ -459,6 +505,32 @@ impl Isn {
                     disk.display()
                 ));
             }
+        }
+        None
+    }
+}
+
+impl S3 {
+    fn nonsense(&self) -> Option<String> {
+        let host = self.endpoint.strip_prefix("https://").or_else(|| self.endpoint.strip_prefix("http://"));
+        // A name before an @ would be a credential, and an endpoint is logged.
+        if host.is_none_or(|host| host.is_empty() || host.contains(['@', '?', '#'])) {
+            return Some(
+                "isn.s3.endpoint: give the server's URL, such as \"https://s3.example.com\"".to_string(),
+            );
+        }
+        let is_plain = |text: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !text.is_empty() && text != "." && text != ".." && text.bytes().all(is_plain)
+        };
+        if !is_plain(&self.bucket) {
+            return Some("isn.s3.bucket: give the bucket's name".to_string());
+        }
+        if !self.prefix.is_empty() && !self.prefix.split('/').all(is_plain) {
+            return Some(
+                "isn.s3.prefix: give letters, digits, `-`, `.` and `_`, with single slashes between them"
+                    .to_string(),
+            );
         }
         None
     }
@@ -557,6 +629,11 @@ mod tests {
             "cluster",
             "node",
             "disks",
+            "endpoint",
+            "region",
+            "bucket",
+            "prefix",
+            "credentials_file",
             "reserve_bytes",
             "unlink_grace_seconds",
             "orphan_grace_seconds",
@@ -628,6 +705,40 @@ mod tests {
         assert!(error.contains("give it as \"http://us.example\""), "{error}");
         let error = traffic("eu", &[center("eu", "eu.example")]).unwrap_err();
         assert!(error.contains("neither http nor https"), "{error}");
+    }
+
+    /// ISN-13: a bucket takes the place of disks, of all of them, in a process that plays all parts.
+    #[test]
+    fn a_bucket_takes_the_place_of_disks() {
+        let with = |isn: &str, more: &str| {
+            load(&format!("{}{more}", GOOD.replacen("disks = [\"DIR/disk\"]", isn, 1)))
+        };
+        let s3 = |endpoint: &str, bucket: &str, prefix: &str| {
+            format!(
+                "s3 = {{ endpoint = \"{endpoint}\", bucket = \"{bucket}\", prefix = \"{prefix}\", credentials_file = \"c\" }}"
+            )
+        };
+        let good = s3("http://127.0.0.1:8333", "objects", "one/two");
+        let config = with(&good, "").unwrap().isn.unwrap().s3.unwrap();
+        assert_eq!(config.to_string(), "http://127.0.0.1:8333/objects/one/two");
+        assert_eq!(config.region, "us-east-1");
+        let said = with(&format!("disks = [\"DIR/disk\"]\n{good}"), "").unwrap_err();
+        assert!(said.contains("either `disks` or `s3`"), "{said}");
+        let cluster = "[cluster]\nkey_file = \"k\"\nlisten = \"127.0.0.1:7400\"\n";
+        let said = with(&good, cluster).unwrap_err();
+        assert!(said.contains("isn.s3") && said.contains("isn.disks"), "{said}");
+        assert!(with("", "").unwrap_err().contains("or isn.s3"));
+        for (endpoint, bucket, prefix, key) in [
+            ("127.0.0.1:8333", "objects", "", "endpoint"),
+            ("https://key:secret@s3.example.com", "objects", "", "endpoint"),
+            ("https://s3.example.com", "", "", "bucket"),
+            ("https://s3.example.com", "a/b", "", "bucket"),
+            ("https://s3.example.com", "objects", "/one", "prefix"),
+            ("https://s3.example.com", "objects", "one/../two", "prefix"),
+        ] {
+            let said = with(&s3(endpoint, bucket, prefix), "").unwrap_err();
+            assert!(said.contains(&format!("isn.s3.{key}")) && !said.contains("secret"), "{said}");
+        }
     }
 
     /// SYS-5: a process may play one part, if it knows where the others are.

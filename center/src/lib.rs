@@ -1,9 +1,11 @@
 //! The storage center in one process: the VFS (role `ddm`), the object manager (`dosm`) and a storage node (`isn`).
 //!
-//! A request's way: [`http`] → [`router`] → [`vfs`] for documents, [`dosm`] for objects → [`isn`], the disks.
+//! A request's way: [`http`] → [`router`] → [`vfs`] for documents, [`dosm`] for objects → [`isn`], the disks, or
+//! [`bucket`], an S3-type store in their place.
 //! [`local`] joins the parts, [`serve`] starts them, [`reconcile`] keeps them in step.
 
 pub mod billing;
+pub mod bucket;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -1,42 +1,150 @@
 //! The parts of a storage center in one process, as each sees the others: no sockets between them.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
-use protocol::dosp::operations::{AccessNewsOut, AccessOut};
+use protocol::dosp::operations::{AccessNewsOut, AccessOut, DiskReport};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::vfs::{Answer, Existing, Operation, Request, VfsError, VfsErrorCode};
 
+use crate::bucket::Bucket;
 use crate::dosm::cache::Cache;
 use crate::dosm::{Directory, NewClientFile, NewFile};
 use crate::host;
 use crate::isn::Isn;
+use crate::objects::{Objects, Unavailable};
+use crate::reconcile::Holders;
 use crate::vfs::{Cluster, ClusterError, DirectoryManager, MetaStore};
 
-/// The storage node as the VFS sees it.
-#[derive(Clone, Debug)]
-pub struct LocalCluster {
-    isn: Isn,
-    cache: Option<Cache<Isn>>,
+/// A storage node of this process: on disks ([`Isn`]) or in a bucket ([`Bucket`]).
+pub trait LocalNode: Objects + Holders {
+    /// Whether the customer's upload `token` holds exactly this content, for somebody who is about to rely on it: a
+    /// reference that is getting old is renewed, so that it is not taken for an orphan meanwhile.
+    fn keep_reference(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+        now: u64,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+
+    /// Gives up a reference; not an error if it is not there (REF-3).
+    fn give_up(&self, reference: Reference, now: u64)
+    -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Bytes that can still be stored.
+    fn bytes_free(&self) -> u64;
+
+    /// Whether it can give any object at all.
+    fn gives_objects(&self) -> bool;
+
+    /// Seconds that something nobody refers to is kept.
+    fn orphan_grace_seconds(&self) -> u64;
+
+    /// Removes what has had no reference for its grace (REF-2). Answers how much it removed.
+    fn collect(&self, now: u64) -> impl Future<Output = Result<u64, Unavailable>> + Send;
+
+    /// All that an operator is shown of each disk, or of the bucket.
+    fn reports(&self) -> impl Future<Output = Vec<DiskReport>> + Send;
 }
 
-impl LocalCluster {
-    /// This node; the cache in front of it, if there is one, is told of released references (DOSM-19).
-    pub const fn new(isn: Isn, cache: Option<Cache<Isn>>) -> Self {
-        Self { isn, cache }
+impl LocalNode for Isn {
+    async fn keep_reference(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        Isn::keep_reference(self, customer, content, token, now).await
+    }
+
+    async fn give_up(&self, reference: Reference, now: u64) -> Result<(), Unavailable> {
+        Isn::give_up(self, reference, now).await
+    }
+
+    fn bytes_free(&self) -> u64 {
+        Isn::bytes_free(self)
+    }
+
+    fn gives_objects(&self) -> bool {
+        Isn::gives_objects(self)
+    }
+
+    fn orphan_grace_seconds(&self) -> u64 {
+        self.settings().orphan_grace_seconds
+    }
+
+    async fn collect(&self, now: u64) -> Result<u64, Unavailable> {
+        Isn::collect(self, now).await
+    }
+
+    async fn reports(&self) -> Vec<DiskReport> {
+        self.disk_reports().await
     }
 }
 
-impl Cluster for LocalCluster {
+impl LocalNode for Bucket {
+    async fn keep_reference(
+        &self,
+        customer: CustomerId,
+        content: Content,
+        token: Token,
+        now: u64,
+    ) -> Result<bool, Unavailable> {
+        Bucket::keep_reference(self, customer, content, token, now).await
+    }
+
+    async fn give_up(&self, reference: Reference, now: u64) -> Result<(), Unavailable> {
+        Bucket::give_up(self, reference, now).await
+    }
+
+    fn bytes_free(&self) -> u64 {
+        Bucket::bytes_free(self)
+    }
+
+    fn gives_objects(&self) -> bool {
+        true // Whether the bucket answers, each request finds out for itself.
+    }
+
+    fn orphan_grace_seconds(&self) -> u64 {
+        Bucket::orphan_grace_seconds(self)
+    }
+
+    async fn collect(&self, now: u64) -> Result<u64, Unavailable> {
+        Bucket::collect(self, now).await
+    }
+
+    async fn reports(&self) -> Vec<DiskReport> {
+        vec![self.report()]
+    }
+}
+
+/// The storage node as the VFS sees it.
+#[derive(Clone, Debug)]
+pub struct LocalCluster<N: LocalNode> {
+    node: N,
+    cache: Option<Cache<N>>,
+}
+
+impl<N: LocalNode> LocalCluster<N> {
+    /// This node; the cache in front of it, if there is one, is told of released references (DOSM-19).
+    pub const fn new(node: N, cache: Option<Cache<N>>) -> Self {
+        Self { node, cache }
+    }
+}
+
+impl<N: LocalNode> Cluster for LocalCluster<N> {
     async fn has_reference(
         &self,
         customer: CustomerId,
         content: &Content,
         token: Token,
     ) -> Result<bool, ClusterError> {
-        let kept = self.isn.keep_reference(customer, *content, token, host::now_seconds()).await;
+        let kept = self.node.keep_reference(customer, *content, token, host::now_seconds()).await;
         kept.map_err(|error| ClusterError(error.to_string()))
     }
 
@@ -47,14 +155,14 @@ impl Cluster for LocalCluster {
         token: Token,
     ) -> Result<(), ClusterError> {
         let reference = Reference { fingerprint, customer, token };
-        let released = self.isn.give_up(reference, host::now_seconds()).await;
+        let released = self.node.give_up(reference, host::now_seconds()).await;
         // Also after an error: the reference may be gone.
         self.cache.iter().for_each(|cache| cache.forget(fingerprint));
         released.map_err(|error| ClusterError(error.to_string()))
     }
 
     async fn space(&self) -> Result<u64, ClusterError> {
-        Ok(self.isn.bytes_free())
+        Ok(self.node.bytes_free())
     }
 }
 

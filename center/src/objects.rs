@@ -131,6 +131,15 @@ pub enum FetchError {
 #[error("cannot answer now: {0}")]
 pub struct Unavailable(pub String);
 
+/// Runs a change of several steps to its end even if the caller gives up, so that its lock covers all of it.
+pub async fn to_the_end<T, E>(change: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Unavailable> + Send + 'static,
+{
+    tokio::spawn(change).await.unwrap_or_else(|_| Err(Unavailable("interrupted".to_string()).into()))
+}
+
 impl From<Unavailable> for StoreError {
     fn from(error: Unavailable) -> Self {
         Self::Unavailable(error.0)

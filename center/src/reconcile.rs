@@ -340,7 +340,7 @@ mod tests {
     struct Racing {
         isn: Isn,
         vfs: MetaStore,
-        manager: DirectoryManager<LocalCluster>,
+        manager: DirectoryManager<LocalCluster<Isn>>,
         file: Mutex<Option<ObjectId>>,
     }
 

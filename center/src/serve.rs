@@ -21,20 +21,22 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bucket;
 use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
 use crate::control::{self, Answering};
 use crate::dosm::UsageLog;
-use crate::dosm::cache::Cache;
+use crate::dosm::cache::{Cache, Settings as CacheSettings};
 use crate::host;
 use crate::http::{Handler, Limits, TlsError, acceptor, serve as serve_http};
 use crate::isn::{Isn, OpenError, Settings};
+use crate::local::LocalNode;
 use crate::objects::Objects;
 use crate::outbound::Getter;
 use crate::reconcile::{Holders, Mode, reconcile};
 use crate::traffic::{Traffic, watch};
 use crate::vfs::{MetaStore, StoreError};
 
-pub use alone::{Opened, open};
+pub use alone::check_stopped;
 
 /// Longest time for a request's head to come.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,6 +57,9 @@ pub enum ServeError {
     /// A disk.
     #[error(transparent)]
     Disk(#[from] OpenError),
+    /// A bucket.
+    #[error(transparent)]
+    Bucket(#[from] bucket::OpenError),
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -261,13 +266,13 @@ fn raise_file_limit() {
     }
 }
 
-/// Unlinks what has had no reference for its grace (REF-2).
-async fn collect(isn: Isn) {
+/// Removes what has had no reference for its grace (REF-2).
+async fn collect<N: LocalNode>(node: N) {
     loop {
         tokio::time::sleep(COLLECT_EVERY).await;
-        match isn.collect(host::now_seconds()).await {
+        match node.collect(host::now_seconds()).await {
             Ok(0) => {}
-            Ok(unlinked) => tracing::info!(unlinked, "copies of objects nobody refers to removed"),
+            Ok(removed) => tracing::info!(removed, "copies of objects nobody refers to removed"),
             Err(error) => tracing::warn!(%error, "objects nobody refers to are removed later"),
         }
     }
@@ -276,6 +281,18 @@ async fn collect(isn: Isn) {
 /// Reads every object against its digests, once in so many days (ISN-12).
 async fn scrub(isn: Isn, days: NonZeroU32) {
     isn.scrub(Duration::from_secs(86_400).saturating_mul(days.get()), host::now_seconds).await;
+}
+
+/// The object manager's data cache in front of these objects, with a directory if one is configured.
+async fn open_cache<O: Objects>(config: &Config, objects: O) -> Cache<O> {
+    let dosm = &config.dosm;
+    match &dosm.cache_dir {
+        None => Cache::without_files(objects),
+        Some(directory) => {
+            let settings = CacheSettings { directory: directory.clone(), bytes_max: dosm.cache_bytes };
+            Cache::open(settings, objects).await
+        }
+    }
 }
 
 /// Closes files nobody asks for, so that those of removed objects give back their space.

@@ -16,6 +16,7 @@
 //! - [`postgres`] is a PostgreSQL server, and a standby of it.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
+//! - [`seaweed`] is a real S3 server.
 //! - [`soak`] puts mixed load on a site for a long time, and watches for growth.
 //! - [`tmpfs`] is a small file system in memory.
 //! - [`tools`] runs programs from outside (libnfs, curl).
@@ -41,6 +42,7 @@ pub mod poll;
 pub mod postgres;
 pub mod qemu;
 pub mod rpc;
+pub mod seaweed;
 pub mod site;
 pub mod soak;
 pub mod tmpfs;

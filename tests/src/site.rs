@@ -85,9 +85,26 @@ impl Site {
 
     /// The same in a network namespace, where well-known ports are free.
     pub fn start_in(netns: Option<&str>) -> Self {
-        let dir = tempfile::Builder::new().prefix("storage-port-e2e-").tempdir().unwrap();
+        let dir = new_dir();
+        let disks = (0..3).map(|disk| dir.path().join(format!("disk{disk}")));
+        let disks: Vec<String> = disks
+            .map(|disk| {
+                fs::create_dir_all(&disk).unwrap();
+                format!("{disk:?}")
+            })
+            .collect();
+        Self::start_on(dir, netns, &format!("disks = [{}]\nreserve_bytes = 0", disks.join(", ")))
+    }
+
+    /// The same with objects where `isn` says, which is the body of the table `[isn]`, perhaps with tables behind it.
+    /// `DIR` in it is the site's directory.
+    pub fn start_with(isn: &str) -> Self {
+        Self::start_on(new_dir(), None, isn)
+    }
+
+    fn start_on(dir: TempDir, netns: Option<&str>, isn: &str) -> Self {
         let center_port = free_port();
-        let config = write_center_config(dir.path(), center_port);
+        let config = write_center_config(dir.path(), center_port, isn);
         add_customer(&config, dir.path(), 1, &[]);
         let center = Daemon::start_in(
             netns,
@@ -352,10 +369,11 @@ pub fn root_folder(center: &str, customer: CustomerId, secret: Secret) -> Object
     }
 }
 
-fn write_center_config(dir: &Path, port: u16) -> PathBuf {
-    for disk in 0..3 {
-        fs::create_dir_all(dir.join(format!("disk{disk}"))).unwrap();
-    }
+fn new_dir() -> TempDir {
+    tempfile::Builder::new().prefix("storage-port-e2e-").tempdir().unwrap()
+}
+
+fn write_center_config(dir: &Path, port: u16, isn: &str) -> PathBuf {
     let text = format!(
         r#"
 roles = ["ddm", "dosm", "isn"]
@@ -364,16 +382,14 @@ roles = ["ddm", "dosm", "isn"]
 listen = "127.0.0.1:{port}"
 
 [vfs]
-database = "{dir}/vfs.sqlite"
+database = "DIR/vfs.sqlite"
 
 [isn]
-disks = ["{dir}/disk0", "{dir}/disk1", "{dir}/disk2"]
-reserve_bytes = 0
-"#,
-        dir = dir.display(),
+{isn}
+"#
     );
     let config = dir.join("center.toml");
-    fs::write(&config, text).unwrap();
+    fs::write(&config, text.replace("DIR", dir.to_str().unwrap())).unwrap();
     config
 }
 

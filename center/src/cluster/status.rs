@@ -1,6 +1,7 @@
 //! What an operator sees of a cluster: every process, its disks, copies owed, and how far the reading of all objects is.
 
 use std::fmt;
+use std::time::Duration;
 
 use futures::future::join_all;
 use protocol::dosp::heartbeat::{DiskState, NodeState};
@@ -87,6 +88,32 @@ pub struct DiskDetails {
     pub scrub_ended: u64,
 }
 
+impl ClusterStatus {
+    /// A storage center of one process, reached by HTTP alone.
+    pub fn alone(node: u32, address: String, uptime: Duration, disks: Vec<DiskReport>) -> Self {
+        let is_failed = disks.iter().all(|disk| disk.state != DiskState::Online);
+        let details = Details {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: uptime.as_secs(),
+            ops_per_second: 0,
+            outstanding: 0,
+            lost_references: false,
+            copies_owed: 0,
+            copies_made: 0,
+            disks: disks.into_iter().map(DiskDetails::from).collect(),
+        };
+        let process = ProcessStatus {
+            node,
+            roles: ["ddm", "dosm", "isn"].map(str::to_owned).to_vec(),
+            address,
+            condition: word_of(Condition::Live).to_owned(),
+            state: word_of_state(if is_failed { NodeState::Failed } else { NodeState::Online }).to_owned(),
+            details: Some(details),
+        };
+        Self { seen_by: node, copies_owed: 0, processes: vec![process] }
+    }
+}
+
 /// Asks every process.
 pub async fn gather(view: &View) -> ClusterStatus {
     let ask = |node: Node| async move {
@@ -109,13 +136,16 @@ fn process(node: Node, details: Option<NodeStatus>) -> ProcessStatus {
         roles: named.iter().filter(|(plays, _)| *plays).map(|(_, name)| (*name).to_owned()).collect(),
         address: node.address.to_string(),
         condition: word_of(node.condition).to_owned(),
-        state: match state {
-            NodeState::Online => "online",
-            NodeState::Draining => "draining",
-            NodeState::Failed => "failed",
-        }
-        .to_owned(),
+        state: word_of_state(state).to_owned(),
         details: details.map(Details::from),
+    }
+}
+
+fn word_of_state(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Online => "online",
+        NodeState::Draining => "draining",
+        NodeState::Failed => "failed",
     }
 }
 

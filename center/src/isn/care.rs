@@ -10,7 +10,7 @@ use super::disk::{Disk, State};
 use super::fault::DiskError;
 use super::node::{Isn, Mounted};
 use super::verify::{ScrubCursor, Verified};
-use crate::objects::Unavailable;
+use crate::objects::{Unavailable, to_the_end};
 
 /// Bytes a scrub reads at a time; others have the disk between two steps.
 const STEP_BYTES: u64 = 8 << 20;
@@ -32,7 +32,7 @@ impl Isn {
     /// wait for the next copy.
     pub async fn examine(&self, fingerprint: Fingerprint) -> Result<Examined, Unavailable> {
         let isn = self.clone();
-        self.to_the_end(async move {
+        to_the_end(async move {
             let _lock = isn.lock(fingerprint).await;
             let mut examined = Examined::default();
             for mounted in isn.online() {
@@ -74,7 +74,7 @@ impl Isn {
     /// Removes the copies of an object from disks that are being emptied. For whoever knows that there are enough others.
     pub async fn leave(&self, content: Content) -> Result<(), Unavailable> {
         let isn = self.clone();
-        self.to_the_end(async move {
+        to_the_end(async move {
             let _lock = isn.lock(content.fingerprint).await;
             for mounted in isn.online().filter(|mounted| mounted.disk.draining()) {
                 let gone = mounted.run(move |disk| disk.leave(content.fingerprint)).await;

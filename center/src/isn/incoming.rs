@@ -15,7 +15,7 @@ use super::disk::Disk;
 use super::fault::DiskError;
 use super::node::{Isn, Mounted};
 use super::receive::Temporary;
-use crate::objects::{Announced, StoreError, Upload};
+use crate::objects::{Announced, StoreError, Upload, to_the_end};
 use protocol::dosp::Reference;
 
 /// An object being received.
@@ -207,7 +207,7 @@ impl Received {
         }
         let node = isn.clone();
         let wanted = files.len();
-        isn.to_the_end(async move {
+        to_the_end(async move {
             let _lock = node.lock(content.fingerprint).await;
             let keep = Keep { node: &node, content, references, origin, began };
             let mut holders = keep.hold().await?;

@@ -1,6 +1,5 @@
 //! A storage node: several disks, each object on two of them where there are two (ISN-1, DOSM-15).
 
-use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::disk::{Disk, State};
 use super::fault::{DiskError, OpenError};
 use super::incoming::Incoming;
+use super::locks::Locks;
 use super::object::StoredObject;
 use super::placement::{Candidate, choose};
 use super::pool::{Interrupted, Pool};
@@ -28,8 +28,6 @@ use protocol::dosp::operations::Scrub;
 pub(super) const JOBS_PER_DISK: usize = 16;
 /// Objects being received at once. Each holds at most two buffers; the rest wait before their bytes are read.
 const RECEIVING_MAX: usize = 64;
-/// Locks of the fingerprints. A thousand for some dozens at work: two meet by chance seldom, and then only wait.
-const LOCKS: usize = 1_024;
 /// Disks an object is stored on where the node is all there is (DOSM-15).
 const COPIES: usize = 2;
 /// Objects unlinked, or references listed, at a time.
@@ -70,7 +68,7 @@ pub(super) struct Node {
     disks: Vec<Mounted>,
     hashing: Pool,
     receiving: Arc<Semaphore>,
-    locks: Box<[tokio::sync::Mutex<()>]>,
+    locks: Locks,
     rng: Mutex<StdRng>,
     /// New objects are stored once for want of a second disk.
     degraded: AtomicBool,
@@ -171,7 +169,7 @@ impl Isn {
             disks,
             hashing: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
             receiving: Arc::new(Semaphore::new(RECEIVING_MAX)),
-            locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            locks: Locks::default(),
             rng: Mutex::new(StdRng::from_rng(&mut rng)),
             degraded: AtomicBool::new(false),
             is_scanned: AtomicBool::new(false),
@@ -297,9 +295,7 @@ impl Isn {
 
     /// Waits for its turn with a fingerprint: only one call at a time changes what the disks say of it.
     pub(super) async fn lock(&self, fingerprint: Fingerprint) -> tokio::sync::MutexGuard<'_, ()> {
-        let [first, second, ..] = fingerprint.0;
-        let number = usize::from(u16::from_be_bytes([first, second])) % LOCKS;
-        self.node.locks[number].lock().await
+        self.node.locks.lock(fingerprint).await
     }
 
     pub(super) fn hashing(&self) -> &Pool {
@@ -347,18 +343,6 @@ impl Isn {
             (None, Some(reason)) => Err(Unavailable(reason)),
             (latest, _) => Ok(latest),
         }
-    }
-
-    /// Runs a change of several disks to its end even if the caller gives up, so that its lock covers all of it.
-    pub(super) async fn to_the_end<T, E>(
-        &self,
-        change: impl Future<Output = Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Unavailable> + Send + 'static,
-    {
-        tokio::spawn(change).await.unwrap_or_else(|_| Err(Unavailable("interrupted".to_string()).into()))
     }
 }
 

@@ -8,7 +8,7 @@ use super::disk::Disk;
 use super::fault::DiskError;
 use super::incoming::to_store_error;
 use super::node::{Isn, Mounted, PAGE};
-use crate::objects::{StoreError, Unavailable};
+use crate::objects::{StoreError, Unavailable, to_the_end};
 use crate::reconcile::{Compared, Holders, Scanned};
 use protocol::dosp::Reference;
 use protocol::dosp::operations::{Presence, RowReference};
@@ -42,7 +42,7 @@ impl Isn {
             Some(renewed) if now.saturating_sub(renewed) <= grace / 2 => Ok(true),
             Some(_) => {
                 let isn = self.clone();
-                self.to_the_end(async move {
+                to_the_end(async move {
                     let _lock = isn.lock(content.fingerprint).await;
                     // It may have been collected while we waited.
                     let held = isn.held_since(customer, content, token).await?.is_some();
@@ -67,7 +67,7 @@ impl Isn {
     pub async fn give_up(&self, reference: Reference, now: u64) -> Result<(), Unavailable> {
         let unlink_from = now.saturating_add(self.node.settings.unlink_grace_seconds);
         let isn = self.clone();
-        self.to_the_end(async move {
+        to_the_end(async move {
             let _lock = isn.lock(reference.fingerprint).await;
             isn.release_everywhere(reference, now, unlink_from).await
         })
@@ -89,7 +89,7 @@ impl Isn {
     ) -> Result<bool, StoreError> {
         let reference = Reference { fingerprint: content.fingerprint, customer, token };
         let isn = self.clone();
-        self.to_the_end(async move {
+        to_the_end(async move {
             let _lock = isn.lock(content.fingerprint).await;
             let mut is_held = false;
             for mounted in isn.online() {
@@ -117,7 +117,7 @@ impl Isn {
         now: u64,
     ) -> Result<bool, Unavailable> {
         let isn = self.clone();
-        self.to_the_end(async move {
+        to_the_end(async move {
             let _lock = isn.lock(content.fingerprint).await;
             isn.hold_everywhere(content, customer, token, now).await
         })
@@ -134,7 +134,7 @@ impl Isn {
     ) -> Result<bool, Unavailable> {
         let unlink_from = now.saturating_add(self.node.settings.unlink_grace_seconds);
         let isn = self.clone();
-        self.to_the_end(async move {
+        to_the_end(async move {
             let _lock = isn.lock(reference.fingerprint).await;
             let renewed = isn.latest(move |disk| Ok(disk.index().renewed(&reference)?)).await?;
             if renewed.is_none_or(|renewed| renewed >= renewed_before) {

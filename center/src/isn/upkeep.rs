@@ -5,7 +5,7 @@ use protocol::digest::Fingerprint;
 
 use super::node::{Isn, JOBS_PER_DISK, Mounted, PAGE};
 use super::scan::scan;
-use crate::objects::Unavailable;
+use crate::objects::{Unavailable, to_the_end};
 use crate::reconcile::Scanned;
 
 impl Isn {
@@ -40,7 +40,7 @@ impl Isn {
         now: u64,
     ) -> Result<bool, Unavailable> {
         let isn = self.clone();
-        self.to_the_end(async move {
+        to_the_end(async move {
             let _lock = isn.lock(fingerprint).await;
             let gone = mounted.run(move |disk| disk.unlink(fingerprint, now)).await;
             gone.map_err(|error| Unavailable(error.to_string()))

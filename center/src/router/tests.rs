@@ -51,7 +51,7 @@ struct Center {
 }
 
 struct Counting {
-    router: Router<LocalDirectory<LocalCluster>, Isn, LocalCluster>,
+    router: Router<LocalDirectory<LocalCluster<Isn>>, Isn, LocalCluster<Isn>>,
     handed: Arc<AtomicU64>,
 }
 

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, drain_of, listen,
-    scrub, serve_control, settings, traffic, usage_log,
+    open_cache, scrub, serve_control, settings, traffic, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
 use crate::cluster::daemon::{self, Registry};
@@ -32,7 +32,7 @@ use crate::cluster::status::gather;
 use crate::cluster::view::{Own, View};
 use crate::config::{Cluster as ClusterConfig, Config, NotHere, Role};
 use crate::control::{Answer, Answering, Question, check};
-use crate::dosm::cache::{Cache, Settings};
+use crate::dosm::cache::Cache;
 use crate::dosm::{Authenticator, Callbacks, Directory, ObjectManager};
 use crate::health::Health;
 use crate::host;
@@ -246,17 +246,12 @@ impl Process<'_> {
         authenticator: Arc<Authenticator<D>>,
         getter: Getter,
     ) -> Result<ObjectManager<D, ClusterObjects>, ServeError> {
-        let (objects, dosm) = (self.objects(), &self.config.dosm);
-        let cache = match &dosm.cache_dir {
-            None => Cache::without_files(objects.clone()),
-            Some(directory) => {
-                let settings = Settings { directory: directory.clone(), bytes_max: dosm.cache_bytes };
-                Cache::open(settings, objects.clone()).await
-            }
-        };
+        let objects = self.objects();
+        let cache = open_cache(self.config, objects.clone()).await;
         beside(&self.tasks, &self.stop, close_unused(cache.clone()));
         beside(&self.tasks, &self.stop, forget_deleted(self.view.clone(), cache.clone()));
-        let callbacks = Callbacks::new(Arc::clone(&directory), dosm.callback_networks.clone(), getter);
+        let callbacks =
+            Callbacks::new(Arc::clone(&directory), self.config.dosm.callback_networks.clone(), getter);
         let usage = usage_log(self.config)?;
         Ok(ObjectManager::new(objects, cache, directory, authenticator, callbacks, usage))
     }
