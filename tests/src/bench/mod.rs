@@ -12,6 +12,7 @@ pub mod load;
 pub mod nfs;
 pub mod peers;
 pub mod report;
+pub mod vfs;
 
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 //! with `--sustained` against itself: after so many minutes of load beside one that was just started.
 //! `bench center [--rounds N] [--only TEXT] [--alone] [--objects N]`: the storage center beside nginx and bare loops;
 //! with `--alone` one process instead of a cluster; `--objects` is how many the node has that is started.
+//! `bench vfs [--rounds N]`: the directory service beside bare writers of SQLite and PostgreSQL.
 //!
 //! `./bench` builds it and starts it in a network namespace of its own.
 
@@ -13,7 +14,7 @@ use std::path::Path;
 use e2e::bench::center::cluster::Layout;
 use e2e::bench::center::{self, work};
 use e2e::bench::nfs::bare;
-use e2e::bench::{compare, nfs};
+use e2e::bench::{compare, nfs, vfs};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -32,6 +33,7 @@ fn main() {
             let objects = option("--objects").map_or(work::OBJECTS, |text| text.parse().unwrap());
             center::compare(&center::Options { rounds, only, layout, objects }, scratch().path());
         }
+        (Some("vfs"), _) => vfs::compare(rounds, scratch().path()),
         (Some("nfs"), None) => nfs::compare(rounds, &only, scratch().path()),
         _ => compare::run(rounds, option("--rclone").as_deref(), scratch().path()),
     }
