@@ -1,6 +1,7 @@
 //! Two processes at one prefix, and requests that fail: nothing acknowledged is lost, nothing stays behind.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 use futures::future::join_all;
 
@@ -69,12 +70,12 @@ enum Known {
     Unknown,
 }
 
-/// ISN-11, REF-2, SYS-8: two processes store, give up and collect the same few objects at the same time, and one request in
-/// twenty fails or is done late. What was acknowledged and not given up can be read by anybody; when all is given up
+/// ISN-11, REF-2, SYS-8: two processes store, give up and collect one object at the same time, again and again, and some
+/// requests fail or are done late. What was acknowledged and not given up can be read by anybody; when all is given up
 /// nothing stays.
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_between_two_processes() {
-    let seeds = std::env::var("CENTER_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60);
+    let seeds = std::env::var("CENTER_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(200);
     for seed in 0..seeds {
         race(seed).await;
     }
@@ -84,10 +85,12 @@ async fn race(seed: u64) {
     let memory = Arc::new(InMemory::new());
     // The prefix is taken in peace.
     let steady = open(&Arc::new(Unreliable::new(Arc::clone(&memory), 0, 0)), 1_000).await;
-    // Two of them larger than a part.
-    let contents: Vec<Bytes> = [50, 250, 350].map(|length| bytes_of(length, length as usize)).to_vec();
+    // Of two lengths one is larger than a part. A store that fails seldom lets more of the close races come about.
+    let length = [50, 250][seed as usize % 2];
+    let contents: Vec<Bytes> = vec![bytes_of(seed, length)];
+    let failing = [0, 50][seed as usize / 2 % 2];
     let process = |number: u64| {
-        let backend = Arc::new(Unreliable::new(Arc::clone(&memory), seed * 2 + number, 50));
+        let backend = Arc::new(Unreliable::new(Arc::clone(&memory), seed * 2 + number, failing));
         async move {
             loop {
                 let settings = Settings { unlink_grace_seconds: 0, part_bytes: 100, ..settings() };
@@ -99,17 +102,23 @@ async fn race(seed: u64) {
         }
     };
     let processes = [process(0).await, process(1).await];
-    let clients = (1..=6).map(|client: u32| {
+    let clients = (1..=2).map(|client: u32| {
         let (bucket, contents) = (processes[client as usize % 2].clone(), contents.clone());
         async move { act(&bucket, &contents, CustomerId(client), seed).await }
     });
-    let collectors = processes.iter().map(|bucket| async move {
-        for step in 0..40 {
-            let _ = bucket.collect(NOW + step).await;
+    let is_done = AtomicBool::new(false);
+    let acting = async {
+        let known = join_all(clients).await;
+        is_done.store(true, Ordering::Relaxed);
+        known
+    };
+    let collectors = processes.iter().map(async |bucket| {
+        while !is_done.load(Ordering::Relaxed) {
+            let _ = bucket.collect(NOW + 1_000).await;
             tokio::task::yield_now().await;
         }
     });
-    let (known, _) = tokio::join!(join_all(clients), join_all(collectors));
+    let (known, _) = tokio::join!(acting, join_all(collectors));
 
     // Requests that are done late are done by now.
     for _ in 0..2_000 {
@@ -129,7 +138,7 @@ async fn race(seed: u64) {
     }
     for content in &contents {
         let content = content_of(content);
-        for client in 1..=6 {
+        for client in 1..=2 {
             for number in 0..4 {
                 let reference = reference(&content, CustomerId(client), number);
                 steady.give_up(reference, NOW + 2_000).await.unwrap();
@@ -147,11 +156,11 @@ async fn race(seed: u64) {
 async fn act(bucket: &Bucket, contents: &[Bytes], client: CustomerId, seed: u64) -> BTreeMap<usize, Known> {
     let mut rng = StdRng::seed_from_u64(seed << 8 | u64::from(client.0));
     let mut known = BTreeMap::new();
-    for step in 0..12_u64 {
+    for step in 0..20_u64 {
         let number = rng.next_u64() as usize % contents.len();
         let token = 1;
         let now = NOW + 3 * step;
-        let outcome = if rng.next_u64() % 3 < 2 {
+        let outcome = if rng.next_u64() % 2 == 0 {
             let stored = async {
                 let arriving = receive(bucket, &contents[number], now + 1).await?;
                 arriving.finish(Announced::default(), client, super::token(token), now + 1).await
