@@ -5,11 +5,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use e2e::daemon::binary;
 use e2e::data;
 use e2e::nginx::Nginx;
 use e2e::poll;
 use e2e::site::Site;
-use e2e::tools::curl;
+use e2e::tools::{curl, run_ok};
 use protocol::digest::Fingerprint;
 use protocol::id::{ClientFile, CustomerId, ObjectId};
 use protocol::srl::{
@@ -133,4 +134,32 @@ fn a_cdn_keeps_nothing_longer_than_its_srl_lasts() {
     assert_eq!(origin.ask(&path, &[]).0, 403);
     // Another SRL of the same object is another URL.
     assert_eq!(origin.ask(&origin.fetch_path(expires + 3_600), &[]).1, "MISS");
+}
+
+/// CDN-2, SRL-10: what somebody has to be asked for, a CDN keeps for nobody. The customer's server is played by the
+/// center's own health.
+#[test]
+fn a_cdn_keeps_nothing_that_a_callback_permitted() {
+    let mut origin = Origin::start();
+    let config = origin.site.center_config();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}[dosm]\ncallback_networks = [\"127.0.0.0/8\"]\n")).unwrap();
+    origin.site.center.stop();
+    origin.site.center.restart();
+    let object = ObjectName::Content(Fingerprint::parse(&data::md5_hex(&origin.bytes)).unwrap());
+    let callback = format!("{}/health", origin.site.center_url());
+    let fetch = SrlOperation::FetchAuth { object, callback };
+    let path = origin.sign(AccessMethod::EndUser, now() + 3_600, fetch);
+    let allow = |hosts: &[&str]| {
+        let command = ["customer", "callback-hosts", "--id", "1", "--config", config.to_str().unwrap()];
+        run_ok(binary("storage-center").to_str().unwrap(), &[&command[..], hosts].concat());
+    };
+    let host = origin.site.center_url().trim_start_matches("http://").to_owned();
+    allow(&["--host", &host]);
+    for _ in 0..2 {
+        let (status, cache, whole) = origin.ask(&path, &[]);
+        assert!(status == 200 && cache == "MISS" && whole == origin.bytes, "{status} {cache}");
+    }
+    allow(&[]);
+    assert_eq!(origin.ask(&path, &[]).0, 403, "from now on it is denied");
 }
