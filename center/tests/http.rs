@@ -545,8 +545,8 @@ fn an_end_user_is_sent_to_the_customers_page() {
     assert_eq!(sent(1, "after.jpg").status, 201);
 }
 
-/// SRL-10: the operator says on which hosts a customer's callbacks may lie, while the center runs. The center itself plays
-/// the customer's server: it says 200 of its health, and 400 of anything that is no SRL.
+/// SRL-10: the operator says on which hosts a customer's callbacks may lie, while the center runs. The center itself
+/// plays the customer's server: it says 200 of its health, and 400 of anything that is no SRL.
 #[test]
 fn a_callback_is_asked_on_the_hosts_of_the_list() {
     let center = Center::start_with("[dosm]\ncallback_networks = [\"127.0.0.0/8\", \"::1/128\"]\n", "http");

@@ -276,8 +276,9 @@ fn an_end_user_is_sent_on_by_any_manager() {
     }
 }
 
-/// SRL-10: in a cluster the directory manager knows on which hosts a customer's callbacks may lie, and any object manager
-/// asks there. The customer's server is played by the directory manager's own: its health is good, and it knows no SRL `x`.
+/// SRL-10: in a cluster the directory manager knows on which hosts a customer's callbacks may lie, and any object
+/// manager asks there. The customer's server is played by the directory manager's own: its health is good, and it knows
+/// no SRL `x`.
 #[test]
 fn any_manager_asks_the_callback() {
     let mut cluster = Cluster::start("callback", Settings { nodes: 2, ..Settings::default() });

@@ -176,8 +176,8 @@ fn a_balancer_hides_the_end_of_an_object_manager() {
     assert!(load.failed.lock().unwrap().is_empty(), "{:?}", load.failed.lock().unwrap());
 }
 
-/// SYS-15: an object manager serves on each network that it is attached to, and a client who knows its addresses does not
-/// care which of the networks is lost.
+/// SYS-15: an object manager serves on each network that it is attached to, and a client who knows its addresses does
+/// not care which of the networks is lost.
 #[test]
 fn a_manager_serves_on_every_network_it_is_attached_to() {
     let mut cluster = Cluster::start("attached", Settings { nodes: 2, managers: 1, ..Settings::default() });

@@ -84,7 +84,8 @@ pub trait Directory: Send + Sync + 'static {
         customer: CustomerId,
     ) -> impl Future<Output = Result<Option<String>, String>> + Send;
 
-    /// On which hosts the customer's callbacks may lie, `host` or `host:port` joined by spaces; empty for none (SRL-10).
+    /// On which hosts the customer's callbacks may lie, `host` or `host:port` joined by spaces; empty for none
+    /// (SRL-10).
     ///
     /// # Errors
     /// The reason why the VFS cannot answer now, for the log.
