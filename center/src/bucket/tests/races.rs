@@ -104,7 +104,8 @@ async fn race(seed: u64) {
     let processes = [process(0).await, process(1).await];
     let clients = (1..=2).map(|client: u32| {
         let (bucket, contents) = (processes[client as usize % 2].clone(), contents.clone());
-        async move { act(&bucket, &contents, CustomerId(client), seed).await }
+        let steady = &steady;
+        async move { act(&bucket, steady, &contents, CustomerId(client), seed).await }
     });
     let is_done = AtomicBool::new(false);
     let acting = async {
@@ -152,8 +153,24 @@ async fn race(seed: u64) {
     assert_eq!(names(&steady).await, ["format"], "seed {seed}");
 }
 
-/// Stores and gives up, each content under one token of the client's.
-async fn act(bucket: &Bucket, contents: &[Bytes], client: CustomerId, seed: u64) -> BTreeMap<usize, Known> {
+/// By anybody, at any time; but one reading may meet the moment in which one copy goes for another.
+async fn can_be_read(bucket: &Bucket, customer: CustomerId, bytes: &Bytes) -> bool {
+    for _ in 0..5 {
+        if read(bucket, customer, &content_of(bytes)).await.is_ok_and(|read| read == *bytes) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Stores, reads what was acknowledged, and gives up, each content under one token of the client's.
+async fn act(
+    bucket: &Bucket,
+    steady: &Bucket,
+    contents: &[Bytes],
+    client: CustomerId,
+    seed: u64,
+) -> BTreeMap<usize, Known> {
     let mut rng = StdRng::seed_from_u64(seed << 8 | u64::from(client.0));
     let mut known = BTreeMap::new();
     for step in 0..20_u64 {
@@ -170,6 +187,9 @@ async fn act(bucket: &Bucket, contents: &[Bytes], client: CustomerId, seed: u64)
             let reference = reference(&content_of(&contents[number]), client, token);
             bucket.give_up(reference, now).await.map(|()| Known::GivenUp).ok()
         };
+        if outcome == Some(Known::Held) {
+            assert!(can_be_read(steady, client, &contents[number]).await, "seed {seed}, client {client}");
+        }
         known.insert(number, outcome.unwrap_or(Known::Unknown));
     }
     known
