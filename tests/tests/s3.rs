@@ -132,8 +132,8 @@ fn upload_token(number: u8) -> String {
     format!("X-Upload-Token: {number:032x}")
 }
 
-/// ISN-5, ISN-13, REF-1, REF-2, SYS-8, SYS-9: what was stored in the bucket is fetched, whole and in parts, also by a center
-/// that starts with nothing but its rows; equal contents are one object, which goes with its last reference.
+/// ISN-5, ISN-13, REF-1, REF-2, SYS-8, SYS-9: what was stored in the bucket is fetched, whole and in parts, also by a
+/// center that starts with nothing but its rows; equal contents are one object, which goes with its last reference.
 #[test]
 fn objects_in_a_bucket_are_stored_fetched_and_released() {
     let mut center = Center::start();
@@ -198,7 +198,8 @@ fn objects_in_a_bucket_are_stored_fetched_and_released() {
     assert!(center.fetch(&again, &[]) == (200, objects[2].clone()));
 }
 
-/// ISN-11, ISN-13: an upload that its client gives up, or in whose middle the center is killed, leaves nothing in the bucket.
+/// ISN-11, ISN-13: an upload that its client gives up, or in whose middle the center is killed, leaves nothing in the
+/// bucket.
 #[test]
 fn an_upload_to_a_bucket_that_ends_early_leaves_nothing() {
     let mut center = Center::start();
@@ -215,8 +216,8 @@ fn an_upload_to_a_bucket_that_ends_early_leaves_nothing() {
     assert_eq!(center.store(&data::bytes(2, 64 * MIB), 1), 200);
 }
 
-/// ISN-13, SYS-8: while the S3 server is killed, or silent, what needs it is refused within a bound, and the status says why;
-/// when it is back everything goes on.
+/// ISN-13, SYS-8: while the S3 server is killed, or silent, what needs it is refused within a bound, and the status
+/// says why; when it is back everything goes on.
 #[test]
 fn a_center_whose_bucket_is_away_says_so_and_goes_on_later() {
     let mut center = Center::start();

@@ -4,12 +4,12 @@
 //!
 //! 1. there is no reference, and the grace is over;
 //! 2. a mark says that the copy counts no more. It is never taken back;
-//! 3. there is still no reference: the bytes go, then the record. The mark stays for a day, so that its number is not given
-//!    again while a request from before may be under way.
+//! 3. there is still no reference: the bytes go, then the record. The mark stays for a day, so that its number is not
+//!    given again while a request from before may be under way.
 //!
-//! If there is a reference now, somebody may have seen the copy before the mark came, and relies on it: then another copy
-//! is made of it first. Nobody else can have removed its bytes: whoever removes them has looked for references after the
-//! mark, and that reference was there before it.
+//! If there is a reference now, somebody may have seen the copy before the mark came, and relies on it: then another
+//! copy is made of it first. Nobody else can have removed its bytes: whoever removes them has looked for references
+//! after the mark, and that reference was there before it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -38,7 +38,8 @@ const MARK_SECONDS: u64 = 86_400;
 type Looks = BTreeMap<Fingerprint, (u64, Vec<Path>)>;
 
 impl Bucket {
-    /// Waits for its turn with a fingerprint: only one call of this process at a time changes what the store says of it.
+    /// Waits for its turn with a fingerprint: only one call of this process at a time changes what the store says of
+    /// it.
     pub(super) async fn lock(&self, fingerprint: Fingerprint) -> tokio::sync::MutexGuard<'_, ()> {
         self.shared.locks.lock(fingerprint).await
     }
@@ -119,8 +120,8 @@ impl Bucket {
         Ok(!is_held && !gone.is_empty())
     }
 
-    /// With the fingerprint locked: if no copy counts, but one that counts no more can be read, another is made of it, with
-    /// bytes of its own. Whether a copy counts then.
+    /// With the fingerprint locked: if no copy counts, but one that counts no more can be read, another is made of it,
+    /// with bytes of its own. Whether a copy counts then.
     pub(super) async fn rescue(&self, fingerprint: Fingerprint, now: u64) -> Result<bool, StoreError> {
         let copies = self.copies(fingerprint).await?;
         if copies.gone().is_empty() || !copies.counted().is_empty() {
@@ -133,8 +134,8 @@ impl Bucket {
         }
     }
 
-    /// Goes through all names: counts the objects, notes those that nobody refers to or that have no copy to rely on, removes
-    /// old marks, and ends uploads that nobody finishes.
+    /// Goes through all names: counts the objects, notes those that nobody refers to or that have no copy to rely on,
+    /// removes old marks, and ends uploads that nobody finishes.
     pub(super) async fn scan(&self, now: u64) -> Result<Scanned, Fault> {
         self.end_abandoned().await?;
         let waiting = self.looks().await?;

@@ -3,11 +3,12 @@
 //! Nothing is kept here: objects and references are in the store ([`keys`] says under which names), and a process that
 //! starts with nothing finds everything. The store keeps several copies by itself, so an object is put there once.
 //!
-//! The store offers three things that hold together: a name is created by one of many who try (If-None-Match), an object
-//! is seen whole or not at all, and who reads after a write sees it. It does not offer to remove something only if it is
-//! still what we saw. So **no name of anything that is ever removed is given twice** while a request from before may still
-//! be under way: a removal that comes late finds nothing of anybody's. And whoever relies on a copy and whoever removes one
-//! each write first and look then, so that one of the two sees the other ([`upload`], [`collect`]).
+//! The store offers three things that hold together: a name is created by one of many who try (If-None-Match), an
+//! object is seen whole or not at all, and who reads after a write sees it. It does not offer to remove something only
+//! if it is still what we saw. So **no name of anything that is ever removed is given twice** while a request from
+//! before may still be under way: a removal that comes late finds nothing of anybody's. And whoever relies on a copy
+//! and whoever removes one each write first and look then, so that one of the two sees the other ([`upload`],
+//! [`collect`]).
 //!
 //! [`store`] is the shell around the client; [`keys`], [`record`], [`copies`] and [`releases`] are pure.
 
@@ -129,8 +130,8 @@ struct Shared {
 }
 
 impl Bucket {
-    /// Takes the prefix of the bucket, which is empty or ours, after making sure that the store keeps what was created. Ends
-    /// uploads that an earlier process left.
+    /// Takes the prefix of the bucket, which is empty or ours, after making sure that the store keeps what was
+    /// created. Ends uploads that an earlier process left.
     ///
     /// # Errors
     /// The store does not answer, does not know conditional writes, or the prefix is another's.

@@ -1,5 +1,5 @@
-//! A large object's bytes on their way to the store, in parts: they lie under a name of their own, since the object's is
-//! known only when all have come.
+//! A large object's bytes on their way to the store, in parts: they lie under a name of their own, since the object's
+//! is known only when all have come.
 //!
 //! Marks in the store tell of it, so that nothing stays behind whatever becomes of the process:
 //!
@@ -8,9 +8,9 @@
 //! 3. the record, and only if `begun` still stands and `ended` does not, success;
 //! 4. `begun` and `for` go.
 //!
-//! Whoever ends an upload, its own process or a later one, puts `ended` first and looks for a record then. Either he sees
-//! the record, or the upload sees that it was ended. `begun` is the first mark to go: while it stands, `for` is to be
-//! believed.
+//! Whoever ends an upload, its own process or a later one, puts `ended` first and looks for a record then. Either he
+//! sees the record, or the upload sees that it was ended. `begun` is the first mark to go: while it stands, `for` is
+//! to be believed.
 
 use object_store::multipart::PartId;
 use object_store::{MultipartId, PutPayload};

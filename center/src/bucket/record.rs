@@ -1,7 +1,7 @@
 //! The record of a copy: what the object is, where its bytes lie, and its block digests; pure.
 //!
-//! 192 bytes of text, then 32 bytes for each block if there is more than one, then the bytes themselves if they lie in the
-//! record. It is written once, whole, and never changed.
+//! 192 bytes of text, then 32 bytes for each block if there is more than one, then the bytes themselves if they lie in
+//! the record. It is written once, whole, and never changed.
 
 use protocol::digest::{BlockDigests, Content, Digest, Fingerprint};
 

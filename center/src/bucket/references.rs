@@ -1,8 +1,8 @@
 //! Who holds which object (REF-1 to REF-4): each reference is an empty object of the store.
 //!
-//! Its name has the second it was made in and a number nobody else has, so that a removal that comes late hits no reference
-//! that was made since. A reference that was made several times has several names until it is renewed or given up; it is
-//! one all the same.
+//! Its name has the second it was made in and a number nobody else has, so that a removal that comes late hits no
+//! reference that was made since. A reference that was made several times has several names until it is renewed or
+//! given up; it is one all the same.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -109,8 +109,8 @@ impl Bucket {
         .await
     }
 
-    /// With the fingerprint locked: gives it up. If it was the last, the object is to be looked at after its grace; the one
-    /// who asks again does that as well, so that nothing is forgotten if this ends half-way.
+    /// With the fingerprint locked: gives it up. If it was the last, the object is to be looked at after its grace;
+    /// the one who asks again does that as well, so that nothing is forgotten if this ends half-way.
     async fn release(&self, reference: &Reference, now: u64) -> Result<(), Fault> {
         self.shared.releases.note(*reference, now);
         for (path, _) in self.names_of(reference).await? {

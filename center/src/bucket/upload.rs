@@ -1,9 +1,9 @@
-//! An object on its way into the store: hashed while it comes, small ones in memory, large ones in parts, and made permanent
-//! by a record that is created under the object's name if nothing has it.
+//! An object on its way into the store: hashed while it comes, small ones in memory, large ones in parts, and made
+//! permanent by a record that is created under the object's name if nothing has it.
 //!
-//! The order is what keeps an acknowledged object from being collected: first the reference is written, then the copies are
-//! looked at. Whoever removes a copy first marks it, and looks at the references then ([`super::collect`]). So either this
-//! upload sees the mark, and makes another copy, or the other sees the reference, and removes nothing.
+//! The order is what keeps an acknowledged object from being collected: first the reference is written, then the
+//! copies are looked at. Whoever removes a copy first marks it, and looks at the references then ([`super::collect`]).
+//! So either this upload sees the mark, and makes another copy, or the other sees the reference, and removes nothing.
 
 use std::iter;
 
@@ -188,8 +188,8 @@ enum Found {
 }
 
 impl Bucket {
-    /// Bytes of a part of an object of this length, so that it has no more parts than it may. All parts of an object but the
-    /// last have one length: some stores want that.
+    /// Bytes of a part of an object of this length, so that it has no more parts than it may. All parts of an object
+    /// but the last have one length: some stores want that.
     fn part_bytes(&self, length: u64) -> u64 {
         let least = length.div_ceil(PARTS_MAX);
         let usual = self.settings().part_bytes;
@@ -219,8 +219,8 @@ impl Bucket {
         placed
     }
 
-    /// With the fingerprint locked: makes another copy of an object whose own counts no more. Needs memory beside that of the
-    /// uploads, which may wait for the lock.
+    /// With the fingerprint locked: makes another copy of an object whose own counts no more. Needs memory beside that
+    /// of the uploads, which may wait for the lock.
     pub(super) async fn copy_anew(&self, mut object: BucketObject, now: u64) -> Result<(), StoreError> {
         let content = *object.content();
         let mut received = Received::new(self.part_bytes(content.size));
@@ -272,7 +272,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Looks for a whole copy to rely on, `own` being where this upload's bytes lie. One that is not whole counts no more.
+    /// Looks for a whole copy to rely on, `own` being where this upload's bytes lie. One that is not whole counts no
+    /// more.
     async fn look(&self, content: Content, own: Place, now: u64) -> Result<Found, StoreError> {
         let fingerprint = content.fingerprint;
         let copies = self.copies(fingerprint).await?;

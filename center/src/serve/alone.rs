@@ -25,8 +25,8 @@ use crate::reconcile::{Mode, reconcile};
 use crate::router::Router;
 use crate::vfs::{DirectoryManager, MetaStore, keep_house};
 
-/// Rows, and a node that keeps objects on disks, open. If a disk had lost its index, its references are restored from the
-/// rows first.
+/// Rows, and a node that keeps objects on disks, open. If a disk had lost its index, its references are restored from
+/// the rows first.
 async fn open_disks(config: &Config) -> Result<(MetaStore, Isn), ServeError> {
     let isn_config = isn_of(config)?;
     let vfs = MetaStore::open(config.vfs()?.engine()?).await?;

@@ -111,8 +111,8 @@ async fn count(bucket: &Bucket, what: &str) -> usize {
     names(bucket).await.iter().filter(|name| name.contains(what)).count()
 }
 
-/// ISN-2, ISN-3, ISN-13, SYS-9: objects of any size are read as they were stored, by a process that knows nothing but the
-/// store, and nothing else stays there.
+/// ISN-2, ISN-3, ISN-13, SYS-9: objects of any size are read as they were stored, by a process that knows nothing but
+/// the store, and nothing else stays there.
 #[tokio::test]
 async fn objects_survive_a_process_without_a_state() {
     let backend = Arc::new(InMemory::new());
@@ -207,7 +207,8 @@ async fn an_upload_that_ends_early_leaves_nothing() {
     assert_eq!(names(&next).await, ["format"]);
 }
 
-/// ISN-11: a process killed behind the record and before the answer has stored the object; its marks go, its bytes stay.
+/// ISN-11: a process killed behind the record and before the answer has stored the object; its marks go, its bytes
+/// stay.
 #[tokio::test]
 async fn the_bytes_of_an_object_are_not_taken_for_an_upload() {
     let backend = Arc::new(InMemory::new());

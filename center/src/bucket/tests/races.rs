@@ -70,9 +70,9 @@ enum Known {
     Unknown,
 }
 
-/// ISN-11, REF-2, SYS-8: two processes store, give up and collect one object at the same time, again and again, and some
-/// requests fail or are done late. What was acknowledged and not given up can be read by anybody; when all is given up
-/// nothing stays.
+/// ISN-11, REF-2, SYS-8: two processes store, give up and collect one object at the same time, again and again, and
+/// some requests fail or are done late. What was acknowledged and not given up can be read by anybody; when all is
+/// given up nothing stays.
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_between_two_processes() {
     let seeds = std::env::var("CENTER_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(200);

@@ -1,5 +1,5 @@
-//! A store in memory whose requests take their time and fail in every way a network can make them fail: before they were
-//! done, after they were done, and done only later. From a seed.
+//! A store in memory whose requests take their time and fail in every way a network can make them fail: before they
+//! were done, after they were done, and done only later. From a seed.
 
 use std::fmt;
 use std::ops::Range;
