@@ -122,7 +122,7 @@ impl Center {
             let (mut connection, operation) = (self.connect(), &operation);
             move |number| {
                 let operation = operation(client, number);
-                let key = operation.is_change().then(|| client::new_token());
+                let key = operation.is_change().then(client::new_token);
                 self.exchange(&mut connection, key, operation);
             }
         });
