@@ -73,6 +73,52 @@ async fn a_request_sent_to_two_managers_happens_once() {
     assert_eq!(vfs.usage().await.files_used, 20);
 }
 
+/// Who waits in vain for another's transaction is told so, and goes on with the next.
+#[tokio::test]
+async fn a_session_goes_on_after_it_waited_in_vain() {
+    let vfs = Fixture::new().await;
+    let (engine, customers) = (vfs.engine().clone(), [vfs.customer]);
+    if matches!(engine, Engine::Sqlite(_)) {
+        return; // It waits ten seconds for a lock of the file, which has no setting of the session.
+    }
+    let working = tokio::task::spawn_blocking(move || {
+        let (mut first, mut second) = (engine.open().unwrap(), engine.open().unwrap());
+        second.begin(&[]).unwrap();
+        second.database().execute("SET lock_timeout = 100", &[]).unwrap();
+        second.commit().unwrap();
+        first.begin(&customers).unwrap();
+        assert!(second.begin(&customers).is_err() && !second.is_broken());
+        first.commit().unwrap();
+        second.begin(&customers).unwrap();
+        second.database().execute("UPDATE customer SET name = 'renamed'", &[]).unwrap();
+        second.commit().unwrap();
+    });
+    working.await.unwrap();
+    assert_eq!(vfs.store.customers().await.unwrap()[0].name, "renamed");
+}
+
+/// A session in which a statement failed commits nothing, and goes on with the next transaction.
+#[tokio::test]
+async fn a_transaction_with_a_failed_statement_is_not_committed() {
+    let vfs = Fixture::new().await;
+    let engine = vfs.engine().clone();
+    let working = tokio::task::spawn_blocking(move || {
+        let mut session = engine.open().unwrap();
+        session.begin(&[]).unwrap();
+        let db = session.database();
+        db.execute("UPDATE customer SET name = 'lost'", &[]).unwrap();
+        // A name that is taken: told now, or by what follows.
+        let failed = db.execute("INSERT INTO customer (id, name) VALUES (9, 'lost')", &[]);
+        assert!(failed.and(db.settle()).is_err());
+        session.rollback();
+        session.begin(&[]).unwrap();
+        session.database().execute("UPDATE customer SET name = 'kept'", &[]).unwrap();
+        session.commit().unwrap();
+    });
+    working.await.unwrap();
+    assert_eq!(vfs.store.customers().await.unwrap()[0].name, "kept");
+}
+
 /// VFS-24: who waits at one manager for a change that another makes, hears of it at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_wakes_those_who_wait_at_another_manager() {

@@ -113,6 +113,37 @@ impl PostgresSession {
         Ok(statement)
     }
 
+    /// Begins a transaction, with the first statement of it. A session that the server has ended is found out before.
+    fn start(&self, begin: &str) -> Result<(), StoreError> {
+        self.look();
+        if self.client.is_closed() {
+            self.state.set(State::Broken);
+            return Err(StoreError::Database("the database server ended the session".to_owned()));
+        }
+        self.execute(begin, &[])?;
+        self.state.set(State::InTransaction);
+        Ok(())
+    }
+
+    /// Waits until the customers are this transaction's.
+    fn hold(&self, customers: &[CustomerId]) -> Result<(), StoreError> {
+        if customers.is_empty() {
+            return self.settle();
+        }
+        let statement = self.prepared(HOLD)?;
+        let ids: Vec<i64> = customers.iter().map(|customer| customer.0.into()).collect();
+        let held = self.drive(self.client.query(&statement, &[&ids]));
+        // What went wrong with BEGIN comes first.
+        self.settle().and(held).map(drop)
+    }
+
+    /// Lets the connection send what it has, and take what has come.
+    fn look(&self) {
+        if let Some(runtime) = &self.runtime {
+            runtime.block_on(tokio::task::yield_now());
+        }
+    }
+
     /// Statements without parameters, waited for.
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
         self.drive(self.client.batch_execute(sql))
@@ -197,20 +228,16 @@ impl Database for PostgresSession {
 
 impl Session for PostgresSession {
     fn begin(&mut self, customers: &[CustomerId]) -> Result<(), StoreError> {
-        self.batch("BEGIN")?;
-        self.state.set(State::InTransaction);
-        if customers.is_empty() {
-            return Ok(());
+        self.start("BEGIN")?;
+        let held = self.hold(customers);
+        if held.is_err() {
+            self.rollback();
         }
-        let statement = self.prepared(HOLD)?;
-        let ids: Vec<i64> = customers.iter().map(|customer| customer.0.into()).collect();
-        self.drive(self.client.query(&statement, &[&ids])).map(drop)
+        held
     }
 
     fn begin_reading(&mut self) -> Result<(), StoreError> {
-        self.batch(BEGIN_READING)?;
-        self.state.set(State::InTransaction);
-        Ok(())
+        self.start(BEGIN_READING)
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
@@ -231,12 +258,15 @@ impl Session for PostgresSession {
 
     fn rollback(&mut self) {
         self.sent.borrow_mut().clear();
-        if self.is_in_transaction() {
-            match self.batch("ROLLBACK") {
-                Ok(()) => self.state.set(State::Idle),
-                Err(_) => self.state.set(State::Broken), // The server rolls it back when the session ends.
-            }
+        if !self.is_in_transaction() {
+            return;
         }
+        // Not waited for: what comes next comes after it, and without it the session is of no use.
+        match self.execute("ROLLBACK", &[]) {
+            Ok(()) => self.state.set(State::Idle),
+            Err(_) => self.state.set(State::Broken), // The server rolls it back when the session ends.
+        }
+        self.look();
     }
 
     fn is_broken(&self) -> bool {
