@@ -22,7 +22,7 @@ use protocol::vfs::{Answer, Existing, Operation, Request, Row};
 use tokio::runtime::Runtime;
 
 /// Who changes the tree at the same time.
-const CLIENTS: usize = 8;
+const CLIENTS: usize = 64;
 /// Load before, between and after what befalls the servers.
 const QUIET: Duration = Duration::from_secs(2);
 /// A client asks again for so long; a failure that takes longer is one.
@@ -180,7 +180,7 @@ async fn work(
     number
 }
 
-/// Kill -9 of either directory manager, of the database server, and of the server for good with its standby promoted, all
+/// VFS-3: 64 clients make files by XML over HTTP. Kill -9 of either directory manager, of the database server, and of the server for good with its standby promoted, all
 /// under load.
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
