@@ -180,8 +180,8 @@ async fn work(
     number
 }
 
-/// VFS-3: 64 clients make files by XML over HTTP. Kill -9 of either directory manager, of the database server, and of the server for good with its standby promoted, all
-/// under load.
+/// VFS-3: 64 clients make files by XML over HTTP, while either directory manager is killed, the database server, and the
+/// server for good with its standby promoted.
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
     let dir = tempfile::Builder::new().prefix("storage-port-e2e-").tempdir().unwrap();
