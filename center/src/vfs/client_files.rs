@@ -8,6 +8,7 @@ use protocol::id::{ClientFile, CustomerId, ObjectId, Timestamp};
 use protocol::name::Name;
 use protocol::vfs::{Target, VfsErrorCode};
 
+use super::customer;
 use super::engine::{Database, values};
 use super::failure::{Failure, StoreError};
 
@@ -19,19 +20,13 @@ pub fn folder(db: &dyn Database, customer: CustomerId) -> Result<Option<ObjectId
 }
 
 /// The customer's folder, made if it has none.
-pub fn make_folder(db: &dyn Database, customer: CustomerId, now: Timestamp) -> Result<ObjectId, StoreError> {
-    if let Some(folder) = folder(db, customer)? {
+pub fn make_folder(db: &dyn Database, id: CustomerId, now: Timestamp) -> Result<ObjectId, StoreError> {
+    if let Some(folder) = folder(db, id)? {
         return Ok(folder);
     }
-    let folder = db.first(
-        "INSERT INTO entry (customer, version, created, modified, changed, metadata, subfolders)
-         VALUES (?1, 1, ?2, ?2, ?2, ?3, 0) RETURNING id",
-        values![customer.0, now.0, b""],
-        |row| row.get::<u64>(0),
-    )?;
-    let folder = folder.ok_or(StoreError::Unreadable { column: 0 })?;
-    db.execute("UPDATE customer SET client_files = ?2 WHERE id = ?1", values![customer.0, folder])?;
-    Ok(ObjectId(folder))
+    let folder = customer::insert_root(db, id, b"", now)?;
+    db.execute("UPDATE customer SET client_files = ?2 WHERE id = ?1", values![id.0, folder.0])?;
+    Ok(folder)
 }
 
 /// A file's row in this folder.

@@ -61,15 +61,26 @@ pub fn add(db: &dyn Database, new: &NewCustomer, now: Timestamp) -> Result<Custo
         |row| row.get::<u32>(0),
     );
     let id = CustomerId(id.map_err(taken)?.ok_or(StoreError::Unreadable { column: 0 })?);
-    let root: Option<u64> = db.first(
-        "INSERT INTO entry (customer, version, created, modified, changed, metadata, subfolders)
-         VALUES (?1, 1, ?2, ?2, ?2, ?3, 0) RETURNING id",
-        values![id.0, now.0, &new.root_metadata],
-        |row| row.get(0),
-    )?;
-    db.execute("UPDATE customer SET root = ?2 WHERE id = ?1", values![id.0, root])?;
+    let root = insert_root(db, id, &new.root_metadata, now)?;
+    db.execute("UPDATE customer SET root = ?2 WHERE id = ?1", values![id.0, root.0])?;
     insert_secret(db, id, &new.secret)?;
     find(db, id)
+}
+
+/// Makes a folder that hangs from no other.
+pub fn insert_root(
+    db: &dyn Database,
+    id: CustomerId,
+    metadata: &[u8],
+    now: Timestamp,
+) -> Result<ObjectId, StoreError> {
+    let root = db.first(
+        "INSERT INTO entry (customer, version, created, modified, changed, metadata, subfolders)
+         VALUES (?1, 1, ?2, ?2, ?2, ?3, 0) RETURNING id",
+        values![id.0, now.0, metadata],
+        |row| row.get(0).map(ObjectId),
+    )?;
+    root.ok_or(StoreError::Unreadable { column: 0 })
 }
 
 /// All customers, by id.

@@ -68,13 +68,13 @@ pub fn gone_since(
 }
 
 /// Whether the reference is pending release.
-pub fn is_pending(db: &dyn Database, reference: Reference) -> Result<bool, Failure> {
+pub fn is_pending(db: &dyn Database, reference: Reference) -> Result<bool, StoreError> {
     let Reference { fingerprint, customer, token } = reference;
-    Ok(db.exists(
+    db.exists(
         "SELECT EXISTS (SELECT 1 FROM outbox
                         WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3 AND released IS NULL)",
         values![customer.0, &fingerprint.0, &token.0],
-    )?)
+    )
 }
 
 /// Entries to be tried now, those longest due first.

@@ -1,10 +1,12 @@
 //! Which references the rows hold (REF-4): the truth the storage cluster reconciles itself with.
 
 use protocol::digest::{Content, Digest, Fingerprint};
+use protocol::dosp::Reference;
 use protocol::id::{CustomerId, ObjectId, Token};
 
 use super::engine::{Database, values};
 use super::failure::StoreError;
+use super::outbox;
 
 /// Most references of one page.
 pub const PAGE_MAX: usize = 1_000;
@@ -41,12 +43,8 @@ pub fn is_referenced(
     fingerprint: Fingerprint,
     token: Token,
 ) -> Result<bool, StoreError> {
-    db.exists(
-        "SELECT EXISTS (SELECT 1 FROM entry WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3)
-             OR EXISTS (SELECT 1 FROM outbox
-                        WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3 AND released IS NULL)",
-        values![customer.0, &fingerprint.0, &token.0],
-    )
+    let is_held = row_with(db, customer, fingerprint, token)?.is_some();
+    Ok(is_held || outbox::is_pending(db, Reference { fingerprint, customer, token })?)
 }
 
 /// References held by rows, in order of fingerprint and token, after the given one; at most `limit`.
