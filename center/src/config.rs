@@ -1,5 +1,7 @@
 //! The configuration file: TOML in, checked settings out. Every error is one line that says what and how to mend it.
 
+mod mirror;
+
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
@@ -13,6 +15,8 @@ use thiserror::Error;
 use crate::cluster::Order;
 use crate::traffic::Center;
 use crate::vfs::{Engine, Postgres, StoreError};
+
+pub use self::mirror::{Mirror, Other};
 
 /// Most storage centers, and networks of all of them: each request of a client that is near to none looks at all.
 const CENTERS_MAX: usize = 64;
@@ -43,6 +47,8 @@ pub struct Config {
     pub traffic: Option<Traffic>,
     /// The other processes of the storage center, where one does not play all parts alone.
     pub cluster: Option<Cluster>,
+    /// The storage centers that keep the same objects and the same directory.
+    pub mirror: Option<Mirror>,
 }
 
 /// A part of a storage center.
@@ -364,6 +370,10 @@ impl Config {
             .or_else(|| self.http.as_ref().and_then(Http::nonsense))
             .or_else(|| self.traffic.as_ref().and_then(Traffic::nonsense))
             .or_else(|| self.cluster.as_ref().and_then(|cluster| cluster.nonsense(self.isn.as_ref())))
+            .or_else(|| {
+                let listen = self.cluster.as_ref().map(|cluster| cluster.listen);
+                self.mirror.as_ref().and_then(|mirror| mirror.nonsense(listen))
+            })
             .or_else(|| self.isn.as_ref().and_then(|isn| isn.nonsense(self.cluster.is_some())))
             .or_else(|| self.vfs.as_ref().and_then(Vfs::nonsense))
     }
@@ -656,6 +666,11 @@ mod tests {
             "multicast",
             "peers",
             "copies",
+            "center",
+            "authority",
+            "first_writer",
+            "witness",
+            "overrides",
         ] {
             assert!(example.contains(&format!("{key} = ")), "{key}");
         }
@@ -761,6 +776,47 @@ mod tests {
             "roles = [\"dosm\"]\n{http}[cluster]\nkey_file = \"k\"\nlisten = \"0.0.0.0:7400\"\n"
         ));
         assert!(nowhere.unwrap_err().contains("cluster.node"));
+    }
+
+    /// GEO-2: what the table of mirrors must have.
+    #[test]
+    fn the_mirror_makes_sense() {
+        const MIRROR: &str = r#"
+            [cluster]
+            node = 1
+            key_file = "k"
+            listen = "10.3.100.1:7400"
+            [mirror]
+            center = "north"
+            networks = ["10.3.100.0/24"]
+            certificate = "c"
+            key = "k"
+            authority = "a"
+            first_writer = "north"
+            [[mirror.other]]
+            center = "south"
+            networks = ["10.10.100.0/24"]
+            peers = ["10.10.100.1:7400"]
+            overrides = { "10.3.100.7" = "10.10.100.70" }
+        "#;
+        let with = |from: &str, to: &str| load(&format!("{GOOD}{}", MIRROR.replacen(from, to, 1)));
+        with("", "").unwrap();
+        for (from, to, said) in [
+            ("listen = \"10.3.100.1", "listen = \"10.4.100.1", "in none of them"),
+            ("\"south\"", "\"north\"", "twice"),
+            ("first_writer = \"north\"", "first_writer = \"east\"", "no center"),
+            ("[\"10.10.100.0/24\"]", "[\"10.10.0.0/16\"]", "as long as"),
+            ("[\"10.10.100.0/24\"]", "[]", "as many networks"),
+            ("[\"10.10.100.0/24\"]", "[\"10.3.100.0/24\"]", "another center's"),
+            ("[\"10.10.100.1:7400\"]", "[]", "`peers`"),
+            ("[\"10.10.100.1:7400\"]", "[\"10.3.100.1:7400\"]", "`peers`"),
+            ("10.10.100.70", "10.3.100.70", "override"),
+        ] {
+            let error = with(from, to).unwrap_err();
+            assert!(error.contains(said), "{from} to {to}: {error}");
+        }
+        let alone = MIRROR.split("[mirror]").nth(1).unwrap();
+        assert!(load(&format!("{GOOD}[mirror]{alone}")).unwrap_err().contains("needs [cluster]"));
     }
 
     #[test]

@@ -49,8 +49,18 @@ struct State {
     log: IndexLog,
     /// Whether every file is in the index: what is not in it is not there.
     swept: bool,
+    /// Files that are being written or removed: what the directory says of them is true no longer, or not yet.
+    unsettled: Vec<BlockKey>,
     /// Keeps other processes out.
     _lock: File,
+}
+
+impl State {
+    fn settle(&mut self, key: &BlockKey) {
+        if let Some(at) = self.unsettled.iter().position(|unsettled| unsettled == key) {
+            self.unsettled.swap_remove(at);
+        }
+    }
 }
 
 /// What the index knows of a file.
@@ -126,7 +136,8 @@ impl Disk {
             std::fs::remove_file(self.path.join(key.path())).ok();
         }
         let open = LruCache::new(self.open_files_max);
-        *locked(&self.state) = Some(State { index, open, log, swept: false, _lock: lock });
+        *locked(&self.state) =
+            Some(State { index, open, log, swept: false, unsettled: Vec::new(), _lock: lock });
         self.compact();
         Ok(())
     }
@@ -209,7 +220,7 @@ impl Disk {
     /// is the poorer for it, nobody else. Blocks.
     pub fn put(&self, key: &BlockKey, bytes: &[u8]) -> Option<BlockFile> {
         let len = u32::try_from(bytes.len()).ok()?;
-        let evicted = locked(&self.state).as_mut()?.index.reserve(len)?;
+        let evicted = self.make_room(key, len)?;
         self.unlink(&evicted);
         match self.write(key, bytes) {
             Ok(block) => {
@@ -219,11 +230,22 @@ impl Disk {
             Err(error) => {
                 if let Some(state) = &mut *locked(&self.state) {
                     state.index.release(len);
+                    state.settle(key);
                 }
                 self.fail(&error);
                 None
             }
         }
+    }
+
+    /// Takes room for a file that is going to be written; what must go for it.
+    fn make_room(&self, key: &BlockKey, len: u32) -> Option<Vec<BlockKey>> {
+        let mut state = locked(&self.state);
+        let state = state.as_mut()?;
+        let evicted = state.index.reserve(len)?;
+        state.unsettled.push(*key);
+        state.unsettled.extend(&evicted);
+        Some(evicted)
     }
 
     fn write(&self, key: &BlockKey, bytes: &[u8]) -> io::Result<BlockFile> {
@@ -251,6 +273,7 @@ impl Disk {
                 let Some(key) = state.index.evict() else { break };
                 evicted.push(key);
             }
+            state.unsettled.extend(&evicted);
         }
         self.unlink(&evicted);
     }
@@ -271,6 +294,9 @@ impl Disk {
             // A reader that has it open keeps it.
             std::fs::remove_file(self.path.join(key.path())).ok();
         }
+        if let Some(state) = &mut *locked(&self.state) {
+            evicted.iter().for_each(|key| state.settle(key));
+        }
         self.counters.evictions.fetch_add(evicted.len() as u64, Ordering::Relaxed);
         if let Some(error) = failed {
             self.fail(&error);
@@ -281,6 +307,7 @@ impl Disk {
         let mut long = false;
         if let Some(state) = &mut *locked(&self.state) {
             state.index.commit(*key, Entry { len: block.len, verified: true });
+            state.settle(key);
             state.open.put(*key, block.clone());
             // A lost record is found by the sweep of the next start.
             state.log.append(Change::Added(*key, block.len)).ok();
@@ -294,7 +321,7 @@ impl Disk {
     /// A file was opened and is right.
     fn found(&self, key: &BlockKey, block: &BlockFile) {
         if self.known(key).is_some_and(|known| matches!(known, Known::Perhaps)) {
-            self.adopt(*key, block.len);
+            self.adopt(*key);
         }
         if let Some(state) = &mut *locked(&self.state) {
             // If it was thrown out meanwhile, it is served this once.
@@ -350,29 +377,33 @@ impl Disk {
             outcome => outcome?,
         };
         for file in files {
-            let file = file?;
-            let Some(key) = file.file_name().to_str().and_then(BlockKey::parse) else { continue };
-            if self.known(&key).is_none_or(|known| matches!(known, Known::Entry(_))) {
-                continue;
-            }
-            // Gone again, or longer than any block: not there.
-            let len = file.metadata().ok().and_then(|metadata| u32::try_from(metadata.len()).ok());
-            if !len.is_some_and(|len| self.adopt(key, len)) {
-                std::fs::remove_file(file.path()).ok();
+            if let Some(key) = file?.file_name().to_str().and_then(BlockKey::parse) {
+                self.adopt(key);
             }
         }
         Ok(())
     }
 
-    fn adopt(&self, key: BlockKey, len: u32) -> bool {
+    /// Takes in a file that the index log lost; removes it if there is no room for it. Nobody else changes the file
+    /// meanwhile: who would is kept out, or has said so.
+    fn adopt(&self, key: BlockKey) {
         let mut state = locked(&self.state);
-        let Some(state) = state.as_mut() else { return false };
-        let adopted = state.index.adopt(key, len);
-        if adopted {
-            // A lost record is found again by the sweep of the next start.
-            state.log.append(Change::Added(key, len)).ok();
+        let Some(state) = state.as_mut() else { return };
+        if state.index.get(&key).is_some() || state.unsettled.contains(&key) {
+            return;
         }
-        adopted
+        let path = self.path.join(key.path());
+        let Ok(metadata) = path.metadata() else { return };
+        // Longer than any block is no block.
+        match u32::try_from(metadata.len()) {
+            Ok(len) if state.index.adopt(key, len) => {
+                // A lost record is found again by the sweep of the next start.
+                state.log.append(Change::Added(key, len)).ok();
+            }
+            _ => {
+                std::fs::remove_file(path).ok();
+            }
+        }
     }
 
     /// Takes the disk out of service, if it is the disk's fault.
@@ -426,4 +457,44 @@ fn write_block(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<BlockF
         return Err(error);
     }
     Ok(BlockFile { file: Arc::new(file), len: bytes.len() as u32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::data_cache::key::ObjectKey;
+
+    fn bytes_below(path: &Path, keys: &[BlockKey]) -> u64 {
+        keys.iter().filter_map(|key| path.join(key.path()).metadata().ok()).map(|file| file.len()).sum()
+    }
+
+    /// PORT-21: a sweep that meets a file on its way out, or in, neither counts what is going nor removes what is coming.
+    #[test]
+    fn a_sweep_leaves_alone_what_is_being_changed() {
+        const LEN: u32 = 4_096;
+        let dir = TempDir::new().unwrap();
+        let settings = DiskSettings { path: dir.path().to_owned(), bytes_max: LEN.into() };
+        let disk = Disk::new(&settings, 10, 10, Arc::default());
+        disk.open().unwrap();
+        let keys = [1, 2].map(|number| BlockKey { object: ObjectKey([number; 16]), block: 0 });
+        let [old, new] = keys;
+        let sweep = || (0..=u8::MAX).for_each(|folder| disk.sweep_folder(folder).unwrap());
+        disk.put(&old, &[1; LEN as usize]).unwrap();
+
+        let evicted = disk.make_room(&new, LEN).unwrap();
+        assert_eq!(evicted, [old]);
+        sweep();
+        disk.unlink(&evicted);
+        let block = disk.write(&new, &[2; LEN as usize]).unwrap();
+        sweep();
+        disk.commit(&new, &block);
+        sweep();
+        assert_eq!((disk.bytes(), bytes_below(dir.path(), &keys)), (LEN.into(), LEN.into()));
+        assert!(disk.hot(&new).is_some() && disk.hot(&old).is_none());
+        assert!(locked(&disk.state).as_ref().unwrap().unsettled.is_empty());
+    }
 }

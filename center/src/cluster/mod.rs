@@ -8,6 +8,7 @@
 //! Nobody here knows for sure where an object is (SYS-2). Whatever is known may be wrong, and is found out by asking.
 
 pub mod beacon;
+pub mod centers;
 pub mod daemon;
 pub mod directory;
 mod failure;
