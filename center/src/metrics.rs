@@ -94,6 +94,12 @@ impl Page {
             )
             .value(
                 Gauge,
+                "copies_spare",
+                "Copies here that are one too many and go soon.",
+                status.copies_spare,
+            )
+            .value(
+                Gauge,
                 "references_lost",
                 "1 while references may be missing until they are compared with the VFS.",
                 status.lost_references.into(),

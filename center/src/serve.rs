@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bucket;
+use crate::cluster::transport::IdentityError;
 use crate::config::{Config, Http, Isn as IsnConfig, NotHere};
 use crate::control::{self, Answering};
 use crate::dosm::UsageLog;
@@ -100,6 +101,9 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// TLS between centers.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// TLS towards servers that are not of this storage center.
     #[error("TLS cannot be used to ask other servers: {0}")]
     Outbound(#[from] rustls::Error),

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::digest::Fingerprint;
 use protocol::dosp::announcement::{Announcement, Deleted, Failed, New, Updated};
@@ -152,7 +152,7 @@ impl Listener {
             let heartbeat = self.node.heartbeat(HEARTBEAT_EVERY);
             self.view.beacon().announce(&heartbeat, &self.view.unicast_peers());
             // A process is part of its own view, whether or not its datagrams come back to it.
-            self.view.hear(heartbeat, self.view.beacon().shared.boot);
+            self.view.hear(heartbeat, self.view.beacon().shared.boot, Instant::now());
         }
     }
 
@@ -206,7 +206,7 @@ impl Listener {
                     && heartbeat.node == header.sender
                 {
                     let newcomer = heartbeat.address;
-                    if view.hear(heartbeat, header.boot) == News::Joined {
+                    if view.hear(heartbeat, header.boot, Instant::now()) == News::Joined {
                         // It knows nobody yet, and need not wait for the next heartbeat.
                         let own = self.node.last_heartbeat().to_bytes();
                         view.beacon().send_to(

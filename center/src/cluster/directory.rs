@@ -15,6 +15,7 @@ use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::vfs::{VfsError, VfsErrorCode};
 use tokio::time::{Instant, timeout_at};
 
+use super::centers::HERE;
 use super::daemon::Registry;
 use super::view::{Node, View};
 use crate::dosm::{Directory, NewClientFile, NewFile};
@@ -25,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Two heartbeats: who is there has been heard of by then.
 const NEWCOMER_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The directory managers of the cluster: the first that answers is as good as any (SYS-5).
+/// The directory managers of the cluster: the first that answers is as good as any (SYS-5), those of this center before
+/// those of others (GEO-5, VFS-21).
 #[derive(Clone)]
 pub struct ClusterDirectory {
     view: View,
@@ -51,7 +53,7 @@ impl ClusterDirectory {
 
     async fn ask<O: Operation>(&self, input: &O::In) -> Result<O::Out, String> {
         let mut managers = self.managers().await;
-        managers.sort_by_key(|manager| manager.condition);
+        managers.sort_by_key(|manager| (manager.condition, manager.center != HERE));
         let mut reason = "no directory manager is known yet".to_string();
         for manager in managers {
             match self.view.ask::<O>(&manager, input, PATIENCE).await {

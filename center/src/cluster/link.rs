@@ -16,6 +16,7 @@ use protocol::dosp::{
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
+use super::centers::{CenterNumber, Centers, HERE};
 use super::session::{Credentials, Session, SessionError};
 
 /// Sessions kept for one address while nobody uses them; more are closed.
@@ -24,6 +25,9 @@ const IDLE_MAX: usize = 16;
 const PEERS_MAX: usize = 1_024;
 /// Longest time to connect and to show the key: a process that is there does it in a millisecond.
 const CONNECT_MAX: Duration = Duration::from_millis(500);
+/// The least that a process of another center has for anything, to connect included: four round trips of 100 ms, and a
+/// first packet that is lost is sent again after a second.
+const ELSEWHERE_MIN: Duration = Duration::from_secs(3);
 
 /// Why a request has no result.
 #[derive(Debug, Error)]
@@ -66,7 +70,7 @@ impl Links {
         input: &O::In,
         patience: Duration,
     ) -> Result<O::Out, AskError> {
-        let until = Instant::now() + patience;
+        let until = Instant::now() + self.patience(peer, patience);
         let (link, out) = self.begin::<O, O::Out>(peer, input, until).await?;
         link.put_back();
         Ok(out)
@@ -79,7 +83,7 @@ impl Links {
         input: &O::In,
         patience: Duration,
     ) -> Result<(O::Head, Stream), AskError> {
-        let until = Instant::now() + patience;
+        let until = Instant::now() + self.patience(peer, patience);
         let (link, head) = self.begin::<O, O::Head>(peer, input, until).await?;
         let left = O::length(&head);
         Ok((head, Stream { link, left }))
@@ -92,10 +96,24 @@ impl Links {
         input: &O::In,
         patience: Duration,
     ) -> Result<Link, AskError> {
-        let until = Instant::now() + patience;
+        let until = Instant::now() + self.patience(peer, patience);
         let mut link = self.link(peer, until).await?;
         link.request::<O>(input, until).await?;
         Ok(link)
+    }
+
+    /// In which center a process is.
+    pub fn center_of(&self, peer: SocketAddr) -> CenterNumber {
+        self.pool.center_of(peer)
+    }
+
+    /// The centers, if there are several.
+    pub fn centers(&self) -> Option<&Centers> {
+        self.pool.credentials.centers()
+    }
+
+    fn patience(&self, peer: SocketAddr, patience: Duration) -> Duration {
+        self.pool.patience(peer, patience)
     }
 
     /// Closes what is open to a peer that has been started anew or is gone.
@@ -130,18 +148,31 @@ impl Links {
 
     async fn link(&self, peer: SocketAddr, until: Instant) -> Result<Link, AskError> {
         let pool = Arc::clone(&self.pool);
-        while let Some(session) = self.pool.take(peer) {
+        while let Some(mut session) = self.pool.take(peer) {
             if !session.is_stale() {
                 return Ok(Link { session, pool, peer, next: 0, is_used: true });
             }
         }
-        let patience = until.saturating_duration_since(Instant::now()).min(CONNECT_MAX);
+        let connect_max = self.patience(peer, CONNECT_MAX);
+        let patience = until.saturating_duration_since(Instant::now()).min(connect_max);
         let session = Session::connect(peer, &self.pool.credentials, patience).await?;
         Ok(Link { session, pool, peer, next: 0, is_used: false })
     }
 }
 
 impl Pool {
+    fn center_of(&self, peer: SocketAddr) -> CenterNumber {
+        self.credentials.centers().map_or(HERE, |centers| centers.of(peer.ip()))
+    }
+
+    /// What is patience enough in this center is none with the way to another.
+    fn patience(&self, peer: SocketAddr, patience: Duration) -> Duration {
+        match self.center_of(peer) {
+            HERE => patience,
+            _ => patience.max(ELSEWHERE_MIN),
+        }
+    }
+
     fn take(&self, peer: SocketAddr) -> Option<Session> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&peer)?.pop()
     }
@@ -221,6 +252,7 @@ impl Stream {
     pub async fn read(&mut self, length: u64, patience: Duration) -> Result<Bytes, AskError> {
         let length = length.min(self.left);
         let reading = self.link.session.receive_raw(usize::try_from(length).unwrap_or(usize::MAX));
+        let patience = self.link.pool.patience(self.link.peer, patience);
         let bytes = tokio::time::timeout(patience, reading).await.map_err(|_| SessionError::Late)??;
         self.left -= length;
         Ok(bytes.freeze())

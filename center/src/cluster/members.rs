@@ -34,7 +34,8 @@ pub struct Member {
     pub heartbeat: Heartbeat,
     boot: u64,
     heard: Option<Instant>,
-    refused: bool,
+    /// When it refused a connection; what it said before that does not speak against it.
+    refused: Option<Instant>,
     /// Since when it is not [`Condition::Live`]; judged when somebody asks.
     away_since: Option<Instant>,
 }
@@ -57,16 +58,21 @@ pub struct Members {
 }
 
 impl Members {
-    /// Takes in a heartbeat of process `boot` of a node.
-    pub fn hear(&mut self, heartbeat: Heartbeat, boot: u64, now: Instant) -> News {
+    /// Takes in a heartbeat of process `boot` of a node, heard at `heard`: now, or before by another center. One that is
+    /// older than what is known changes nothing.
+    pub fn hear(&mut self, heartbeat: Heartbeat, boot: u64, heard: Instant) -> News {
+        let now = heard;
         let node = heartbeat.node;
         let is_full = self.members.len() >= MEMBERS_MAX;
         match self.members.get_mut(&node) {
             None if is_full => News::Nothing,
             None => {
-                let member = Member { heartbeat, boot, heard: Some(now), refused: false, away_since: None };
+                let member = Member { heartbeat, boot, heard: Some(now), refused: None, away_since: None };
                 self.members.insert(node, member);
                 News::Joined
+            }
+            Some(member) if member.boot > boot || member.heard.is_some_and(|before| before > heard) => {
+                News::Nothing
             }
             Some(member) => {
                 let was_here = condition(member, now) == Condition::Live && member.boot == boot;
@@ -77,22 +83,24 @@ impl Members {
                     (true, false) => News::Changed,
                     (true, true) => News::Nothing,
                 };
-                *member = Member { heartbeat, boot, heard: Some(now), refused: false, away_since: None };
-                news
+                let refused = member.refused.filter(|refused| *refused >= heard && member.boot == boot);
+                let away_since = member.away_since.filter(|_| refused.is_some());
+                *member = Member { heartbeat, boot, heard: Some(now), refused, away_since };
+                if refused.is_some() { News::Nothing } else { news }
             }
         }
     }
 
     /// Puts in a node that is known from before this process began and has not been heard of since.
     pub fn remember(&mut self, heartbeat: Heartbeat, now: Instant) {
-        let absent = Member { heartbeat, boot: 0, heard: None, refused: false, away_since: Some(now) };
+        let absent = Member { heartbeat, boot: 0, heard: None, refused: None, away_since: Some(now) };
         self.members.entry(absent.heartbeat.node).or_insert(absent);
     }
 
     /// The node refused a connection or did not answer: it counts as failed until its next heartbeat (DFO-2).
     pub fn refuse(&mut self, node: u32, now: Instant) {
         if let Some(member) = self.members.get_mut(&node) {
-            member.refused = true;
+            member.refused = Some(now);
             member.away_since.get_or_insert(now);
         }
     }
@@ -131,6 +139,11 @@ impl Members {
         self.all(now).filter(move |(member, _)| plays(member.heartbeat.roles))
     }
 
+    /// When each was heard of last that has been, with the number of its start.
+    pub fn heard(&self) -> impl Iterator<Item = (&Heartbeat, u64, Instant)> {
+        self.members.values().filter_map(|member| Some((&member.heartbeat, member.boot, member.heard?)))
+    }
+
     /// All, in order of their numbers.
     pub fn all(&self, now: Instant) -> impl Iterator<Item = (&Member, Condition)> {
         self.members.values().map(move |member| (member, condition(member, now)))
@@ -140,7 +153,7 @@ impl Members {
 fn condition(member: &Member, now: Instant) -> Condition {
     let silence = member.heard.map(|heard| now.saturating_duration_since(heard));
     match silence {
-        _ if member.refused || member.heartbeat.state == NodeState::Failed => Condition::Failed,
+        _ if member.refused.is_some() || member.heartbeat.state == NodeState::Failed => Condition::Failed,
         None => Condition::Failed,
         Some(silence) if silence > FAILED_AFTER => Condition::Failed,
         Some(silence) if silence > SUSPECT_AFTER => Condition::Suspect,
@@ -196,6 +209,27 @@ mod tests {
         assert_eq!(members.hear(heartbeat(2, NodeState::Online), 9, now), News::Joined, "started anew");
         assert_eq!(members.condition(2, now), Condition::Live);
         assert_eq!(members.condition(3, now), Condition::Failed, "unknown");
+    }
+
+    /// GEO-1: what another center says of a node is as old as it says, and does not speak against what was met since.
+    #[test]
+    fn what_was_heard_before_changes_nothing() {
+        let (mut members, start) = (Members::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        members.hear(heartbeat(1, NodeState::Online), 7, at(1_000));
+        assert_eq!(members.hear(heartbeat(1, NodeState::Failed), 7, at(999)), News::Nothing);
+        assert_eq!(members.condition(1, at(1_000)), Condition::Live);
+        members.refuse(1, at(1_500));
+        assert_eq!(members.hear(heartbeat(1, NodeState::Online), 7, at(1_500)), News::Nothing);
+        assert_eq!(members.condition(1, at(1_500)), Condition::Failed);
+        assert_eq!(members.away_for(1, at(2_500)), Duration::from_millis(1_000));
+        assert_eq!(members.hear(heartbeat(1, NodeState::Online), 7, at(1_501)), News::Joined);
+        assert_eq!(
+            members.hear(heartbeat(1, NodeState::Failed), 6, at(1_600)),
+            News::Nothing,
+            "an earlier start"
+        );
+        assert_eq!(members.condition(1, at(1_600)), Condition::Live);
     }
 
     /// SYS-5: the table takes in newcomers up to its bound and not one more.

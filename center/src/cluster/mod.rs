@@ -11,6 +11,7 @@ pub mod beacon;
 pub mod centers;
 pub mod daemon;
 pub mod directory;
+pub mod elsewhere;
 mod failure;
 pub mod link;
 pub mod locations;
@@ -25,9 +26,11 @@ pub mod references;
 pub mod repair;
 mod search;
 pub mod session;
+mod spread;
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod transport;
 mod upload;
 pub mod view;
 

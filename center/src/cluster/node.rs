@@ -132,6 +132,7 @@ impl NodeDaemon {
             lost_references: heartbeat.lost_references,
             copies_owed: self.repair.as_ref().map_or(0, Repair::owed),
             copies_made: self.repair.as_ref().map_or(0, Repair::made),
+            copies_spare: self.repair.as_ref().map_or(0, Repair::spare),
             disks: match &self.isn {
                 Some(isn) => isn.disk_reports().await,
                 None => Vec::new(),

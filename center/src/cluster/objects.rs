@@ -10,10 +10,12 @@ use rand::rngs::StdRng;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::centers::CenterNumber;
 use super::order::Order;
 use super::placement::{Candidate, choose};
 use super::read::ClusterObject;
 use super::search::Search;
+use super::spread::Holder;
 use super::upload::ClusterUpload;
 use super::view::{Node, View};
 use crate::objects::{FetchError, Objects, StoreError};
@@ -69,19 +71,29 @@ impl ClusterObjects {
         self.shared.copies
     }
 
-    /// Up to `count` nodes that take an object of `length` bytes.
-    pub fn choose(&self, length: u64, count: usize, excluded: &[u32]) -> Vec<Node> {
+    /// Up to `count` nodes that take an object of `length` bytes, which `holding` nodes have already, or will have; these and
+    /// the `excluded` are not among them.
+    pub fn choose(&self, length: u64, count: usize, excluded: &[u32], holding: &[u32]) -> Vec<Node> {
         let nodes: Vec<Node> = self.view().nodes();
-        let takes = |node: &&Node| node.takes_objects() && !excluded.contains(&node.number);
+        let takes = |node: &&Node| {
+            node.takes_objects() && !excluded.contains(&node.number) && !holding.contains(&node.number)
+        };
         let candidate = |node: &Node| Candidate {
             node: node.number,
+            center: node.center,
             bytes_free: node.bytes_free(),
             ops_per_second: node.heartbeat.ops_per_second,
             outstanding: node.heartbeat.outstanding,
         };
         let candidates: Vec<Candidate> = nodes.iter().filter(takes).map(candidate).collect();
+        let with_center = |number: &u32| Some((*number, self.view().center_of_node(*number)?));
+        let holders: Vec<Holder> = holding.iter().filter_map(with_center).collect();
+        let counterpart = |number: u32, center: CenterNumber| {
+            let node = nodes.iter().find(|node| node.number == number)?;
+            self.view().counterpart(node, center).map(|counterpart| counterpart.number)
+        };
         let mut rng = self.shared.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let chosen = choose(&candidates, length, count, &mut *rng);
+        let chosen = choose(&candidates, &holders, length, count, counterpart, &mut *rng);
         chosen.iter().filter_map(|number| nodes.iter().find(|node| node.number == *number).cloned()).collect()
     }
 

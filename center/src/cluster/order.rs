@@ -13,15 +13,18 @@ pub enum Step {
     EachNode,
     /// Ask the node of another center that mirrors the one it lay on (GEO-7). Nothing where no other center is known.
     MappedElsewhere,
-    /// Have another center ask its group (DFO-4). Nothing where no other center is known.
+    /// Have another center ask its group, then ask each of its nodes (DFO-4). Nothing where no other center is known.
     MulticastElsewhere,
+    /// Ask the group of this center, and a moment later the mapped nodes of another, or have that ask its group: the
+    /// first answer counts (GEO-9).
+    Hedged,
 }
 
 /// A named order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
-    /// This center first, because a copy here costs no way to another (GEO-9).
+    /// This center first, because a copy here costs no way to another; but not for long (GEO-9).
     #[default]
     Hedged,
     /// As the text of the founding document says of a dead node (GEO-7).
@@ -37,7 +40,7 @@ impl Order {
     pub fn steps(self) -> &'static [Step] {
         use Step::*;
         match self {
-            Self::Hedged => &[Known, Multicast, EachNode, MappedElsewhere, MulticastElsewhere],
+            Self::Hedged => &[Known, Step::Hedged, EachNode, MulticastElsewhere],
             Self::Document => &[Known, MappedElsewhere, Multicast, MulticastElsewhere, EachNode],
             Self::Fig31 => &[Known, Multicast, MulticastElsewhere, EachNode],
             Self::Fig4 => &[Known, Multicast, EachNode, MulticastElsewhere],

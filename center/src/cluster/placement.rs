@@ -1,12 +1,17 @@
-//! Which nodes take a new object (DOSM-13): by room and by load. Pure.
+//! Which nodes take a new object (DOSM-13): by room and by load, in as many centers as there are copies (GEO-4). Pure.
 
 use rand::Rng;
+
+use super::centers::CenterNumber;
+use super::spread::Holder;
 
 /// What is known of a node when choosing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Its number.
     pub node: u32,
+    /// The center it is in.
+    pub center: CenterNumber,
     /// Free bytes on the emptiest of its disks that can be written.
     pub bytes_free: u64,
     /// Operations it does in a second.
@@ -34,16 +39,38 @@ impl Candidate {
 /// Loads below are all alike.
 const LOAD_NOISE: u64 = 64;
 
-/// Chooses up to `copies` distinct nodes with room for `length` bytes. Each is the better of two drawn at random:
-/// nearly as even as always taking the best, without all uploads of a moment meeting on one node.
-pub fn choose(candidates: &[Candidate], length: u64, copies: usize, rng: &mut impl Rng) -> Vec<u32> {
+/// Chooses up to `copies` distinct nodes with room for `length` bytes, for an object that `holding` nodes have: each in
+/// the center that has the fewest copies, of such centers the first. There it is the counterpart of a node that has one,
+/// if that takes it (GEO-3); else the better of two drawn at random: nearly as even as always taking the best, without
+/// all uploads of a moment meeting on one node.
+pub fn choose(
+    candidates: &[Candidate],
+    holding: &[Holder],
+    length: u64,
+    copies: usize,
+    counterpart: impl Fn(u32, CenterNumber) -> Option<u32>,
+    rng: &mut impl Rng,
+) -> Vec<u32> {
     let mut left: Vec<Candidate> =
         candidates.iter().copied().filter(|candidate| candidate.bytes_free > length).collect();
-    let mut chosen = Vec::new();
-    while chosen.len() < copies && !left.is_empty() {
-        let (first, second) = (rng.random_range(0..left.len()), rng.random_range(0..left.len()));
-        let better = if left[first].is_better_than(&left[second]) { first } else { second };
-        chosen.push(left.swap_remove(better).node);
+    let (mut holders, mut chosen) = (holding.to_vec(), Vec::new());
+    while chosen.len() < copies {
+        let copies_in = |center: CenterNumber| holders.iter().filter(|(_, other)| *other == center).count();
+        let centers = left.iter().map(|candidate| candidate.center);
+        let Some(center) = centers.min_by_key(|center| (copies_in(*center), *center)) else { break };
+        let mapped: Vec<u32> = holders.iter().filter_map(|(node, _)| counterpart(*node, center)).collect();
+        let here: Vec<usize> = (0..left.len()).filter(|&at| left[at].center == center).collect();
+        let at = match here.iter().find(|&&at| mapped.contains(&left[at].node)) {
+            Some(at) => *at,
+            None => {
+                let mut draw = || here[rng.random_range(0..here.len())];
+                let (first, second) = (draw(), draw());
+                if left[first].is_better_than(&left[second]) { first } else { second }
+            }
+        };
+        let node = left.swap_remove(at).node;
+        holders.push((node, center));
+        chosen.push(node);
     }
     chosen
 }
@@ -56,7 +83,33 @@ mod tests {
     use rand::rngs::StdRng;
 
     fn candidate(node: u32, bytes_free: u64, ops_per_second: u32) -> Candidate {
-        Candidate { node, bytes_free, ops_per_second, outstanding: 0 }
+        Candidate { node, center: (node / 100) as usize, bytes_free, ops_per_second, outstanding: 0 }
+    }
+
+    fn choose(candidates: &[Candidate], length: u64, copies: usize, rng: &mut StdRng) -> Vec<u32> {
+        super::choose(candidates, &[], length, copies, |_, _| None, rng)
+    }
+
+    /// GEO-3, GEO-4: one copy here and one at the counterpart there; at another node there if the counterpart is not to
+    /// be had, and a second one here if nobody there is.
+    #[test]
+    fn copies_go_to_as_many_centers_as_there_are() {
+        let nodes = [11, 12, 13, 111, 112, 113];
+        let chosen = |nodes: &[u32], holding: &[Holder], copies, seed| {
+            let candidates: Vec<_> = nodes.iter().map(|&node| candidate(node, 10, 0)).collect();
+            let counterpart = |node: u32, center: usize| Some(node % 100 + 100 * center as u32);
+            super::choose(&candidates, holding, 1, copies, counterpart, &mut StdRng::seed_from_u64(seed))
+        };
+        for seed in 0..50 {
+            let [here, there] = chosen(&nodes, &[], 2, seed)[..] else { panic!("two nodes") };
+            assert!(here < 100 && there == here + 100, "{here} {there}");
+            let [here, there] = chosen(&[11, 112], &[], 2, seed)[..] else { panic!("two nodes") };
+            assert_eq!((here, there), (11, 112));
+            let both = chosen(&nodes[..3], &[], 2, seed);
+            assert!(both.len() == 2 && both[0] != both[1] && both.iter().all(|node| *node < 100));
+            assert_eq!(chosen(&nodes, &[(12, 0)], 1, seed), [112]);
+            assert_eq!(chosen(&nodes, &[(112, 1)], 1, seed), [12]);
+        }
     }
 
     proptest! {

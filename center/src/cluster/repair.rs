@@ -2,7 +2,8 @@
 //!
 //! A node goes through its objects again and again and asks the others who has them too. Of those that have an object
 //! with too few copies, the one with the lowest number makes another. As long as a node is away for less than the
-//! configured time nothing is made that it may have: it usually comes back.
+//! configured time nothing is made that it may have: it usually comes back. What was stored while another center was away
+//! goes there when it is back, and then the copy that is too many goes (GEO-4).
 
 use std::collections::HashSet;
 use std::io::IoSlice;
@@ -15,7 +16,7 @@ use futures::{StreamExt, stream};
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::operations::{
     self as op, DeleteIn, HoldIn, KeepIn, KeptReference, LocateIn, LocateOut, Purpose, ReplicateIn, StoreIn,
-    StoreOut,
+    StoreOut, VerifyIn,
 };
 use protocol::dosp::{Failure, IDS_MAX, REFERENCES_MAX, Reference, Status, StoreHeader};
 use tokio::time::{Instant, timeout};
@@ -28,12 +29,19 @@ use super::members::Condition;
 use super::objects::ClusterObjects;
 use super::search::LOCATE_PATIENCE;
 use super::session::SessionError;
+use super::spread::{Holder, Verdict, judge};
 use super::view::Node;
 use crate::isn::Isn;
 use crate::objects::Readable;
 
 /// Objects copied at once: others are served meanwhile.
 const COPIED_AT_ONCE: usize = 2;
+/// The same to another center, where most of the time goes by on the way.
+const COPIED_AT_ONCE_ELSEWHERE: usize = 16;
+/// Longest time for a node to read a copy against its digest before another copy goes.
+const VERIFY_PATIENCE: Duration = Duration::from_secs(60);
+/// References told to another node at once.
+const TOLD_AT_ONCE: usize = 16;
 /// Longest time for the other node to take a block, or to sync and answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Shortest and longest time between two passes over all objects.
@@ -55,9 +63,19 @@ struct Shared {
     replicate_after: Duration,
     owed: AtomicU64,
     made: AtomicU64,
-    /// Objects that the last pass found with too few copies. An upload that is just being kept looks the same: copies are
-    /// made for what a second pass finds so as well.
+    spare: AtomicU64,
+    /// Objects that the last pass found with too few copies, or too many. An upload that is just being kept looks the same:
+    /// something is done about what a second pass finds so as well.
     wanting: Mutex<HashSet<Fingerprint>>,
+}
+
+/// What a look at all objects has shown.
+#[derive(Default)]
+struct Count {
+    /// Objects with too few copies, or not in every center.
+    owed: u64,
+    /// Copies of this node that are too many.
+    spare: u64,
 }
 
 /// An object of this node.
@@ -124,9 +142,9 @@ impl From<SessionError> for CopyError {
 impl Repair {
     /// Of this node's objects, in the cluster of `objects`.
     pub fn new(isn: Isn, objects: ClusterObjects, replicate_after: Duration) -> Self {
-        let (owed, made) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (owed, made, spare) = Default::default();
         let wanting = Mutex::default();
-        Self { shared: Arc::new(Shared { isn, objects, replicate_after, owed, made, wanting }) }
+        Self { shared: Arc::new(Shared { isn, objects, replicate_after, owed, made, spare, wanting }) }
     }
 
     /// Objects that had too few copies when they were last looked at.
@@ -137,6 +155,11 @@ impl Repair {
     /// Copies made since the start.
     pub fn made(&self) -> u64 {
         self.shared.made.load(Ordering::Relaxed)
+    }
+
+    /// Copies here that were too many when they were last looked at.
+    pub fn spare(&self) -> u64 {
+        self.shared.spare.load(Ordering::Relaxed)
     }
 
     /// Registers REPLICATE.
@@ -177,7 +200,7 @@ impl Repair {
 
     async fn pass(&self) -> Result<(), crate::objects::Unavailable> {
         let mut after = None;
-        let mut owed = 0;
+        let mut count = Count::default();
         let before = std::mem::take(&mut *self.wanting());
         loop {
             let copies = self.shared.isn.contents(after, IDS_MAX).await?;
@@ -192,15 +215,17 @@ impl Repair {
                 }
             }
             for page in objects.chunks(IDS_MAX) {
-                owed += self.look_after(page, &before).await;
+                self.look_after(page, &before, &mut count).await;
             }
         }
-        self.shared.owed.store(owed, Ordering::Relaxed);
+        self.shared.owed.store(count.owed, Ordering::Relaxed);
+        self.shared.spare.store(count.spare, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Counts copies of some objects and makes those that are wanting; how many objects still have too few.
-    async fn look_after(&self, page: &[Own], before: &HashSet<Fingerprint>) -> u64 {
+    /// Counts copies of some objects, makes those that are wanting and parts with those that are too many. Counts what is
+    /// left of either.
+    async fn look_after(&self, page: &[Own], before: &HashSet<Fingerprint>, count: &mut Count) {
         let view = self.shared.objects.view();
         let own = view.own().node;
         let (others, away): (Vec<Node>, Vec<Node>) = view
@@ -224,36 +249,97 @@ impl Repair {
                 Err(_) => is_somebody_missed = true,
             }
         }
-        let mut owed = 0;
+        let objects = &self.shared.objects;
         let mut ours = Vec::new();
         for object in page {
             let copies = Copies::count(*object, own, &holders);
-            let is_enough = copies.stay.len() >= self.shared.objects.copies();
-            owed += u64::from(!is_enough);
+            let with_center = |node: &u32| Some((*node, view.center_of_node(*node)?));
+            let stay: Vec<Holder> = copies.stay.iter().filter_map(with_center).collect();
+            let verdict = judge(&stay, objects.copies(), view.centers());
+            let is_enough = matches!(verdict, Verdict::Right | Verdict::Spare(_));
+            let fingerprint = object.content.fingerprint;
+            // Only what a second look shows so as well is done anything about.
+            let is_due = !is_somebody_missed && before.contains(&fingerprint);
             if is_enough && object.leaves {
                 self.leave(object.content).await;
             }
-            if !is_enough && copies.is_ours(own) && !is_somebody_missed {
-                let fingerprint = object.content.fingerprint;
-                if before.contains(&fingerprint) {
-                    ours.push((object.content, copies.stay));
+            match verdict {
+                Verdict::Spare(spare) if spare.contains(&own) => {
+                    count.spare += 1;
+                    self.remember(fingerprint);
+                    let kept = copies.stay.into_iter().filter(|node| !spare.contains(node)).collect();
+                    if is_due && self.part_with(object.content, kept).await {
+                        count.spare -= 1;
+                    }
                 }
-                self.remember_wanting(fingerprint);
+                Verdict::Right | Verdict::Spare(_) => {}
+                Verdict::Wanting(_) | Verdict::Unspread => {
+                    count.owed += 1;
+                    if copies.is_ours(own) {
+                        self.remember(fingerprint);
+                        if is_due {
+                            ours.push((object.content, copies.stay, verdict));
+                        }
+                    }
+                }
             }
         }
-        let mend = |(content, holding)| self.mend(content, holding);
-        let mut mending = stream::iter(ours.into_iter().map(mend)).buffer_unordered(COPIED_AT_ONCE);
+        let at_once = if view.centers() > 1 { COPIED_AT_ONCE_ELSEWHERE } else { COPIED_AT_ONCE };
+        let mend = |(content, holding, verdict)| self.mend(content, holding, verdict);
+        let mut mending = stream::iter(ours.into_iter().map(mend)).buffer_unordered(at_once);
         while let Some(is_mended) = mending.next().await {
-            owed -= u64::from(is_mended);
+            count.owed -= u64::from(is_mended);
         }
-        owed
+    }
+
+    /// Parts with this node's copy, once every node that keeps one has read its own and has the references; whether it is
+    /// gone.
+    async fn part_with(&self, content: Content, kept: Vec<u32>) -> bool {
+        let parted = self.hand_over(content, kept).await;
+        match &parted {
+            Ok(true) => {
+                tracing::info!(object = %content.fingerprint, "a copy that was too many is gone");
+                self.shared.objects.view().updated(content.fingerprint);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(object = %content.fingerprint, %error, "a copy that is too many stays")
+            }
+        }
+        parted.unwrap_or(false)
+    }
+
+    async fn hand_over(&self, content: Content, kept: Vec<u32>) -> Result<bool, CopyError> {
+        let Shared { isn, objects, .. } = &*self.shared;
+        let (view, fingerprint) = (objects.view(), content.fingerprint);
+        let held = isn.references_of(fingerprint).await?;
+        let references: Vec<Reference> = held.into_iter().map(|(reference, _)| reference).collect();
+        for node in kept {
+            let Some(node) = view.node(node) else { return Ok(false) };
+            let read = view.ask::<op::Verify>(&node, &VerifyIn { fingerprint }, VERIFY_PATIENCE).await?;
+            if read.good == 0 {
+                return Ok(false);
+            }
+            let tell = |reference: &Reference| {
+                let (Reference { customer, token, .. }, node) = (*reference, &node);
+                let input = HoldIn { content, customer, token, purpose: Purpose::Restore, age: 0 };
+                async move { view.ask::<op::Hold>(node, &input, PATIENCE).await }
+            };
+            let mut told = stream::iter(references.iter().map(tell)).buffer_unordered(TOLD_AT_ONCE);
+            while let Some(answer) = told.next().await {
+                if !answer?.held {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(isn.part_with(content, references).await?)
     }
 
     fn wanting(&self) -> MutexGuard<'_, HashSet<Fingerprint>> {
         self.shared.wanting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember_wanting(&self, fingerprint: Fingerprint) {
+    fn remember(&self, fingerprint: Fingerprint) {
         let mut wanting = self.wanting();
         if wanting.len() < WANTING_MAX {
             wanting.insert(fingerprint);
@@ -270,11 +356,18 @@ impl Repair {
         }
     }
 
-    /// Makes one more copy; whether that was enough.
-    async fn mend(&self, content: Content, holding: Vec<u32>) -> bool {
+    /// Makes the copies that are wanting; whether that was enough.
+    async fn mend(&self, content: Content, holding: Vec<u32>, verdict: Verdict) -> bool {
         let objects = &self.shared.objects;
-        let wanted = objects.copies() - holding.len();
-        let targets = objects.choose(content.size, wanted, &holding);
+        let wanted = if let Verdict::Wanting(wanted) = verdict { wanted } else { 1 };
+        let mut targets = objects.choose(content.size, wanted, &[], &holding);
+        if verdict == Verdict::Unspread {
+            let view = objects.view();
+            // One more in a center that has its own is of no use.
+            targets.retain(|target| {
+                holding.iter().all(|node| view.center_of_node(*node) != Some(target.center))
+            });
+        }
         let mut made = 0;
         for target in targets {
             let (object, node) = (content.fingerprint, target.number);

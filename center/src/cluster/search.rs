@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use futures::{StreamExt, stream};
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::dosp::operations::{self as op, DigestsIn, EntitledIn, LocateIn, Located};
 use protocol::dosp::{Failure, Status};
 use protocol::id::CustomerId;
 
+use super::centers::HERE;
+use super::elsewhere;
 use super::link::AskError;
 use super::locations::Place;
 use super::members::Condition;
@@ -25,6 +28,8 @@ const RESEND_AFTER: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(15), Duration::from_millis(45)];
 /// Nodes asked at once (DOSM-6).
 const ASKED_AT_ONCE: usize = 16;
+/// How long this center's group has to answer before another center is asked as well (GEO-9).
+const HEDGE_AFTER: Duration = Duration::from_millis(5);
 /// Longest time for a node to say which of some objects it has.
 pub const LOCATE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -103,8 +108,12 @@ impl Search {
         self.steps = rest;
         let places = match step {
             Step::Known => self.view.places(self.fingerprint),
-            Step::Multicast | Step::EachNode => self.ask_others(*step).await,
-            Step::MappedElsewhere | Step::MulticastElsewhere => Vec::new(),
+            Step::MappedElsewhere => {
+                let mapped = self.mapped();
+                self.propose(&mapped);
+                return true;
+            }
+            step => self.ask_others(*step).await,
         };
         let nodes: Vec<u32> = places.into_iter().map(|place| place.node).collect();
         self.propose(&nodes);
@@ -114,7 +123,12 @@ impl Search {
     /// Asks, and counts how long it took until somebody told a place.
     async fn ask_others(&mut self, step: Step) -> Vec<Place> {
         let since = *self.asking_since.get_or_insert_with(Instant::now);
-        let places = if step == Step::Multicast { self.multicast().await } else { self.ask_each().await };
+        let places = match step {
+            Step::Multicast => multicast(&self.view, self.fingerprint, &self.tried).await,
+            Step::Hedged => self.hedged().await,
+            Step::MulticastElsewhere => self.elsewhere().await,
+            _ => self.ask_each(|node| node.center == HERE).await,
+        };
         if !places.is_empty() {
             self.asking_since = None;
             self.view.locating().record(since.elapsed());
@@ -122,35 +136,77 @@ impl Search {
         places
     }
 
-    /// Nodes not tried yet become candidates: of several, the live ones first.
+    /// Nodes not tried yet become candidates: of several, the live ones first, and of these the ones of this center.
     fn propose(&mut self, numbers: &[u32]) {
         let chosen = |node: &Node| numbers.contains(&node.number) && !self.tried.contains(&node.number);
         let mut nodes: Vec<Node> = self.view.nodes().into_iter().filter(chosen).collect();
         nodes.sort_by_key(|node| {
             let place = numbers.iter().position(|number| *number == node.number);
-            std::cmp::Reverse((node.condition, place))
+            std::cmp::Reverse((node.condition, node.center != HERE, place))
         });
         self.candidates = nodes;
     }
 
-    /// Asks the group, several times; whoever has the object tells all (DOSM-5).
-    async fn multicast(&self) -> Vec<Place> {
-        if !self.view.beacon().reaches_anybody() {
-            return Vec::new();
-        }
-        for patience in RESEND_AFTER {
-            self.view.beacon().locate(&[self.fingerprint], &self.view.unicast_peers());
-            let places = self.view.await_place(self.fingerprint, patience).await;
-            if places.iter().any(|place| !self.tried.contains(&place.node)) {
-                return places;
-            }
-        }
-        Vec::new()
+    /// The nodes of other centers that mirror those where the object is, or was thought to be (GEO-7).
+    fn mapped(&self) -> Vec<u32> {
+        let places = self.view.places(self.fingerprint);
+        let numbers = places.iter().map(|place| &place.node).chain(&self.tried);
+        let nodes: Vec<Node> = numbers.filter_map(|number| self.view.node(*number)).collect();
+        let others = HERE + 1..self.view.centers();
+        let mapped = others.flat_map(|center| {
+            let view = &self.view;
+            nodes.iter().filter_map(move |node| view.counterpart(node, center))
+        });
+        mapped.map(|node| node.number).collect()
     }
 
-    /// Asks every node by itself; what is found is told to all (DOSM-6).
-    async fn ask_each(&mut self) -> Vec<Place> {
-        let (found, silent) = census(&self.view, self.fingerprint).await;
+    /// The group of this center against other centers, which begin a moment later (GEO-9).
+    async fn hedged(&mut self) -> Vec<Place> {
+        let (view, fingerprint, tried) = (&self.view, self.fingerprint, &self.tried);
+        let local = multicast(view, fingerprint, tried);
+        if view.centers() == 1 {
+            return local.await;
+        }
+        let mapped: Vec<Place> = self.mapped().into_iter().map(|node| Place { node, disk: 0 }).collect();
+        let others = async {
+            tokio::time::sleep(HEDGE_AFTER).await;
+            if mapped.is_empty() { found_elsewhere(view, fingerprint).await } else { (mapped, false) }
+        };
+        tokio::pin!(local, others);
+        tokio::select! {
+            places = &mut local => match places.is_empty() {
+                true => {
+                    let (places, is_in_doubt) = others.await;
+                    self.is_in_doubt |= is_in_doubt;
+                    places
+                }
+                false => places,
+            },
+            (places, is_in_doubt) = &mut others => match places.is_empty() {
+                true => {
+                    let places = local.await;
+                    self.is_in_doubt |= is_in_doubt;
+                    places
+                }
+                false => places,
+            },
+        }
+    }
+
+    /// Has other centers ask their groups; where that gives nothing, asks each of their nodes.
+    async fn elsewhere(&mut self) -> Vec<Place> {
+        let (places, is_in_doubt) = found_elsewhere(&self.view, self.fingerprint).await;
+        self.is_in_doubt |= is_in_doubt;
+        if !places.is_empty() || self.view.centers() == 1 {
+            return places;
+        }
+        self.ask_each(|node| node.center != HERE).await
+    }
+
+    /// Asks nodes one by one; what is found is told to all (DOSM-6).
+    async fn ask_each(&mut self, whom: impl Fn(&Node) -> bool) -> Vec<Place> {
+        let nodes = self.view.nodes().into_iter().filter(whom).collect();
+        let (found, silent) = census(&self.view, self.fingerprint, nodes).await;
         self.is_in_doubt |= !silent.is_empty();
         for (node, located) in &found {
             self.view.made(located.content, Place { node: node.number, disk: located.disk });
@@ -165,9 +221,13 @@ impl Search {
             return false;
         }
         let input = EntitledIn { customer: self.customer, fingerprint: self.fingerprint };
-        for node in self.view.nodes() {
-            match self.view.ask::<op::Entitled>(&node, &input, LOCATE_PATIENCE).await {
+        let (view, input) = (&self.view, &input);
+        let ask = |node: Node| async move { view.ask::<op::Entitled>(&node, input, LOCATE_PATIENCE).await };
+        let mut answers = stream::iter(view.nodes().into_iter().map(ask)).buffer_unordered(ASKED_AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            match answer {
                 Ok(out) if out.entitled => {
+                    drop(answers);
                     self.is_vouched = true;
                     let tried = std::mem::take(&mut self.tried);
                     self.propose(&tried);
@@ -220,8 +280,38 @@ impl Search {
     }
 }
 
-/// Who has an object, by the word of every node; and the nodes that did not answer.
-pub async fn census(view: &View, fingerprint: Fingerprint) -> (Vec<(Node, Located)>, Vec<Node>) {
+/// Asks the group of this center, several times; whoever has the object tells all (DOSM-5). Nodes that were tried do not
+/// count as an answer.
+pub async fn multicast(view: &View, fingerprint: Fingerprint, tried: &[u32]) -> Vec<Place> {
+    if !view.beacon().reaches_anybody() {
+        return Vec::new();
+    }
+    for patience in RESEND_AFTER {
+        view.beacon().locate(&[fingerprint], &view.unicast_peers());
+        let places = view.await_place(fingerprint, patience).await;
+        if places.iter().any(|place| !tried.contains(&place.node)) {
+            return places;
+        }
+    }
+    Vec::new()
+}
+
+/// Where the groups of other centers say the object is, which is remembered; and whether one of them could not be asked.
+async fn found_elsewhere(view: &View, fingerprint: Fingerprint) -> (Vec<Place>, bool) {
+    let others = HERE + 1..view.centers();
+    let answers = join_all(others.map(|center| elsewhere::find(view, center, fingerprint))).await;
+    let is_in_doubt = answers.contains(&None);
+    let places: Vec<Place> = answers.into_iter().flatten().flatten().collect();
+    places.iter().for_each(|place| view.note(fingerprint, *place));
+    (places, is_in_doubt)
+}
+
+/// Who of some nodes has an object; and the nodes that did not answer.
+pub async fn census(
+    view: &View,
+    fingerprint: Fingerprint,
+    nodes: Vec<Node>,
+) -> (Vec<(Node, Located)>, Vec<Node>) {
     let input = LocateIn { ids: vec![fingerprint] };
     let ask = |node: Node| {
         let input = &input;
@@ -230,7 +320,7 @@ pub async fn census(view: &View, fingerprint: Fingerprint) -> (Vec<(Node, Locate
             (node, answer)
         }
     };
-    let mut answers = stream::iter(view.nodes().into_iter().map(ask)).buffer_unordered(ASKED_AT_ONCE);
+    let mut answers = stream::iter(nodes.into_iter().map(ask)).buffer_unordered(ASKED_AT_ONCE);
     let (mut found, mut silent) = (Vec::new(), Vec::new());
     while let Some((node, answer)) = answers.next().await {
         match answer {

@@ -8,12 +8,15 @@
 //! message    u32 length | so many bytes; cut over as many frames as it takes
 //! raw bytes  of objects, between messages: not encrypted, proven by CRC-32C and BLAKE3 instead
 //! ```
+//!
+//! Between centers all of it is inside of TLS (`transport`).
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
+use futures::FutureExt;
 use protocol::dosp::preamble::{Chosen, Offer};
 use protocol::dosp::{ClusterKey, Malformed, VERSION};
 use snow::params::NoiseParams;
@@ -22,6 +25,9 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::centers::Centers;
+use super::transport::{Identity, Transport};
 
 const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 /// Largest Noise message.
@@ -40,12 +46,23 @@ const OFFER: Offer = Offer { lowest: VERSION, highest: VERSION };
 pub struct Credentials {
     key: [u8; 32],
     cluster: String,
+    identity: Option<Identity>,
 }
 
 impl Credentials {
     /// Of the cluster of this name.
     pub fn new(key: &ClusterKey, cluster: &str) -> Self {
-        Self { key: key.session_key(cluster), cluster: cluster.to_owned() }
+        Self { key: key.session_key(cluster), cluster: cluster.to_owned(), identity: None }
+    }
+
+    /// The same in one of several centers.
+    pub fn with_identity(self, identity: Option<Identity>) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The centers, if there are several.
+    pub fn centers(&self) -> Option<&Centers> {
+        self.identity.as_ref().map(Identity::centers)
     }
 
     fn builder<'a>(&'a self, prologue: &'a [u8]) -> Result<Builder<'a>, SessionError> {
@@ -80,7 +97,7 @@ pub enum SessionError {
 
 /// An open connection.
 pub struct Session {
-    stream: TcpStream,
+    stream: Transport,
     noise: TransportState,
     /// Received and not used yet.
     received: BytesMut,
@@ -98,12 +115,9 @@ impl Session {
         patience: Duration,
     ) -> Result<Self, SessionError> {
         let connect = async {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            // Who gives up asking closes, and then nothing may arrive any more: a network that comes back would deliver a
-            // KEEP after the release of its reference.
-            stream.set_zero_linger()?;
+            let mut stream = Transport::connect(address, credentials.identity.as_ref()).await?;
             stream.write_all(&OFFER.encode()).await?;
+            stream.flush().await?;
             let mut chosen = [0; Chosen::BYTES];
             stream.read_exact(&mut chosen).await?;
             Chosen::decode(&chosen, &OFFER)?;
@@ -117,14 +131,15 @@ impl Session {
     }
 
     /// Takes a connection whose peer shows the key.
-    pub async fn accept(mut stream: TcpStream, credentials: &Credentials) -> Result<Self, SessionError> {
+    pub async fn accept(stream: TcpStream, credentials: &Credentials) -> Result<Self, SessionError> {
         let accept = async {
-            stream.set_nodelay(true)?;
+            let mut stream = Transport::accept(stream, credentials.identity.as_ref()).await?;
             let mut offer = [0; Offer::BYTES];
             stream.read_exact(&mut offer).await?;
             let version = Offer::decode(&offer)?.choose(&OFFER).ok_or(Malformed::BadValue)?;
             let chosen = Chosen(version).encode();
             stream.write_all(&chosen).await?;
+            stream.flush().await?;
             let prologue = credentials.prologue(offer, chosen);
             let mut noise = credentials.builder(&prologue)?.build_responder()?;
             receive_handshake(&mut stream, &mut noise).await?;
@@ -134,7 +149,7 @@ impl Session {
         timeout(HANDSHAKE_MAX, accept).await.map_err(|_| SessionError::Late)?
     }
 
-    fn of(stream: TcpStream, noise: HandshakeState) -> Result<Self, SessionError> {
+    fn of(stream: Transport, noise: HandshakeState) -> Result<Self, SessionError> {
         let noise = noise.into_transport_mode()?;
         Ok(Self { stream, noise, received: BytesMut::new(), scratch: vec![0; FRAME_BYTES_MAX].into() })
     }
@@ -149,7 +164,8 @@ impl Session {
             frames.extend_from_slice(&(written as u32).to_le_bytes());
             frames.extend_from_slice(&self.scratch[..written]);
         }
-        Ok(self.stream.write_all(&frames).await?)
+        self.stream.write_all(&frames).await?;
+        Ok(self.stream.flush().await?)
     }
 
     /// The next message, of at most `bytes_max`; `None` if the peer ended the connection before it.
@@ -184,7 +200,7 @@ impl Session {
                 written => IoSlice::advance_slices(&mut parts, written),
             }
         }
-        Ok(())
+        Ok(self.stream.flush().await?)
     }
 
     /// Exactly `length` bytes as they come.
@@ -202,16 +218,15 @@ impl Session {
         Ok(bytes)
     }
 
-    /// The socket, for `sendfile`.
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
+    /// The socket, for `sendfile`; none where what is sent is encrypted.
+    pub fn socket(&self) -> Option<&TcpStream> {
+        self.stream.plain()
     }
 
     /// Whether the peer has ended the connection or sent what nobody asked for: then it is of no more use.
-    pub fn is_stale(&self) -> bool {
+    pub fn is_stale(&mut self) -> bool {
         let mut byte = [0];
-        !self.received.is_empty()
-            || !matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        !self.received.is_empty() || self.stream.read(&mut byte).now_or_never().is_some()
     }
 
     /// Decrypts the next frame behind what is there; gives the length of it.
@@ -247,14 +262,15 @@ impl Session {
     }
 }
 
-async fn send_handshake(stream: &mut TcpStream, noise: &mut HandshakeState) -> Result<(), SessionError> {
+async fn send_handshake(stream: &mut Transport, noise: &mut HandshakeState) -> Result<(), SessionError> {
     let mut message = [0; 128];
     let written = noise.write_message(&[], &mut message)?;
     let frame = [&(written as u32).to_le_bytes()[..], &message[..written]].concat();
-    Ok(stream.write_all(&frame).await?)
+    stream.write_all(&frame).await?;
+    Ok(stream.flush().await?)
 }
 
-async fn receive_handshake(stream: &mut TcpStream, noise: &mut HandshakeState) -> Result<(), SessionError> {
+async fn receive_handshake(stream: &mut Transport, noise: &mut HandshakeState) -> Result<(), SessionError> {
     let mut message = [0; 128];
     let length = stream.read_u32_le().await? as usize;
     let message = message.get_mut(..length).ok_or(SessionError::TooLong(length))?;

@@ -19,6 +19,8 @@ pub struct ClusterStatus {
     pub seen_by: u32,
     /// Objects with fewer copies than there should be, as the nodes counted them last.
     pub copies_owed: u64,
+    /// Copies that are one too many and go soon (GEO-4).
+    pub copies_spare: u64,
     /// Every process ever heard of, by number.
     pub processes: Vec<ProcessStatus>,
 }
@@ -32,6 +34,8 @@ pub struct ProcessStatus {
     pub roles: Vec<String>,
     /// Where it is reached by DOSP.
     pub address: String,
+    /// The storage center it is in, by its name; empty where there is but one.
+    pub center: String,
     /// `live`, `suspect` or `failed`, as the one who looks judges it.
     pub condition: String,
     /// What it says of itself: `online`, `draining` or `failed`; what it said last if it does not answer.
@@ -57,6 +61,8 @@ pub struct Details {
     pub copies_owed: u64,
     /// Copies it made for others since it was started.
     pub copies_made: u64,
+    /// Copies here that are one too many and go soon.
+    pub copies_spare: u64,
     /// Its disks, by number.
     pub disks: Vec<DiskDetails>,
 }
@@ -100,17 +106,19 @@ impl ClusterStatus {
             lost_references: false,
             copies_owed: 0,
             copies_made: 0,
+            copies_spare: 0,
             disks: disks.into_iter().map(DiskDetails::from).collect(),
         };
         let process = ProcessStatus {
             node,
             roles: ["ddm", "dosm", "isn"].map(str::to_owned).to_vec(),
             address,
+            center: String::new(),
             condition: word_of(Condition::Live).to_owned(),
             state: word_of_state(if is_failed { NodeState::Failed } else { NodeState::Online }).to_owned(),
             details: Some(details),
         };
-        Self { seen_by: node, copies_owed: 0, processes: vec![process] }
+        Self { seen_by: node, copies_owed: 0, copies_spare: 0, processes: vec![process] }
     }
 }
 
@@ -119,15 +127,17 @@ pub async fn gather(view: &View) -> ClusterStatus {
     let ask = |node: Node| async move {
         // One that is silent says so by its silence; nothing is concluded from it here.
         let answer = view.links().ask::<op::GetNodeStatus>(node.address, &(), LOCATE_PATIENCE).await;
-        process(node, answer.ok())
+        let center = view.links().centers().map_or("", |centers| centers.name(node.center)).to_owned();
+        process(node, center, answer.ok())
     };
     let processes = join_all(view.with_role(|_| true).into_iter().map(ask)).await;
-    let owed = processes.iter().filter_map(|process| process.details.as_ref());
-    let copies_owed = owed.map(|details| details.copies_owed).sum();
-    ClusterStatus { seen_by: view.own().node, copies_owed, processes }
+    let details = || processes.iter().filter_map(|process| process.details.as_ref());
+    let copies_owed = details().map(|details| details.copies_owed).sum();
+    let copies_spare = details().map(|details| details.copies_spare).sum();
+    ClusterStatus { seen_by: view.own().node, copies_owed, copies_spare, processes }
 }
 
-fn process(node: Node, details: Option<NodeStatus>) -> ProcessStatus {
+fn process(node: Node, center: String, details: Option<NodeStatus>) -> ProcessStatus {
     let roles = node.heartbeat.roles;
     let named = [(roles.ddm, "ddm"), (roles.dosm, "dosm"), (roles.isn, "isn")];
     let state = details.as_ref().map_or(node.heartbeat.state, |details| details.state);
@@ -135,6 +145,7 @@ fn process(node: Node, details: Option<NodeStatus>) -> ProcessStatus {
         node: node.number,
         roles: named.iter().filter(|(plays, _)| *plays).map(|(_, name)| (*name).to_owned()).collect(),
         address: node.address.to_string(),
+        center,
         condition: word_of(node.condition).to_owned(),
         state: word_of_state(state).to_owned(),
         details: details.map(Details::from),
@@ -167,6 +178,7 @@ impl From<NodeStatus> for Details {
             lost_references: status.lost_references,
             copies_owed: status.copies_owed,
             copies_made: status.copies_made,
+            copies_spare: status.copies_spare,
             disks: status.disks.into_iter().map(DiskDetails::from).collect(),
         }
     }
@@ -203,9 +215,12 @@ impl fmt::Display for ClusterStatus {
             "node  parts         address                condition  state     ops/s   copies owed / made"
         )?;
         for process in &self.processes {
-            let ProcessStatus { node, roles, address, condition, state, details } = process;
+            let ProcessStatus { node, roles, address, center, condition, state, details } = process;
             let parts = roles.join(",");
             write!(f, "{node:<5} {parts:<13} {address:<22} {condition:<10} {state:<9}")?;
+            if !center.is_empty() {
+                write!(f, " {center}")?;
+            }
             match details {
                 None => writeln!(f, " does not answer")?,
                 Some(details) => {
@@ -224,7 +239,7 @@ impl fmt::Display for ClusterStatus {
                 writeln!(f, "{draining}  {}{reason}", disk.path.escape_debug())?;
             }
         }
-        write!(f, "copies owed: {}", self.copies_owed)
+        write!(f, "copies owed: {}, spare: {}", self.copies_owed, self.copies_spare)
     }
 }
 

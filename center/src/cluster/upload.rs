@@ -66,7 +66,8 @@ impl ClusterUpload {
         let mut refusal = None;
         while targets.len() < copies {
             let wanted = copies - targets.len();
-            let chosen = objects.choose(length, wanted, &excluded);
+            let holding: Vec<u32> = targets.iter().map(|target| target.node.number).collect();
+            let chosen = objects.choose(length, wanted, &excluded, &holding);
             if chosen.is_empty() {
                 break;
             }
@@ -178,7 +179,7 @@ impl ClusterUpload {
         token: Token,
     ) -> Result<Content, StoreError> {
         let view = self.objects.view().clone();
-        let (holders, _) = census(&view, content.fingerprint).await;
+        let (holders, _) = census(&view, content.fingerprint, view.nodes()).await;
         if holders.iter().any(|(_, located)| located.content != content) {
             tracing::error!(object = %content.fingerprint, "two different objects with one MD5: the second was refused");
             return Err(StoreError::Collision(content.fingerprint));
@@ -188,6 +189,10 @@ impl ClusterUpload {
         let mut targets = std::mem::take(&mut self.targets);
         // What the others staged goes with their sessions.
         targets.retain(|target| !durable.contains(&target.node.number));
+        // One more copy is of most use in a center that has none.
+        targets.sort_by_key(|target| {
+            durable.iter().any(|node| view.center_of_node(*node) == Some(target.node.center))
+        });
         targets.truncate(wanted.saturating_sub(durable.len()));
         let kept = join_all(targets.into_iter().map(|target| async {
             let node = target.node.number;
@@ -266,10 +271,10 @@ impl ClusterUpload {
     /// A target was lost on the way: whoever has the object copies it to another node, before it is acknowledged.
     async fn replicate(&self, durable: &mut Vec<u32>, wanted: usize, content: Content) {
         let view = self.objects.view();
-        let mut excluded = durable.clone();
+        let mut excluded = Vec::new();
         while let Some(source) = durable.first().and_then(|first| view.node(*first))
             && durable.len() < wanted
-            && let [target, ..] = self.objects.choose(content.size, 1, &excluded).as_slice()
+            && let [target, ..] = self.objects.choose(content.size, 1, &excluded, durable).as_slice()
         {
             excluded.push(target.number);
             let input = ReplicateIn { fingerprint: content.fingerprint, target: target.number };

@@ -12,12 +12,15 @@ use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Operation;
 use protocol::dosp::announcement::{Announcement, Deleted, Failed, New, Updated};
 use protocol::dosp::heartbeat::{DiskState, Heartbeat, NodeState, Roles};
+use protocol::dosp::operations::{MEMBERS_MAX, MemberReport};
 use tokio::sync::{Notify, broadcast};
 
 use super::beacon::Beacon;
+use super::centers::{CenterNumber, Centers, HERE};
 use super::link::{AskError, Links};
 use super::locations::{Locations, Place};
 use super::members::{Condition, Members, News};
+use super::session::SessionError;
 use crate::histogram::Histogram;
 
 /// Invalidations that a slow listener may be behind; if it is further behind it forgets everything.
@@ -60,6 +63,8 @@ pub struct Node {
     pub number: u32,
     /// Where it is reached.
     pub address: SocketAddr,
+    /// The center it is in.
+    pub center: CenterNumber,
     /// How it is.
     pub condition: Condition,
     /// For how long it has not been live.
@@ -131,6 +136,7 @@ impl View {
         let node = |(member, condition): (&super::members::Member, Condition)| Node {
             number: member.heartbeat.node,
             address: member.heartbeat.address,
+            center: self.links().center_of(member.heartbeat.address),
             condition,
             away: members.away_for(member.heartbeat.node, now),
             heartbeat: member.heartbeat.clone(),
@@ -147,16 +153,55 @@ impl View {
         })
     }
 
+    /// How many centers there are.
+    pub fn centers(&self) -> usize {
+        self.links().centers().map_or(1, Centers::count)
+    }
+
+    /// Whether any process of a center is there.
+    pub fn reaches(&self, center: CenterNumber) -> bool {
+        let now = Instant::now();
+        self.members().all(now).any(|(member, condition)| {
+            condition != Condition::Failed && self.links().center_of(member.heartbeat.address) == center
+        })
+    }
+
+    /// In which center a node is, if it is known.
+    pub fn center_of_node(&self, number: u32) -> Option<CenterNumber> {
+        let address = self.members().address(number)?;
+        Some(self.links().center_of(address))
+    }
+
+    /// The node that mirrors this one in another center, if there is one (GEO-2).
+    pub fn counterpart(&self, node: &Node, center: CenterNumber) -> Option<Node> {
+        let there = self.links().centers()?.counterpart(node.address.ip(), center)?;
+        let address = SocketAddr::new(there, node.address.port());
+        self.nodes().into_iter().find(|other| other.address == address && other.number != node.number)
+    }
+
+    /// The processes of this center that have been heard of, as another center is told them.
+    pub fn heard_here(&self) -> Vec<MemberReport> {
+        let (now, members) = (Instant::now(), self.members());
+        let here =
+            members.heard().filter(|(heartbeat, ..)| self.links().center_of(heartbeat.address) == HERE);
+        let report = |(heartbeat, boot, heard): (&Heartbeat, u64, Instant)| MemberReport {
+            heartbeat: heartbeat.clone(),
+            boot,
+            silent_ms: now.saturating_duration_since(heard).as_millis() as u64,
+        };
+        here.take(MEMBERS_MAX).map(report).collect()
+    }
+
     /// The storage node of this number.
     pub fn node(&self, number: u32) -> Option<Node> {
         self.nodes().into_iter().find(|node| node.number == number)
     }
 
-    /// Takes in a heartbeat; what it changed.
-    pub fn hear(&self, heartbeat: Heartbeat, boot: u64) -> News {
+    /// Takes in a heartbeat that was heard now, or some time ago in another center; what it changed.
+    pub fn hear(&self, heartbeat: Heartbeat, boot: u64, heard: Instant) -> News {
         let (node, address) = (heartbeat.node, heartbeat.address);
         let (state, lost) = (heartbeat.state, heartbeat.lost_references);
-        let news = self.members().hear(heartbeat, boot, Instant::now());
+        let news = self.members().hear(heartbeat, boot, heard);
         if news == News::Nothing {
             return news;
         }
@@ -269,13 +314,17 @@ impl View {
         self.shared.deletions.subscribe()
     }
 
-    /// Asks a storage node, and remembers if it does not answer.
+    /// Asks a storage node, and remembers if it does not answer. One of another center that is away is not asked: it would
+    /// take seconds to find that out once more.
     pub async fn ask<O: Operation>(
         &self,
         node: &Node,
         input: &O::In,
         patience: Duration,
     ) -> Result<O::Out, AskError> {
+        if node.center != HERE && node.condition == Condition::Failed {
+            return Err(SessionError::Late.into());
+        }
         let asked = self.shared.links.ask::<O>(node.address, input, patience).await;
         if let Err(error @ AskError::Broken(_)) = &asked {
             self.refuse(node.number, error);
@@ -310,12 +359,13 @@ impl View {
         self.shared.beacon.announce(news, &self.unicast_peers());
     }
 
-    /// Processes heard of, for where multicast does not reach.
+    /// Processes of this center that were heard of, for where multicast does not reach.
     pub fn unicast_peers(&self) -> Vec<SocketAddr> {
         let members = self.members();
         let others =
             members.all(Instant::now()).filter(|(member, _)| member.heartbeat.node != self.own().node);
-        others.map(|(member, _)| member.heartbeat.address).collect()
+        let addresses = others.map(|(member, _)| member.heartbeat.address);
+        addresses.filter(|address| self.links().center_of(*address) == HERE).collect()
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

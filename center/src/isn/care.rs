@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use protocol::digest::{Content, Fingerprint};
+use protocol::dosp::Reference;
 use protocol::dosp::operations::Scrub;
 
 use super::disk::{Disk, State};
@@ -69,6 +70,31 @@ impl Isn {
             marked.map_err(|error| Unavailable(error.to_string()))?;
         }
         if is_any { Ok(()) } else { Err(Unavailable("this node has no such disk".to_string())) }
+    }
+
+    /// Removes the copies of an object that are too many, with the references `known`; nothing if another reference has
+    /// come since. For whoever knows that there are enough others, with these references. Whether they are gone.
+    pub async fn part_with(&self, content: Content, known: Vec<Reference>) -> Result<bool, Unavailable> {
+        let isn = self.clone();
+        to_the_end(async move {
+            let _lock = isn.lock(content.fingerprint).await;
+            for mounted in isn.online() {
+                let known = known.clone();
+                let gone = mounted.run(move |disk| {
+                    let held = disk.all_references_of(content.fingerprint)?;
+                    let is_known = held.iter().all(|(reference, _)| known.contains(reference));
+                    if is_known {
+                        disk.leave(content.fingerprint)?;
+                    }
+                    Ok(is_known)
+                });
+                if !gone.await.map_err(|error: DiskError| Unavailable(error.to_string()))? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+        .await
     }
 
     /// Removes the copies of an object from disks that are being emptied. For whoever knows that there are enough others.

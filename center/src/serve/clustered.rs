@@ -19,8 +19,10 @@ use super::{
     open_cache, scrub, serve_control, settings, traffic, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
+use crate::cluster::centers::HERE;
 use crate::cluster::daemon::{self, Registry};
 use crate::cluster::directory::{self, ClusterDirectory};
+use crate::cluster::elsewhere;
 use crate::cluster::link::Links;
 use crate::cluster::node::NodeDaemon;
 use crate::cluster::node_operations::{register_common, register_node};
@@ -29,6 +31,7 @@ use crate::cluster::references::ClusterReferences;
 use crate::cluster::repair::Repair;
 use crate::cluster::session::Credentials;
 use crate::cluster::status::gather;
+use crate::cluster::transport::Identity;
 use crate::cluster::view::{Own, View};
 use crate::config::{Cluster as ClusterConfig, Config, NotHere, Role};
 use crate::control::{Answer, Answering, Question, check};
@@ -76,7 +79,11 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
     let roles =
         Roles { ddm: config.plays(Role::Ddm), dosm: config.plays(Role::Dosm), isn: config.plays(Role::Isn) };
     let own = Own { node, roles, address };
-    let credentials = Credentials::new(&key, &name);
+    let identity = match &config.mirror {
+        Some(mirror) => Some(Identity::load(mirror)?),
+        None => None,
+    };
+    let credentials = Credentials::new(&key, &name).with_identity(identity);
     let boot = u64::try_from(host::now().0).unwrap_or(0);
     let settings =
         beacon::Settings { listen: address, multicast: cluster.multicast, peers: cluster.peers.clone() };
@@ -97,6 +104,7 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
         orphan_grace,
     };
 
+    process.watch_elsewhere();
     let isn = process.start_node().await?;
     let node = process.common(own, isn);
     let vfs = process.start_directory().await?;
@@ -135,6 +143,17 @@ impl Process<'_> {
     fn objects(&self) -> ClusterObjects {
         let order = self.config.dosm.order;
         ClusterObjects::new(self.view.clone(), order, self.copies.get(), host::generator())
+    }
+
+    /// Watches the other centers, and answers them.
+    fn watch_elsewhere(&mut self) {
+        let others = self.config.mirror.iter().flat_map(|mirror| &mirror.others);
+        for (center, other) in (HERE + 1..).zip(others) {
+            beside(&self.tasks, &self.stop, elsewhere::watch(self.view.clone(), center, other.peers.clone()));
+        }
+        if self.config.mirror.is_some() {
+            elsewhere::register(&mut self.registry, &self.view);
+        }
     }
 
     async fn start_node(&mut self) -> Result<Option<Isn>, ServeError> {

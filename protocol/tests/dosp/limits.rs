@@ -80,6 +80,10 @@ fn lists_of_replies_have_their_limits() {
     limit(REVOKED_MAX, out, |count| access(Vec::new(), vec![Mark([4; 16]); count]));
     limit(NEWS_MAX, out, |count| AccessNewsOut { until: 1, customers: vec![CUSTOMER; count] });
     limit(DISKS_MAX, out, |count| status(vec![disk(usize::MAX); count]));
+    let place = FoundPlace { node: 1, disk: 0 };
+    limit(FOUND_MAX, out, |count| FindOut { places: vec![place; count] });
+    let report = MemberReport { heartbeat: heartbeat(DISKS_MAX), boot: 1, silent_ms: 0 };
+    limit(MEMBERS_MAX, out, |count| MembersOut { members: vec![report.clone(); count] });
 }
 
 /// Texts are as long as they may be, and cut.
@@ -110,6 +114,7 @@ fn status(disks: Vec<DiskReport>) -> NodeStatus {
         lost_references: false,
         copies_owed: 0,
         copies_made: 0,
+        copies_spare: 0,
         disks,
     }
 }
@@ -180,12 +185,9 @@ fn a_name_has_its_limit() {
     assert_eq!(CreateFileIn::from_bytes(&bytes), Err(Malformed::TooLong));
 }
 
-/// MC-2, MC-6: what goes by datagram fits into one: the heartbeat of a node with all disks, a LOCATE, and its answer
-/// up to the number that is told.
-#[test]
-fn what_is_sent_by_datagram_fits() {
+fn heartbeat(disks: usize) -> HeartbeatOut {
     let disk = DiskLoad { state: DiskState::Online, bytes_free: u64::MAX, bytes_total: u64::MAX };
-    limit(DISKS_MAX, BODY_BYTES_MAX - 9, |count| HeartbeatOut {
+    HeartbeatOut {
         node: 1,
         roles: Roles { ddm: true, dosm: true, isn: true },
         address: "[2001:db8::1]:7400".parse().unwrap(),
@@ -193,8 +195,15 @@ fn what_is_sent_by_datagram_fits() {
         lost_references: false,
         ops_per_second: u32::MAX,
         outstanding: u32::MAX,
-        disks: vec![disk; count],
-    });
+        disks: vec![disk; disks],
+    }
+}
+
+/// MC-2, MC-6: what goes by datagram fits into one: the heartbeat of a node with all disks, a LOCATE, and its answer
+/// up to the number that is told.
+#[test]
+fn what_is_sent_by_datagram_fits() {
+    limit(DISKS_MAX, BODY_BYTES_MAX - 9, heartbeat);
     limit(IDS_MAX, BODY_BYTES_MAX, |count| LocateIn { ids: vec![FINGERPRINT; count] });
     let answer = |count| {
         let found = vec![Located { content: Content::EMPTY, disk: 0, leaving: false }; count];

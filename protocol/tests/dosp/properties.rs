@@ -74,6 +74,9 @@ come_back! {
     drain_in_comes_back: values::drain_in(),
     scan_out_comes_back: values::scan_out(),
     node_status_comes_back: values::node_status(),
+    members_out_comes_back: values::members_out(),
+    find_out_comes_back: values::find_out(),
+    find_in_comes_back: values::fingerprint().prop_map(|fingerprint| FindIn { fingerprint }),
     upload_page_in_comes_back: values::upload_page_in(),
     upload_page_out_comes_back: values::upload_page_out(),
     callback_hosts_in_comes_back: values::callback_hosts_in(),
@@ -157,6 +160,8 @@ proptest! {
         operation::<Restored>(&bytes);
         operation::<Access>(&bytes);
         operation::<AccessNews>(&bytes);
+        operation::<Members>(&bytes);
+        operation::<Find>(&bytes);
         operation::<CreateFile>(&bytes);
         operation::<GiveUp>(&bytes);
         operation::<UploadPage>(&bytes);

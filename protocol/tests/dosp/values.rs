@@ -295,10 +295,10 @@ fn disk_report() -> impl Strategy<Value = DiskReport> {
 }
 
 pub fn node_status() -> impl Strategy<Value = NodeStatus> {
-    let numbers = any::<(u32, u64, u32, u32, bool, u64, u64)>();
+    let numbers = any::<(u32, u64, u32, u32, bool, [u64; 3])>();
     (numbers, roles(), node_state(), text(), vec(disk_report(), 0..4)).prop_map(
         |(numbers, roles, state, version, disks)| {
-            let (node, uptime_seconds, ops_per_second, outstanding, lost_references, owed, made) = numbers;
+            let (node, uptime_seconds, ops_per_second, outstanding, lost_references, copies) = numbers;
             NodeStatus {
                 node,
                 roles,
@@ -308,12 +308,24 @@ pub fn node_status() -> impl Strategy<Value = NodeStatus> {
                 ops_per_second,
                 outstanding,
                 lost_references,
-                copies_owed: owed,
-                copies_made: made,
+                copies_owed: copies[0],
+                copies_made: copies[1],
+                copies_spare: copies[2],
                 disks,
             }
         },
     )
+}
+
+pub fn members_out() -> impl Strategy<Value = MembersOut> {
+    let report = (heartbeat(), any::<u64>(), any::<u64>())
+        .prop_map(|(heartbeat, boot, silent_ms)| MemberReport { heartbeat, boot, silent_ms });
+    vec(report, 0..4).prop_map(|members| MembersOut { members })
+}
+
+pub fn find_out() -> impl Strategy<Value = FindOut> {
+    let place = any::<(u32, u32)>().prop_map(|(node, disk)| FoundPlace { node, disk });
+    vec(place, 0..4).prop_map(|places| FindOut { places })
 }
 
 pub fn access_in() -> impl Strategy<Value = AccessIn> {

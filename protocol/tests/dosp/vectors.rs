@@ -98,6 +98,7 @@ fn the_published_vectors_hold() {
     objects(&mut vectors);
     references(&mut vectors);
     watch(&mut vectors);
+    elsewhere(&mut vectors);
     upkeep(&mut vectors);
     directory(&mut vectors);
     announcements(&mut vectors);
@@ -158,11 +159,8 @@ fn references(vectors: &mut Vectors) {
     vectors.both_ways("release-orphan out", ReleaseOrphanOut { released: false });
 }
 
-fn watch(vectors: &mut Vectors) {
-    vectors.both_ways("null in", ());
-    let roles = Roles { isn: true, ..Roles::default() };
-    vectors.both_ways("null out", NullOut { version: 1, node: 11, roles });
-    let heartbeat = |address: &str| HeartbeatOut {
+fn heartbeat(address: &str) -> HeartbeatOut {
+    HeartbeatOut {
         node: 11,
         roles: Roles { ddm: true, dosm: true, isn: true },
         address: address.parse().unwrap(),
@@ -174,7 +172,13 @@ fn watch(vectors: &mut Vectors) {
             DiskLoad { state: DiskState::Online, bytes_free: 0x1000, bytes_total: 0x2000 },
             DiskLoad { state: DiskState::Down, bytes_free: 0, bytes_total: 0 },
         ],
-    };
+    }
+}
+
+fn watch(vectors: &mut Vectors) {
+    vectors.both_ways("null in", ());
+    let roles = Roles { isn: true, ..Roles::default() };
+    vectors.both_ways("null out", NullOut { version: 1, node: 11, roles });
     vectors.both_ways("heartbeat in", ());
     vectors.both_ways("heartbeat out", heartbeat("10.3.100.1:7400"));
     vectors.both_ways("heartbeat out, IPv6", heartbeat("[2001:db8::1]:7400"));
@@ -218,9 +222,18 @@ fn watch(vectors: &mut Vectors) {
             lost_references: false,
             copies_owed: 4,
             copies_made: 9,
+            copies_spare: 2,
             disks: vec![disk],
         },
     );
+}
+
+fn elsewhere(vectors: &mut Vectors) {
+    vectors.both_ways("members in", ());
+    let report = MemberReport { heartbeat: heartbeat("10.3.100.1:7400"), boot: 7, silent_ms: 900 };
+    vectors.both_ways("members out", MembersOut { members: vec![report] });
+    vectors.both_ways("find in", FindIn { fingerprint: FINGERPRINT });
+    vectors.both_ways("find out", FindOut { places: vec![FoundPlace { node: 111, disk: 1 }] });
 }
 
 fn upkeep(vectors: &mut Vectors) {

@@ -55,6 +55,8 @@ const OPERATIONS: &[Structures] = &[
     plain::<Restored>(),
     plain::<Access>(),
     plain::<AccessNews>(),
+    plain::<Members>(),
+    plain::<Find>(),
     plain::<CreateFile>(),
     plain::<GiveUp>(),
     plain::<UploadPage>(),

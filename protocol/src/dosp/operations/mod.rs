@@ -5,6 +5,7 @@
 
 mod contents;
 mod directory;
+mod elsewhere;
 mod objects;
 mod references;
 mod upkeep;
@@ -12,6 +13,7 @@ mod watch;
 
 pub use self::contents::*;
 pub use self::directory::*;
+pub use self::elsewhere::*;
 pub use self::objects::*;
 pub use self::references::*;
 pub use self::upkeep::*;
@@ -71,6 +73,8 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<FindClientFile>(),
     entry::<DeleteClientFile>(),
     entry::<AccessNews>(),
+    entry::<Members>(),
+    entry::<Find>(),
 ];
 
 const fn entry<O: Operation>() -> (u16, &'static str) {

@@ -107,6 +107,8 @@ pub struct NodeStatus {
     pub copies_owed: u64,
     /// Copies it made for others since it was started.
     pub copies_made: u64,
+    /// Copies here that are one too many and go soon (GEO-4).
+    pub copies_spare: u64,
     /// Its disks in order, at most [`DISKS_MAX`].
     pub disks: Vec<DiskReport>,
 }
@@ -121,6 +123,7 @@ layout!(NodeStatus {
     lost_references,
     copies_owed,
     copies_made,
+    copies_spare,
     disks <= DISKS_MAX,
 });
 

@@ -68,6 +68,7 @@ pub fn requests() -> Vec<Vec<u8>> {
         request::<Entitled>(EntitledIn { customer: CUSTOMER, fingerprint }),
         request::<Access>(AccessIn { customer: CUSTOMER }),
         request::<AccessNews>(AccessNewsIn { since: 7 }),
+        request::<Find>(FindIn { fingerprint }),
         request::<CreateFile>(CreateFileIn {
             customer: CUSTOMER,
             parent: ObjectId(100),
@@ -130,6 +131,7 @@ fn status() -> NodeStatus {
         lost_references: false,
         copies_owed: 4,
         copies_made: 9,
+        copies_spare: 2,
         disks: vec![disk.clone(), disk],
     }
 }
