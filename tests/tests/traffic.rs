@@ -181,10 +181,10 @@ fn a_balancer_hides_the_end_of_an_object_manager() {
 #[test]
 fn a_manager_serves_on_every_network_it_is_attached_to() {
     let mut cluster = Cluster::start("attached", Settings { nodes: 2, managers: 1, ..Settings::default() });
-    let second = Network::new("attached");
+    let second = Network::at("attached", [10, 3, 101]);
     let first = cluster.managers[0].http();
-    let address = SocketAddr::from((second.attach(cluster.managers[0].host(), 101), first.port()));
-    second.attach(cluster.client_host(), 101);
+    let address = SocketAddr::from((second.attach(cluster.managers[0].host()), first.port()));
+    second.attach(cluster.client_host());
     let listen = format!("listen = [\"{first}\", \"{address}\"]");
     cluster.managers[0].edit_config(&format!("listen = \"{first}\""), &listen);
     cluster.managers[0].daemon.stop();

@@ -9,6 +9,7 @@
 //! - [`load`] keeps it busy, and knows what was acknowledged.
 //! - [`forge`] sends packets that nobody should believe.
 //! - [`status`] reads what `storage-center status` says.
+//! - [`wan`] joins networks over a line that takes its time, loses packets, and can be cut.
 //!
 //! A [`Cluster`] removes everything when it is dropped. After a failed test with `E2E_KEEP=1` its folder stays.
 
@@ -33,6 +34,7 @@ pub mod load;
 pub mod member;
 pub mod network;
 pub mod status;
+pub mod wan;
 
 use self::client::{Client, Library};
 use self::disks::Disk;

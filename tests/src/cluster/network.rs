@@ -1,7 +1,9 @@
 //! The hosts' network: a namespace for each host, and a bridge in a namespace of its own that joins them. Addresses
-//! are those of the founding document's example, 10.3.100.x/24; nobody else sees them, so clusters never collide.
+//! are those of the founding document's example, 10.3.100.x/24, unless a test wants others; nobody else sees them, so
+//! clusters never collide.
 //!
-//! A host has no route but to its own network, so multicast goes out only where a program names its interface.
+//! A host has no route but to its own network, and to those behind a [`Wan`](super::wan::Wan); so multicast goes out
+//! only where a program names its interface.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +14,20 @@ const BRIDGE: &str = "br0";
 /// The table of what the bridge loses.
 const TABLE: &str = "loss";
 
+/// The first three bytes of a network's addresses, which are a /24.
+pub type Subnet = [u8; 3];
+
+/// The network of a cluster that is alone, or of the first of two.
+pub const NORTH: Subnet = [10, 3, 100];
+/// That of the second: the other half of the founding document's example.
+pub const SOUTH: Subnet = [10, 10, 100];
+/// That of a third place.
+pub const WEST: Subnet = [10, 20, 100];
+/// All of them and more.
+const EVERY_NETWORK: &str = "10.0.0.0/8";
+/// Last byte of a router's addresses.
+const ROUTER: u8 = 254;
+
 /// Networks that this process made, for their names.
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
@@ -19,6 +35,9 @@ static NETWORKS: AtomicU32 = AtomicU32::new(0);
 pub struct Network {
     name: String,
     bridge: NetworkNamespace,
+    subnet: Subnet,
+    /// Who knows the way to other networks.
+    router: Option<Ipv4Addr>,
 }
 
 /// A host at a [`Network`].
@@ -30,8 +49,13 @@ pub struct Host {
 }
 
 impl Network {
-    /// A network without hosts.
+    /// A network without hosts, with the addresses 10.3.100.x.
     pub fn new(purpose: &str) -> Self {
+        Self::at(purpose, NORTH)
+    }
+
+    /// A network without hosts, with these addresses.
+    pub fn at(purpose: &str, subnet: Subnet) -> Self {
         let name = format!("{purpose}{}", NETWORKS.fetch_add(1, Ordering::Relaxed));
         let bridge = NetworkNamespace::new(&format!("{name}-bridge"));
         let options = ["stp_state", "0", "forward_delay", "0", "mcast_snooping", "0"];
@@ -40,32 +64,45 @@ impl Network {
         bridge.run_ok("nft", &["add", "table", "bridge", TABLE]);
         let hook = "{ type filter hook forward priority 0; }";
         bridge.run_ok("nft", &["add", "chain", "bridge", TABLE, "forward", hook]);
-        Self { name, bridge }
+        Self { name, bridge, subnet, router: None }
     }
 
-    /// A host with the address 10.3.100.`last`.
+    /// A host whose address ends in `last`.
     pub fn host(&self, last: u8) -> Host {
         let namespace = NetworkNamespace::new(&format!("{}-{last}", self.name));
-        let (plug, address) = (format!("h{last}"), Ipv4Addr::new(10, 3, 100, last));
-        let peer = ["type", "veth", "peer", "name", "eth0", "netns", namespace.name()];
-        self.bridge.run_ok("ip", &[&["link", "add", &plug], &peer[..]].concat());
-        self.bridge.run_ok("ip", &["link", "set", &plug, "master", BRIDGE, "up"]);
-        namespace.run_ok("ip", &["address", "add", &format!("{address}/24"), "dev", "eth0"]);
-        namespace.run_ok("ip", &["link", "set", "eth0", "up"]);
+        let (plug, address) = self.plug_in(&namespace, "eth0", last);
+        if let Some(router) = self.router {
+            namespace.run_ok("ip", &["route", "add", EVERY_NETWORK, "via", &router.to_string()]);
+        }
         Host { namespace, address, plug }
     }
 
-    /// Attaches a host of another network to this one too, with the address 10.3.`subnet`.x/24 of the same last byte.
-    pub fn attach(&self, host: &Host, subnet: u8) -> Ipv4Addr {
+    /// Attaches a host of another network to this one too, with an address of the same last byte.
+    pub fn attach(&self, host: &Host) -> Ipv4Addr {
         let [.., last] = host.address.octets();
-        let (plug, address) = (format!("h{last}"), Ipv4Addr::new(10, 3, subnet, last));
-        let (interface, namespace) = (format!("eth{subnet}"), &host.namespace);
-        let peer = ["type", "veth", "peer", "name", &interface, "netns", namespace.name()];
+        self.plug_in(&host.namespace, &format!("eth{}", self.subnet[2]), last).1
+    }
+
+    /// Has the hosts that are made from now on send what is for other networks to a router.
+    pub(super) fn set_router(&mut self, router: &NetworkNamespace, interface: &str) {
+        self.router = Some(self.plug_in(router, interface, ROUTER).1);
+    }
+
+    /// Its addresses.
+    pub fn subnet(&self) -> Subnet {
+        self.subnet
+    }
+
+    /// Joins a namespace to the bridge: the plug, and the address that the interface got.
+    fn plug_in(&self, namespace: &NetworkNamespace, interface: &str, last: u8) -> (String, Ipv4Addr) {
+        let [first, second, third] = self.subnet;
+        let (plug, address) = (format!("h{last}"), Ipv4Addr::new(first, second, third, last));
+        let peer = ["type", "veth", "peer", "name", interface, "netns", namespace.name()];
         self.bridge.run_ok("ip", &[&["link", "add", &plug], &peer[..]].concat());
         self.bridge.run_ok("ip", &["link", "set", &plug, "master", BRIDGE, "up"]);
-        namespace.run_ok("ip", &["address", "add", &format!("{address}/24"), "dev", &interface]);
-        namespace.run_ok("ip", &["link", "set", &interface, "up"]);
-        address
+        namespace.run_ok("ip", &["address", "add", &format!("{address}/24"), "dev", interface]);
+        namespace.run_ok("ip", &["link", "set", interface, "up"]);
+        (plug, address)
     }
 
     /// Pulls the plug of a host: what it sends and what is sent to it gets lost, in silence.
