@@ -258,15 +258,20 @@ impl Repair {
             let verdict = judge(&stay, objects.copies(), view.centers());
             let is_enough = matches!(verdict, Verdict::Right | Verdict::Spare(_));
             let fingerprint = object.content.fingerprint;
-            // Only what a second look shows so as well is done anything about.
+            // Something is done about what a second look shows so as well, both with everybody there.
             let is_due = !is_somebody_missed && before.contains(&fingerprint);
+            let look_again = || {
+                if !is_somebody_missed {
+                    self.remember(fingerprint);
+                }
+            };
             if is_enough && object.leaves {
                 self.leave(object.content).await;
             }
             match verdict {
                 Verdict::Spare(spare) if spare.contains(&own) => {
                     count.spare += 1;
-                    self.remember(fingerprint);
+                    look_again();
                     let kept = copies.stay.into_iter().filter(|node| !spare.contains(node)).collect();
                     if is_due && self.part_with(object.content, kept).await {
                         count.spare -= 1;
@@ -276,7 +281,7 @@ impl Repair {
                 Verdict::Wanting(_) | Verdict::Unspread => {
                     count.owed += 1;
                     if copies.is_ours(own) {
-                        self.remember(fingerprint);
+                        look_again();
                         if is_due {
                             ours.push((object.content, copies.stay, verdict));
                         }

@@ -79,18 +79,15 @@ impl Isn {
         to_the_end(async move {
             let _lock = isn.lock(content.fingerprint).await;
             for mounted in isn.online() {
-                let known = known.clone();
-                let gone = mounted.run(move |disk| {
-                    let held = disk.all_references_of(content.fingerprint)?;
-                    let is_known = held.iter().all(|(reference, _)| known.contains(reference));
-                    if is_known {
-                        disk.leave(content.fingerprint)?;
-                    }
-                    Ok(is_known)
-                });
-                if !gone.await.map_err(|error: DiskError| Unavailable(error.to_string()))? {
+                let held = mounted.run(move |disk| disk.all_references_of(content.fingerprint)).await;
+                let held = held.map_err(|error| Unavailable(error.to_string()))?;
+                if !held.iter().all(|(reference, _)| known.contains(reference)) {
                     return Ok(false);
                 }
+            }
+            for mounted in isn.online() {
+                let gone = mounted.run(move |disk| disk.leave(content.fingerprint)).await;
+                gone.map_err(|error| Unavailable(error.to_string()))?;
             }
             Ok(true)
         })
@@ -165,6 +162,7 @@ impl Disk {
         for (reference, _) in self.all_references_of(fingerprint)? {
             self.release(reference, 0, 0)?;
         }
-        self.unlink(fingerprint, 0).map(drop)
+        // Also one without any reference whose grace is not over: an upload that broke off left it.
+        self.unlink(fingerprint, u64::MAX).map(drop)
     }
 }

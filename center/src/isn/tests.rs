@@ -339,6 +339,30 @@ async fn acknowledged_objects_survive_a_restart() {
     assert!(isn.has_reference(ALICE, content, token(1)).await.unwrap());
 }
 
+/// GEO-4: a copy that is too many goes with all its references, unless one has come that others may not have.
+#[tokio::test]
+async fn a_spare_copy_goes_if_its_references_are_known() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let content = store(&isn, b"object", ALICE, token(1)).await.unwrap();
+    let known = isn.references_of(content.fingerprint).await.unwrap();
+    let known: Vec<Reference> = known.into_iter().map(|(reference, _)| reference).collect();
+    store(&isn, b"object", ALICE, token(2)).await.unwrap();
+    assert!(!isn.part_with(content, known.clone()).await.unwrap(), "a reference has come");
+    assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), b"object");
+    isn.give_up(reference(content.fingerprint, token(2)), NOW).await.unwrap();
+    assert!(isn.part_with(content, known).await.unwrap());
+    assert!(disks.copies(content.fingerprint).is_empty());
+    assert!(isn.references_of(content.fingerprint).await.unwrap().is_empty());
+    assert!(isn.part_with(content, Vec::new()).await.unwrap(), "nothing is left to part with");
+
+    store(&isn, b"object", ALICE, token(3)).await.unwrap();
+    isn.give_up(reference(content.fingerprint, token(3)), NOW).await.unwrap();
+    assert!(!disks.copies(content.fingerprint).is_empty(), "its grace is not over");
+    assert!(isn.part_with(content, Vec::new()).await.unwrap());
+    assert!(disks.copies(content.fingerprint).is_empty());
+}
+
 /// Deliver 5 of the storage cluster: a copy on a disk that is being emptied is none to count on, so the object goes to
 /// another disk of the same node too.
 #[tokio::test]
