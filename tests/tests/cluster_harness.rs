@@ -203,7 +203,7 @@ impl Center {
 
     fn library(&self) -> Library {
         let server = self.server.port(8080);
-        Library::new(&self.client, server, vec![server], 1, self.secret())
+        Library::new(&self.client, vec![server], vec![server], 1, self.secret())
     }
 }
 

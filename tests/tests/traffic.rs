@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::cluster::client::{Client, stored};
-use e2e::cluster::network::Network;
+use e2e::cluster::network::{Network, Subnet};
 use e2e::cluster::{Cluster, Settings};
 use e2e::daemon::{Daemon, binary, free_port};
 use e2e::data;
@@ -181,7 +181,7 @@ fn a_balancer_hides_the_end_of_an_object_manager() {
 #[test]
 fn a_manager_serves_on_every_network_it_is_attached_to() {
     let mut cluster = Cluster::start("attached", Settings { nodes: 2, managers: 1, ..Settings::default() });
-    let second = Network::at("attached", [10, 3, 101]);
+    let second = Network::at("attached", Subnet([10, 3, 101]));
     let first = cluster.managers[0].http();
     let address = SocketAddr::from((second.attach(cluster.managers[0].host()), first.port()));
     second.attach(cluster.client_host());

@@ -34,6 +34,8 @@ const PAGE: u32 = 1_000;
 pub struct Client {
     http: Http,
     managers: Vec<SocketAddr>,
+    /// The second half of the managers are those of another center.
+    two_centers: bool,
     secrets: Arc<BTreeMap<u32, Secret>>,
 }
 
@@ -49,7 +51,20 @@ pub struct Place<'name> {
 impl Client {
     /// Of these object managers, with these customers' secrets.
     pub fn new(http: Http, managers: Vec<SocketAddr>, secrets: Arc<BTreeMap<u32, Secret>>) -> Self {
-        Self { http, managers, secrets }
+        Self { http, managers, two_centers: false, secrets }
+    }
+
+    /// Also of the object managers of another center, as many as here; they have the numbers behind those of this one.
+    pub fn with_other_center(mut self, managers: Vec<SocketAddr>) -> Self {
+        assert_eq!(managers.len(), self.managers.len());
+        self.managers.extend(managers);
+        Self { two_centers: true, ..self }
+    }
+
+    /// The counterpart of an object manager in the other center, if there are two.
+    pub fn counterpart(&self, manager: usize) -> Option<usize> {
+        let managers = self.managers.len();
+        self.two_centers.then(|| (manager + managers / 2) % managers)
     }
 
     /// How many object managers there are.
@@ -256,14 +271,16 @@ impl Library {
     /// On this host, for this customer.
     pub fn new(
         host: &Host,
-        directory: SocketAddr,
+        directories: Vec<SocketAddr>,
         managers: Vec<SocketAddr>,
         customer: u32,
         secret: Secret,
     ) -> Self {
-        let url = |address: SocketAddr| format!("http://{address}");
-        let managers = managers.into_iter().map(url).collect();
-        let mut settings = Settings::new(vec![url(directory)], managers, CustomerId(customer), secret);
+        let urls = |addresses: Vec<SocketAddr>| {
+            addresses.into_iter().map(|address| format!("http://{address}")).collect()
+        };
+        let (directories, managers) = (urls(directories), urls(managers));
+        let mut settings = Settings::new(directories, managers, CustomerId(customer), secret);
         settings.deadline = DEADLINE;
         let entrance = host.entrance();
         let runtime = Builder::new_multi_thread()

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use protocol::digest::{Content, Fingerprint};
 use protocol::id::{ObjectId, Token};
 use rand::Rng;
+use rand::rngs::StdRng;
 
 use super::Cluster;
 use super::client::{Client, Place, content_of, stored};
+use super::load::{AGAIN_AFTER, Attempt, accepted};
 use crate::{data, poll};
 
-/// Clients at a time.
+/// Clients at a time, unless a test wants more.
 const CLIENTS: usize = 6;
 
 /// A file with its row.
@@ -35,25 +37,78 @@ impl File {
 /// Makes a file of each length for customer 1 in this folder, through any object manager, each attempt the only one.
 #[track_caller]
 pub fn make(client: &Client, parent: ObjectId, seed: u64, lengths: &[usize]) -> Vec<File> {
-    side_by_side(lengths.len(), |index| {
-        let seed = seed << 32 | index as u64;
-        let mut rng = data::rng(seed);
-        let (bytes, token) = (data::bytes(seed, lengths[index]), Token(rng.random()));
-        let name = format!("{seed:x}");
-        let place = Place { parent, name: &name };
-        let answer = client.store_file(client.any_manager(&mut rng), 1, place, token, &bytes);
-        let answer = answer.map_err(|error| format!("{} bytes: {error}", bytes.len()))?;
-        match stored(&answer) {
-            Some((content, Some(id))) if content == content_of(&bytes) => Ok(File { id, content }),
-            _ => Err(format!("{} bytes: {}", bytes.len(), answer.summary())),
+    side_by_side(CLIENTS, lengths.len(), |index| {
+        let mut new = NewFile::new(seed, index, lengths[index]);
+        match new.attempt(client, parent) {
+            Attempt::Done(file) => Ok(file),
+            Attempt::Again(why) | Attempt::Never(why) => Err(format!("{} bytes: {why}", lengths[index])),
         }
     })
+}
+
+/// Many who make files at the same time in a storage center in bad times: what is refused or lost is sent again until
+/// it is acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Makers<'count> {
+    /// How many files are made at a time.
+    pub clients: usize,
+    /// How long any one may take.
+    pub patience: Duration,
+    /// Counts those that are acknowledged.
+    pub acknowledged: &'count AtomicUsize,
+}
+
+impl Makers<'_> {
+    /// Makes a file of each length for customer 1 in this folder, through any object manager.
+    #[track_caller]
+    pub fn make(&self, client: &Client, parent: ObjectId, seed: u64, lengths: &[usize]) -> Vec<File> {
+        side_by_side(self.clients, lengths.len(), |index| {
+            let (mut new, began) = (NewFile::new(seed, index, lengths[index]), Instant::now());
+            loop {
+                match new.attempt(client, parent) {
+                    Attempt::Done(file) => {
+                        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                        return Ok(file);
+                    }
+                    Attempt::Again(_) if began.elapsed() < self.patience => poll::pause(AGAIN_AFTER),
+                    Attempt::Again(why) | Attempt::Never(why) => {
+                        return Err(format!("{} bytes after {:.1?}: {why}", lengths[index], began.elapsed()));
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// A file that is to be made: the same bytes, name and token each time it is tried.
+struct NewFile {
+    bytes: Vec<u8>,
+    name: String,
+    token: Token,
+    rng: StdRng,
+}
+
+impl NewFile {
+    fn new(seed: u64, index: usize, length: usize) -> Self {
+        let seed = seed << 32 | index as u64;
+        let mut rng = data::rng(seed);
+        Self { bytes: data::bytes(seed, length), name: format!("{seed:x}"), token: Token(rng.random()), rng }
+    }
+
+    fn attempt(&mut self, client: &Client, parent: ObjectId) -> Attempt<File> {
+        let (place, manager) = (Place { parent, name: &self.name }, client.any_manager(&mut self.rng));
+        let answer = client.store_file(manager, 1, place, self.token, &self.bytes);
+        accepted(answer, |answer| match stored(answer) {
+            Some((content, Some(id))) if content == content_of(&self.bytes) => Some(File { id, content }),
+            _ => None,
+        })
+    }
 }
 
 /// Fetches every file from the object manager that `manager` chooses for it, each attempt the only one.
 #[track_caller]
 pub fn fetch(client: &Client, files: &[File], manager: impl Fn(usize) -> usize + Sync) {
-    side_by_side(files.len(), |index| {
+    side_by_side(CLIENTS, files.len(), |index| {
         let (content, manager) = (files[index].content, manager(index));
         let what = || format!("{} ({} bytes) from {manager}", content.fingerprint, content.size);
         let began = Instant::now();
@@ -90,12 +145,16 @@ pub fn wait_two_copies(cluster: &Cluster, files: &[File], nodes: &[usize], patie
     });
 }
 
-/// Does a piece of work for each index, some at a time; panics with the first reasons if some failed.
+/// Does a piece of work for each index, so many at a time; panics with the first reasons if some failed.
 #[track_caller]
-fn side_by_side<T: Send>(pieces: usize, work: impl Fn(usize) -> Result<T, String> + Sync) -> Vec<T> {
+fn side_by_side<T: Send>(
+    clients: usize,
+    pieces: usize,
+    work: impl Fn(usize) -> Result<T, String> + Sync,
+) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let mut done: Vec<(usize, Result<T, String>)> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
+        let clients: Vec<_> = (0..clients)
             .map(|_| {
                 scope.spawn(|| {
                     let indexes = std::iter::from_fn(|| {

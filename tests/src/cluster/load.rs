@@ -7,6 +7,7 @@
 //! every wrong byte.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -31,7 +32,7 @@ const KEPT_MAX: usize = 60;
 /// How long anything may take until it is acknowledged, whatever happens.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// What a client waits before it tries again.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
+pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Failures that are told; one is enough to fail a test.
 const FAILURES_MAX: usize = 10;
 /// The customer whose load this is.
@@ -224,39 +225,70 @@ impl Load<'_> {
         }
     }
 
-    /// Fetches an object, whole or in part, from any object manager. `wanted`: whether it is still there to be fetched.
+    /// Fetches an object, whole or in part, from any object manager, and from its counterpart if there is one and the
+    /// first refuses. `wanted`: whether it is still there to be fetched.
     fn fetch(&self, bytes: &Bytes, content: Content, rng: &mut StdRng, wanted: impl Fn() -> bool) {
-        let (manager, began) = (self.manager(rng), Instant::now());
-        let name = content.fingerprint;
-        let (answer, expected, status) = if bytes.is_empty() || rng.random_ratio(2, 3) {
-            (self.client.fetch(manager, CUSTOMER, name), bytes.clone(), 200)
-        } else {
+        let (first, began) = (self.manager(rng), Instant::now());
+        let part = (!bytes.is_empty() && rng.random_ratio(1, 3)).then(|| {
             let start = rng.random_range(0..bytes.len());
-            let end = rng.random_range(start..bytes.len()) + 1;
-            let (offset, len) = (start as u64, (end - start) as u64);
-            let answer = self.client.fetch_range(manager, CUSTOMER, name, offset, len);
-            (answer, bytes.slice(start..end), 206)
-        };
-        let took = began.elapsed();
-        let what = match &answer {
-            Ok(answer) if answer.status == status && answer.body == expected => {
-                self.fetches.fetch_add(1, Ordering::Relaxed);
-                let mut tally = lock(&self.tally);
-                tally.fetches += 1;
-                tally.slowest = tally.slowest.max(took);
-                return;
+            start..rng.random_range(start..bytes.len()) + 1
+        });
+        let mut refusals = Vec::new();
+        for manager in [first].into_iter().chain(self.client.counterpart(first)) {
+            match self.attempt_fetch(manager, bytes, content.fingerprint, part.clone()) {
+                Fetched::Right => {
+                    self.fetches.fetch_add(1, Ordering::Relaxed);
+                    let mut tally = lock(&self.tally);
+                    tally.fetches += 1;
+                    tally.slowest = tally.slowest.max(began.elapsed());
+                    return;
+                }
+                Fetched::WrongBytes => {
+                    let name = content.fingerprint;
+                    self.fail(format!("{name} ({} bytes) from {manager}: WRONG BYTES", content.size));
+                    return;
+                }
+                Fetched::Not(_) if self.was_away(manager, began) => {}
+                Fetched::Not(reason) => {
+                    refusals.push(format!("from {manager} after {:.2?}: {reason}", began.elapsed()));
+                }
             }
-            Ok(answer) if answer.status == status => {
-                self.fail(format!("{name} ({} bytes) from {manager}: WRONG BYTES", content.size));
-                return;
-            }
-            Ok(answer) => answer.summary(),
-            Err(error) => error.to_string(),
-        };
-        if wanted() && !self.was_away(manager, began) {
-            self.fail(format!("{name} ({} bytes) from {manager} after {took:.2?}: {what}", content.size));
+        }
+        if !refusals.is_empty() && wanted() {
+            let (name, refusals) = (content.fingerprint, refusals.join("; "));
+            self.fail(format!("{name} ({} bytes) {refusals}", content.size));
         }
     }
+
+    fn attempt_fetch(
+        &self,
+        manager: usize,
+        bytes: &Bytes,
+        name: Fingerprint,
+        part: Option<Range<usize>>,
+    ) -> Fetched {
+        let (answer, expected, status) = match part {
+            None => (self.client.fetch(manager, CUSTOMER, name), bytes.clone(), 200),
+            Some(part) => {
+                let (offset, len) = (part.start as u64, part.len() as u64);
+                (self.client.fetch_range(manager, CUSTOMER, name, offset, len), bytes.slice(part), 206)
+            }
+        };
+        match answer {
+            Ok(answer) if answer.status == status && answer.body == expected => Fetched::Right,
+            Ok(answer) if answer.status == status => Fetched::WrongBytes,
+            Ok(answer) => Fetched::Not(answer.summary()),
+            Err(error) => Fetched::Not(error.to_string()),
+        }
+    }
+}
+
+/// What came of an attempt to fetch.
+enum Fetched {
+    Right,
+    WrongBytes,
+    /// Refused, or broken off.
+    Not(String),
 }
 
 /// One who writes.
@@ -270,7 +302,8 @@ struct Writer<'load> {
 }
 
 /// What came of an attempt.
-enum Attempt<T> {
+pub(super) enum Attempt<T> {
+    /// It is acknowledged.
     Done(T),
     /// Refused for now, or lost: nobody knows what was done.
     Again(String),
@@ -413,7 +446,11 @@ impl Writer<'_> {
     }
 }
 
-fn accepted<T>(answer: std::io::Result<Answer>, read: impl Fn(&Answer) -> Option<T>) -> Attempt<T> {
+/// What came of a change, whose acknowledgement `read` knows.
+pub(super) fn accepted<T>(
+    answer: std::io::Result<Answer>,
+    read: impl Fn(&Answer) -> Option<T>,
+) -> Attempt<T> {
     match answer {
         Err(error) => Attempt::Again(error.to_string()),
         Ok(answer) => match read(&answer) {

@@ -1,7 +1,7 @@
 //! One process of a cluster, on a host of its own: its configuration, and its fate.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -25,17 +25,23 @@ pub enum Part {
     Manager(String),
     /// A storage node, with its disks and more lines of its `[isn]`.
     Node(Vec<PathBuf>, String),
+    /// Who is asked which of two centers goes on alone.
+    Witness,
 }
 
-/// What all processes of a cluster have in common.
+/// What all processes of a storage center have in common.
 #[derive(Clone, Debug)]
 pub struct Common {
     /// The cluster's key.
     pub key_file: PathBuf,
+    /// What is added to the last byte of a host's address for the number of its process.
+    pub first_number: u32,
     /// Whether they find each other by multicast; else by `peers`.
     pub multicast: bool,
     /// Addresses of all.
     pub peers: Vec<SocketAddr>,
+    /// The table `[mirror]` and those below it; empty for a center that is alone.
+    pub mirror: String,
 }
 
 /// A process, and the host it runs on.
@@ -48,8 +54,9 @@ pub struct Member {
 }
 
 impl Member {
-    /// Starts a process that is number `number` of its cluster, in the folder `dir`. Returns when it is ready.
-    pub fn start(dir: &Path, number: u32, host: Host, part: &Part, common: &Common) -> Self {
+    /// Starts a process in the folder `dir`. Returns when it is ready.
+    pub fn start(dir: &Path, host: Host, part: &Part, common: &Common) -> Self {
+        let number = common.first_number + u32::from(host.address().octets()[3]);
         let config = write_config(dir, number, &host, part, common);
         let daemon = Daemon::start_in(
             Some(host.namespace().name()),
@@ -109,7 +116,12 @@ impl Member {
 
 /// Where a process on this host serves the cluster.
 pub fn dosp(host: &Host) -> SocketAddr {
-    host.port(DOSP_PORT)
+    dosp_at(host.address())
+}
+
+/// Where a process at this address serves the cluster.
+pub fn dosp_at(address: Ipv4Addr) -> SocketAddr {
+    (address, DOSP_PORT).into()
 }
 
 fn write_config(dir: &Path, number: u32, host: &Host, part: &Part, common: &Common) -> PathBuf {
@@ -119,6 +131,7 @@ fn write_config(dir: &Path, number: u32, host: &Host, part: &Part, common: &Comm
         Part::Directory => ("ddm", format!("{http}\n[vfs]\ndatabase = \"{}/vfs.sqlite\"\n", dir.display())),
         Part::Manager(lines) => ("dosm", format!("{http}\n[dosm]\n{lines}")),
         Part::Node(disks, lines) => ("isn", format!("[isn]\nnode = {number}\ndisks = {disks:?}\n{lines}")),
+        Part::Witness => ("witness", format!("[witness]\nstate = \"{}/witness\"\n", dir.display())),
     };
     let multicast = if common.multicast { format!("multicast = \"{MULTICAST}\"\n") } else { String::new() };
     let peers: Vec<String> = common
@@ -139,10 +152,12 @@ name = "e2e"
 key_file = "{key}"
 listen = "{dosp}"
 {multicast}{peers}copies = 2
-"#,
+
+{mirror}"#,
         dir = dir.display(),
         key = common.key_file.display(),
         dosp = dosp(host),
+        mirror = common.mirror,
     );
     let config = dir.join("center.toml");
     fs::write(&config, text).unwrap();

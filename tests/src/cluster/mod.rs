@@ -1,6 +1,7 @@
 //! A storage center of several hosts: directory service, object managers and storage nodes, each a process in a network
 //! namespace of its own, all at one bridge.
 //!
+//! - [`centers`] is two of them at two places, which mirror each other, with [`certificates`].
 //! - [`network`] is the bridge and the hosts; it cuts links and loses multicast.
 //! - [`member`] is one process on its host.
 //! - [`disks`] looks at a node's disks from outside, and harms them.
@@ -16,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use protocol::digest::Fingerprint;
 use protocol::srl::Secret;
 use tempfile::TempDir;
 
+pub mod centers;
+pub mod certificates;
 pub mod client;
 pub mod disks;
 pub mod files;
@@ -71,6 +74,8 @@ pub struct Settings {
     pub disk_bytes: Option<u64>,
     /// Bytes of each object manager's data cache; 0 for none.
     pub cache_bytes: u64,
+    /// The order in which object managers look for objects.
+    pub order: &'static str,
     /// How long a node is away before its objects are copied elsewhere.
     pub replicate_after: Duration,
     /// Whether processes find each other by multicast; else each is told the addresses of the others.
@@ -85,6 +90,7 @@ impl Default for Settings {
             disks: 2,
             disk_bytes: None,
             cache_bytes: 0,
+            order: "hedged",
             replicate_after: Duration::from_secs(3),
             multicast: true,
         }
@@ -103,7 +109,22 @@ pub struct Cluster {
     network: Network,
     common: Common,
     settings: Settings,
+    /// Where its customers' secrets lie.
+    secrets: PathBuf,
+    /// Storage nodes of the other center.
+    nodes_elsewhere: usize,
     dir: TempDir,
+}
+
+/// What a storage center is built on.
+struct Ground {
+    dir: TempDir,
+    network: Network,
+    key_file: PathBuf,
+    first_number: u32,
+    mirror: String,
+    secrets: PathBuf,
+    nodes_elsewhere: usize,
 }
 
 /// A storage node.
@@ -139,12 +160,19 @@ impl Node {
 impl Cluster {
     /// A running cluster with the customers 1 to [`CUSTOMERS`], whose processes know each other.
     pub fn start(purpose: &str, settings: Settings) -> Self {
-        let dir = tempfile::Builder::new().prefix("storage-port-cluster-").tempdir().unwrap();
-        let network = Network::new(purpose);
-        let key_file = dir.path().join("cluster.key");
-        let center = binary("storage-center");
-        run_ok(center.to_str().unwrap(), &["cluster", "key", "--out", key_file.to_str().unwrap()]);
+        let dir = new_folder();
+        let (key_file, secrets) = (new_key(dir.path()), dir.path().to_owned());
+        let (network, mirror) = (Network::new(purpose), String::new());
+        let ground = Ground { dir, network, key_file, first_number: 0, mirror, secrets, nodes_elsewhere: 0 };
+        let cluster = Self::build(settings, ground);
+        cluster.add_customers();
+        cluster.wait_assembled();
+        cluster
+    }
 
+    /// Starts every process; they may not know each other yet, and there are no customers.
+    fn build(settings: Settings, ground: Ground) -> Self {
+        let Ground { dir, network, key_file, first_number, mirror, secrets, nodes_elsewhere } = ground;
         let hosts = |from: u8, count: u8| -> Vec<Host> {
             (from..from + count).map(|last| network.host(last)).collect()
         };
@@ -154,22 +182,21 @@ impl Cluster {
             hosts(NODES_FROM, settings.nodes),
         );
         let all = managers.iter().chain(&nodes).chain([&directory]);
-        let common =
-            Common { key_file, multicast: settings.multicast, peers: all.map(member::dosp).collect() };
+        let peers = all.map(member::dosp).collect();
+        let common = Common { key_file, first_number, multicast: settings.multicast, peers, mirror };
 
         let nodes = nodes.into_iter().map(|host| start_node(dir.path(), host, &settings, &common)).collect();
-        let number = u32::from(DIRECTORIES_FROM);
-        let directory =
-            Member::start(&dir.path().join("directory"), number, directory, &Part::Directory, &common);
-        for customer in 1..=CUSTOMERS {
-            add_customer(&directory, dir.path(), customer);
-        }
+        let directory = Member::start(&dir.path().join("directory"), directory, &Part::Directory, &common);
         let managers =
             managers.into_iter().map(|host| start_manager(dir.path(), host, &settings, &common)).collect();
         let client = network.host(CLIENT);
-        let cluster = Self { directory, managers, nodes, client, network, common, settings, dir };
-        cluster.wait_assembled();
-        cluster
+        Self { directory, managers, nodes, client, network, common, settings, secrets, nodes_elsewhere, dir }
+    }
+
+    fn add_customers(&self) {
+        for customer in 1..=CUSTOMERS {
+            add_customer(&self.directory, &self.secrets, customer);
+        }
     }
 
     /// Starts one more storage node, and gives its index. Nothing else is touched.
@@ -204,7 +231,7 @@ impl Cluster {
     /// A client, on the same host, of these addresses in place of the object managers'.
     pub fn client_of(&self, addresses: Vec<SocketAddr>) -> Client {
         let secrets: BTreeMap<u32, Secret> =
-            (1..=CUSTOMERS).map(|id| (id, secret(self.dir.path(), id))).collect();
+            (1..=CUSTOMERS).map(|id| (id, secret(&self.secrets, id))).collect();
         Client::new(Http::new(self.client.entrance()), addresses, Arc::new(secrets))
     }
 
@@ -220,8 +247,11 @@ impl Cluster {
 
     /// The same by these addresses of object managers.
     pub fn library_of(&self, customer: u32, managers: Vec<SocketAddr>) -> Library {
-        let secret = secret(self.dir.path(), customer);
-        Library::new(&self.client, self.directory.http(), managers, customer, secret)
+        self.library_by(customer, vec![self.directory.http()], managers)
+    }
+
+    fn library_by(&self, customer: u32, directories: Vec<SocketAddr>, managers: Vec<SocketAddr>) -> Library {
+        Library::new(&self.client, directories, managers, customer, secret(&self.secrets, customer))
     }
 
     /// Every process.
@@ -234,20 +264,30 @@ impl Cluster {
         nodes.chain(&mut self.managers).chain([&mut self.directory])
     }
 
-    /// Waits until every process sees every node online.
+    /// Waits until every process sees every node online, those of the other center too if there is one.
     #[track_caller]
     pub fn wait_assembled(&self) {
         for member in self.members() {
             poll::until("every process sees every node", ASSEMBLY_PATIENCE, || {
                 let status = status::of(member)?;
-                (status.online() == self.nodes.len()).then_some(())
+                (status.online() == self.nodes.len() + self.nodes_elsewhere).then_some(())
             });
         }
     }
 
     /// Kills every process, then starts all of them.
     pub fn crash_all(&mut self) {
+        self.kill_all();
+        self.start_all();
+    }
+
+    /// Kills every process.
+    pub fn kill_all(&mut self) {
         self.members_mut().for_each(|member| member.daemon.kill_9());
+    }
+
+    /// Starts every process again.
+    pub fn start_all(&mut self) {
         thread::scope(|scope| {
             for member in self.members_mut() {
                 scope.spawn(|| member.daemon.restart());
@@ -329,9 +369,20 @@ impl Drop for Cluster {
     }
 }
 
+fn new_folder() -> TempDir {
+    tempfile::Builder::new().prefix("storage-port-cluster-").tempdir().unwrap()
+}
+
+/// A cluster's key, in this folder.
+fn new_key(dir: &Path) -> PathBuf {
+    let file = dir.join("cluster.key");
+    let center = binary("storage-center");
+    run_ok(center.to_str().unwrap(), &["cluster", "key", "--out", file.to_str().unwrap()]);
+    file
+}
+
 fn start_node(dir: &Path, host: Host, settings: &Settings, common: &Common) -> Node {
-    let number = u32::from(host.address().octets()[3]);
-    let folder = dir.join(format!("node-{number}"));
+    let folder = dir.join(format!("node-{}", host.address()));
     let disks: Vec<Disk> = (0..settings.disks)
         .map(|disk| Disk::new(folder.join(format!("disk{disk}")), settings.disk_bytes))
         .collect();
@@ -340,20 +391,19 @@ fn start_node(dir: &Path, host: Host, settings: &Settings, common: &Common) -> N
         settings.replicate_after.as_secs()
     );
     let part = Part::Node(disks.iter().map(Disk::objects).collect(), lines);
-    Node { member: Member::start(&folder, number, host, &part, common), disks }
+    Node { member: Member::start(&folder, host, &part, common), disks }
 }
 
 fn start_manager(dir: &Path, host: Host, settings: &Settings, common: &Common) -> Member {
-    let number = u32::from(host.address().octets()[3]);
-    let folder = dir.join(format!("manager-{number}"));
+    let folder = dir.join(format!("manager-{}", host.address()));
     let usage = folder.join("usage.log");
-    let mut lines = format!("order = \"hedged\"\nusage_log = {usage:?}\n");
+    let mut lines = format!("order = {:?}\nusage_log = {usage:?}\n", settings.order);
     if settings.cache_bytes > 0 {
         let cache = folder.join("cache");
         fs::create_dir_all(&cache).unwrap();
         lines.push_str(&format!("cache_dir = {cache:?}\ncache_bytes = {}\n", settings.cache_bytes));
     }
-    Member::start(&folder, number, host, &Part::Manager(lines), common)
+    Member::start(&folder, host, &Part::Manager(lines), common)
 }
 
 fn add_customer(directory: &Member, dir: &Path, id: u32) {
@@ -364,7 +414,7 @@ fn add_customer(directory: &Member, dir: &Path, id: u32) {
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
 }
 
-fn secret_file(dir: &Path, customer: u32) -> std::path::PathBuf {
+fn secret_file(dir: &Path, customer: u32) -> PathBuf {
     dir.join(format!("customer-{customer}.secret"))
 }
 

@@ -5,6 +5,7 @@
 //! A host has no route but to its own network, and to those behind a [`Wan`](super::wan::Wan); so multicast goes out
 //! only where a program names its interface.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,15 +15,16 @@ const BRIDGE: &str = "br0";
 /// The table of what the bridge loses.
 const TABLE: &str = "loss";
 
-/// The first three bytes of a network's addresses, which are a /24.
-pub type Subnet = [u8; 3];
+/// The first three bytes of a network's addresses: a /24.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subnet(pub [u8; 3]);
 
 /// The network of a cluster that is alone, or of the first of two.
-pub const NORTH: Subnet = [10, 3, 100];
+pub const NORTH: Subnet = Subnet([10, 3, 100]);
 /// That of the second: the other half of the founding document's example.
-pub const SOUTH: Subnet = [10, 10, 100];
+pub const SOUTH: Subnet = Subnet([10, 10, 100]);
 /// That of a third place.
-pub const WEST: Subnet = [10, 20, 100];
+pub const WEST: Subnet = Subnet([10, 20, 100]);
 /// All of them and more.
 const EVERY_NETWORK: &str = "10.0.0.0/8";
 /// Last byte of a router's addresses.
@@ -30,6 +32,20 @@ const ROUTER: u8 = 254;
 
 /// Networks that this process made, for their names.
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
+
+impl Subnet {
+    /// The address that ends in `last`.
+    pub fn address(self, last: u8) -> Ipv4Addr {
+        let [first, second, third] = self.0;
+        Ipv4Addr::new(first, second, third, last)
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/24", self.address(0))
+    }
+}
 
 /// A bridge. Dropped after its hosts, it leaves nothing behind.
 pub struct Network {
@@ -80,7 +96,7 @@ impl Network {
     /// Attaches a host of another network to this one too, with an address of the same last byte.
     pub fn attach(&self, host: &Host) -> Ipv4Addr {
         let [.., last] = host.address.octets();
-        self.plug_in(&host.namespace, &format!("eth{}", self.subnet[2]), last).1
+        self.plug_in(&host.namespace, &format!("eth{}", self.subnet.0[2]), last).1
     }
 
     /// Has the hosts that are made from now on send what is for other networks to a router.
@@ -95,8 +111,7 @@ impl Network {
 
     /// Joins a namespace to the bridge: the plug, and the address that the interface got.
     fn plug_in(&self, namespace: &NetworkNamespace, interface: &str, last: u8) -> (String, Ipv4Addr) {
-        let [first, second, third] = self.subnet;
-        let (plug, address) = (format!("h{last}"), Ipv4Addr::new(first, second, third, last));
+        let (plug, address) = (format!("h{last}"), self.subnet.address(last));
         let peer = ["type", "veth", "peer", "name", interface, "netns", namespace.name()];
         self.bridge.run_ok("ip", &[&["link", "add", &plug], &peer[..]].concat());
         self.bridge.run_ok("ip", &["link", "set", &plug, "master", BRIDGE, "up"]);

@@ -1,4 +1,4 @@
-//! What `storage-center status --json` says, as far as tests look at it.
+//! What `storage-center status --json` and `storage-center mirror status --json` say, as far as tests look at it.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,10 @@ use super::member::Member;
 pub struct Status {
     /// Storage nodes by number.
     pub nodes: BTreeMap<u64, NodeStatus>,
-    /// Objects that lie on fewer nodes than they should.
+    /// Objects that lie on fewer nodes than they should, or not in as many centers.
     pub owed: u64,
+    /// Copies more than there should be, made while another center was away; `None` from a program that makes none.
+    pub spare: Option<u64>,
 }
 
 /// A storage node, as it is seen.
@@ -43,6 +45,39 @@ pub fn of(member: &Member) -> Option<Status> {
     Some(parse(&text).unwrap_or_else(|| panic!("not a status: {text}")))
 }
 
+/// A directory and its replicas, as a directory manager sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Grows by one with every takeover.
+    pub generation: u64,
+    /// The center that changes the directory.
+    pub writer: String,
+    /// It does so without telling the others, which do not answer.
+    pub alone: bool,
+    /// Changes that the others lack.
+    pub owed: u64,
+}
+
+/// Asks a directory manager; `None` if it does not answer.
+pub fn mirror_of(directory: &Member) -> Option<Mirror> {
+    let output = directory.command(&["mirror", "status"], &["--json"]);
+    if !output.status.success() {
+        return None;
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    Some(parse_mirror(&text).unwrap_or_else(|| panic!("not a mirror's status: {text}")))
+}
+
+fn parse_mirror(text: &str) -> Option<Mirror> {
+    let json: Value = serde_json::from_str(text).ok()?;
+    Some(Mirror {
+        generation: json["generation"].as_u64()?,
+        writer: json["writer"].as_str()?.to_owned(),
+        alone: json["alone"].as_bool()?,
+        owed: json["entries_owed"].as_u64()?,
+    })
+}
+
 fn parse(text: &str) -> Option<Status> {
     let json: Value = serde_json::from_str(text).ok()?;
     let word = |value: &Value, key: &str| value[key].as_str().map(str::to_owned);
@@ -62,12 +97,20 @@ fn parse(text: &str) -> Option<Status> {
     let is_node =
         |process: &&Value| process["roles"].as_array().is_some_and(|roles| roles.contains(&"isn".into()));
     let nodes = json["processes"].as_array()?.iter().filter(is_node).map(node).collect::<Option<_>>()?;
-    Some(Status { nodes, owed: json["copies_owed"].as_u64()? })
+    Some(Status { nodes, owed: json["copies_owed"].as_u64()?, spare: json["copies_spare"].as_u64() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_writes_and_what_followers_lack_is_read() {
+        let text = r#"{"generation": 2, "writer": "south", "alone": true, "entries_owed": 7}"#;
+        let mirror = Mirror { generation: 2, writer: "south".to_owned(), alone: true, owed: 7 };
+        assert_eq!(parse_mirror(text), Some(mirror));
+        assert_eq!(parse_mirror(r#"{"generation": 2}"#), None);
+    }
 
     #[test]
     fn nodes_disks_and_debts_are_read() {

@@ -178,9 +178,9 @@ impl Line {
     /// Whether an IPv4 packet is from or for a network that is cut off (RFC 791 §3.1: the addresses are the bytes from
     /// 12 to 19).
     fn is_cut(&self, packet: &[u8]) -> Option<bool> {
-        let [from, to] = [12, 16].map(|at| packet.get(at..at + 4)?.first_chunk::<3>());
+        let [from, to] = [12, 16].map(|at| packet.get(at..at + 4)?.first_chunk().copied().map(Subnet));
         let is_ipv4 = packet.first()? >> 4 == 4;
-        is_ipv4.then_some(self.cut.contains(from?) || self.cut.contains(to?))
+        is_ipv4.then_some(self.cut.contains(&from?) || self.cut.contains(&to?))
     }
 }
 
@@ -234,8 +234,8 @@ mod tests {
     /// The beginning of an IPv4 packet.
     fn packet(from: Subnet, to: Subnet, number: u16) -> Vec<u8> {
         let mut packet = vec![0x45; 12];
-        for [first, second, third] in [from, to] {
-            packet.extend([first, second, third, 1]);
+        for subnet in [from, to] {
+            packet.extend(subnet.address(1).octets());
         }
         packet.extend(number.to_be_bytes());
         packet
@@ -266,7 +266,7 @@ mod tests {
             std::iter::from_fn(|| line.arrived(start + ONE_WAY)).map(|packet| packet[12]).collect::<Vec<_>>()
         };
         let (before, lost) = (arrive(&mut line, Some(NORTH)), line.counts.lost);
-        assert!(before.iter().all(|from| [SOUTH[0], WEST[0]].contains(from)) && before.len() > 180);
+        assert!(before.iter().all(|from| [SOUTH.0[0], WEST.0[0]].contains(from)) && before.len() > 180);
         assert_eq!(before.len() as u64 + lost + line.counts.cut, 400);
         assert!(arrive(&mut line, None).len() > 180, "what is sent after the cut");
         line.cut.clear();
