@@ -167,6 +167,9 @@ async fn rows_to_references<H: Holders>(
                     if compared.held > 0 && compared.lacking == 0 {
                         continue;
                     }
+                    let object = row.content.fingerprint;
+                    let Compared { held: nodes_with, lacking: nodes_without } = compared;
+                    tracing::debug!(%object, nodes_with, nodes_without, "a row's reference is lacking");
                     settle_row(vfs, holders, mode, now, (held, row, compared), report).await?;
                 }
             }

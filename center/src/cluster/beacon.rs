@@ -21,6 +21,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::centers::HERE;
 use super::locations::Place;
 use super::members::News;
 use super::node::NodeDaemon;
@@ -175,6 +176,11 @@ impl Listener {
 
     fn take(self: &Arc<Self>, bytes: &[u8], from: SocketAddr) {
         let shared = &self.view.beacon().shared;
+        // Between centers all is over TLS: whoever sends from there is none of theirs.
+        if self.view.links().center_of(from) != HERE {
+            tracing::debug!(%from, "a datagram from another center was dropped");
+            return;
+        }
         let (header, body) = match datagram::decode(&shared.key, bytes) {
             Ok(datagram) => datagram,
             Err(error) => {
@@ -204,6 +210,7 @@ impl Listener {
             Heartbeat::CODE => {
                 if let Ok(heartbeat) = Heartbeat::from_bytes(body)
                     && heartbeat.node == header.sender
+                    && view.links().center_of(heartbeat.address) == HERE
                 {
                     let newcomer = heartbeat.address;
                     if view.hear(heartbeat, header.boot, Instant::now()) == News::Joined {

@@ -316,7 +316,7 @@ impl Repair {
 
     async fn hand_over(&self, content: Content, kept: Vec<u32>) -> Result<bool, CopyError> {
         let Shared { isn, objects, .. } = &*self.shared;
-        let (view, fingerprint) = (objects.view(), content.fingerprint);
+        let (view, fingerprint, began) = (objects.view(), content.fingerprint, Instant::now());
         let held = isn.references_of(fingerprint).await?;
         let references: Vec<Reference> = held.into_iter().map(|(reference, _)| reference).collect();
         for node in kept {
@@ -327,7 +327,9 @@ impl Repair {
             }
             let tell = |reference: &Reference| {
                 let (Reference { customer, token, .. }, node) = (*reference, &node);
-                let input = HoldIn { content, customer, token, purpose: Purpose::Restore, age: 0 };
+                // Refused if it was given up since it was read here: that must not come back.
+                let age = began.elapsed().as_secs() + 1;
+                let input = HoldIn { content, customer, token, purpose: Purpose::Add, age };
                 async move { view.ask::<op::Hold>(node, &input, PATIENCE).await }
             };
             let mut told = stream::iter(references.iter().map(tell)).buffer_unordered(TOLD_AT_ONCE);

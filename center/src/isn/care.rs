@@ -9,6 +9,7 @@ use protocol::dosp::operations::Scrub;
 
 use super::disk::{Disk, State};
 use super::fault::DiskError;
+use super::index::Change;
 use super::node::{Isn, Mounted};
 use super::verify::{ScrubCursor, Verified};
 use crate::objects::{Unavailable, to_the_end};
@@ -159,9 +160,9 @@ fn pause(disk: &Disk, round: Duration) -> Duration {
 impl Disk {
     /// Removes a copy that is counted on no more, with its references here.
     fn leave(&self, fingerprint: Fingerprint) -> Result<(), DiskError> {
-        for (reference, _) in self.all_references_of(fingerprint)? {
-            self.release(reference, 0, 0)?;
-        }
+        let held = self.all_references_of(fingerprint)?;
+        let changes = held.into_iter().map(|(reference, _)| Change::Leave { reference }).collect();
+        self.committer.commit(changes)?;
         // Also one without any reference whose grace is not over: an upload that broke off left it.
         self.unlink(fingerprint, u64::MAX).map(drop)
     }

@@ -62,6 +62,11 @@ pub enum Change {
         /// Seconds since the epoch.
         unlink_from: u64,
     },
+    /// The reference is held by other copies alone from now on: it was not given up, and may come back with a copy.
+    Leave {
+        /// The reference.
+        reference: Reference,
+    },
     /// The object was found on the disk without being known here. Nothing if it is not whole any more.
     Found {
         /// The object.

@@ -14,7 +14,7 @@ use rand::{RngCore, SeedableRng};
 use tempfile::TempDir;
 
 use super::incoming::Incoming;
-use super::{Isn, OpenError, Settings};
+use super::{Isn, OpenError, Origin, Settings};
 use crate::objects::{Announced, FetchError, Objects, Readable, StoreError, Upload as _};
 
 const ALICE: CustomerId = CustomerId(1);
@@ -351,9 +351,17 @@ async fn a_spare_copy_goes_if_its_references_are_known() {
     assert!(!isn.part_with(content, known.clone()).await.unwrap(), "a reference has come");
     assert_eq!(fetch(&isn, ALICE, content.fingerprint).await.unwrap(), b"object");
     isn.give_up(reference(content.fingerprint, token(2)), NOW).await.unwrap();
-    assert!(isn.part_with(content, known).await.unwrap());
+    assert!(isn.part_with(content, known.clone()).await.unwrap());
     assert!(disks.copies(content.fingerprint).is_empty());
     assert!(isn.references_of(content.fingerprint).await.unwrap().is_empty());
+    // It was not given up: a copy that comes back brings it along.
+    let incoming =
+        isn.stage(6, 1, false, NOW).await.unwrap().write(Bytes::from_static(b"object")).await.unwrap();
+    let received = incoming.received().await.unwrap();
+    let origin = Origin::Replica { unlink_from: NOW + UNLINK_GRACE };
+    received.keep(content, vec![(known[0], NOW)], origin).await.unwrap();
+    assert!(isn.has_reference(ALICE, content, token(1)).await.unwrap());
+    assert!(isn.part_with(content, known).await.unwrap());
     assert!(isn.part_with(content, Vec::new()).await.unwrap(), "nothing is left to part with");
 
     store(&isn, b"object", ALICE, token(3)).await.unwrap();

@@ -70,13 +70,10 @@ impl<'txn> Tables<'txn> {
                 }
             }
             Change::Release { reference, now, unlink_from } => {
-                self.references.remove(key(reference))?;
                 self.remember_release(reference, *now)?;
-                self.mark_if_unreferenced(reference.fingerprint, *unlink_from)?;
-                if !self.is_held(&reference.fingerprint)? {
-                    self.missing.remove(&reference.fingerprint.0)?;
-                }
+                self.drop_reference(reference, *unlink_from)?;
             }
+            Change::Leave { reference } => self.drop_reference(reference, 0)?,
             Change::Found { content, unlink_from } => {
                 if is_whole(content)? {
                     self.insert_object(content)?;
@@ -127,6 +124,15 @@ impl<'txn> Tables<'txn> {
 
     fn is_held(&self, fingerprint: &Fingerprint) -> Result<bool> {
         Ok(self.references.range::<ReferenceKey<'_>>(all_of(fingerprint))?.next().is_some())
+    }
+
+    fn drop_reference(&mut self, reference: &Reference, unlink_from: u64) -> Result<()> {
+        self.references.remove(key(reference))?;
+        self.mark_if_unreferenced(reference.fingerprint, unlink_from)?;
+        if !self.is_held(&reference.fingerprint)? {
+            self.missing.remove(&reference.fingerprint.0)?;
+        }
+        Ok(())
     }
 
     /// The empty object belongs to everybody, so nothing ever marks it.
