@@ -146,7 +146,7 @@ fn a_forger_hears_and_forges() {
 
 /// Today's storage center, all of it in one process, on a host of its own.
 struct Center {
-    _daemon: Daemon,
+    daemon: Daemon,
     server: Host,
     client: Host,
     _network: Network,
@@ -188,7 +188,7 @@ impl Center {
         let namespace = server.namespace().name();
         let log = folder.path().join("log");
         let daemon = Daemon::start_in(Some(namespace), "storage-center", &["serve", "--config", &path], &log);
-        Self { _daemon: daemon, server, client, _network: network, folder }
+        Self { daemon, server, client, _network: network, folder }
     }
 
     fn secret(&self) -> Secret {
@@ -275,6 +275,31 @@ fn the_load_finds_what_is_lost() {
     }));
     let said = *found.unwrap_err().downcast::<String>().unwrap();
     assert!(said.contains("not-found") || said.contains("is refused"), "{said}");
+}
+
+/// A client that knows two centers: what one refuses the other is asked for, and only what both refuse has failed.
+#[test]
+fn the_load_asks_the_other_center_before_it_calls_a_fetch_failed() {
+    let mut center = Center::start();
+    let library = center.library();
+    // Nobody serves there.
+    let away = vec![center.client.port(8080); 2];
+    let client = center.client().with_other_center(away);
+    assert_eq!([0, 1, 2, 3].map(|manager| client.counterpart(manager)), [2, 3, 0, 1].map(Some));
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        under_load(&client, &library, 3, |load| {
+            load.advance(100, 20);
+            let tally = load.tally();
+            assert!(tally.fetches >= 100 && tally.refused > 0, "{tally}");
+            center.daemon.kill_9();
+            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| load.advance(10_000, 0)));
+            // What is on its way is to be acknowledged yet.
+            center.daemon.restart();
+            assert!(found.is_err());
+        });
+    }));
+    let said = *found.unwrap_err().downcast::<String>().unwrap();
+    assert!(said.contains("Connection refused") && said.matches("from ").count() >= 2, "{said}");
 }
 
 /// Somebody who answers what he likes.

@@ -152,7 +152,7 @@ impl Centers {
                 .both()
                 .map(|cluster| (status::of(&cluster.managers[0]), status::mirror_of(&cluster.directory)));
             let is_even = |(status, mirror): &(Option<status::Status>, Option<status::Mirror>)| {
-                status.as_ref().is_some_and(|status| status.owed == 0 && status.spare == Some(0))
+                status.as_ref().is_some_and(|status| status.owed == 0 && status.spare == 0)
                     && mirror.as_ref().is_some_and(|mirror| mirror.owed == 0 && !mirror.alone)
             };
             if told.elapsed() > patience / 3 {

@@ -13,8 +13,8 @@ pub struct Status {
     pub nodes: BTreeMap<u64, NodeStatus>,
     /// Objects that lie on fewer nodes than they should, or not in as many centers.
     pub owed: u64,
-    /// Copies more than there should be, made while another center was away; `None` from a program that makes none.
-    pub spare: Option<u64>,
+    /// Copies more than there should be, made while another center was away.
+    pub spare: u64,
 }
 
 /// A storage node, as it is seen.
@@ -97,7 +97,7 @@ fn parse(text: &str) -> Option<Status> {
     let is_node =
         |process: &&Value| process["roles"].as_array().is_some_and(|roles| roles.contains(&"isn".into()));
     let nodes = json["processes"].as_array()?.iter().filter(is_node).map(node).collect::<Option<_>>()?;
-    Some(Status { nodes, owed: json["copies_owed"].as_u64()?, spare: json["copies_spare"].as_u64() })
+    Some(Status { nodes, owed: json["copies_owed"].as_u64()?, spare: json["copies_spare"].as_u64()? })
 }
 
 #[cfg(test)]
@@ -114,13 +114,13 @@ mod tests {
 
     #[test]
     fn nodes_disks_and_debts_are_read() {
-        let text = r#"{"seen_by": 51, "copies_owed": 3, "processes": [
+        let text = r#"{"seen_by": 51, "copies_owed": 3, "copies_spare": 2, "processes": [
             {"node": 11, "roles": ["isn"], "condition": "live", "state": "online",
              "details": {"lost_references": true, "disks": [{"state": "online", "bytes_free": 5}, {"state": "down"}]}},
             {"node": 12, "roles": ["isn"], "condition": "failed", "state": "online", "details": null},
             {"node": 51, "roles": ["dosm"], "condition": "live", "state": "online", "details": null}]}"#;
         let status = parse(text).unwrap();
-        assert_eq!((status.online(), status.owed), (1, 3));
+        assert_eq!((status.online(), status.owed, status.spare), (1, 3, 2));
         assert_eq!(status.nodes[&11].disks, ["online", "down"]);
         assert_eq!(status.nodes[&11].lost_references, Some(true));
         assert_eq!((status.nodes.len(), status.nodes[&12].state.as_str()), (2, "failed"));
