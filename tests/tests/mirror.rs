@@ -152,7 +152,7 @@ fn a_whole_center_dies_under_load() {
 fn a_witness_lets_the_other_center_take_over_by_itself() {
     survive_each_center(Centers::start_with_witness("witness", settings()), |centers| {
         poll::until("south takes over", TAKEOVER_PATIENCE, || {
-            (status::mirror_of(&centers.south.directory)?.writer == "south").then_some(())
+            (status::mirror_of(&centers.south.directory)?.role == "writer").then_some(())
         });
     });
 }

@@ -15,6 +15,7 @@ use super::client::{Client, Library};
 use super::files::File;
 use super::member::{Common, Member, Part, dosp_at};
 use super::network::{NORTH, Network, SOUTH, Subnet, WEST};
+use super::status::Mirror;
 use super::wan::Wan;
 use super::{
     Cluster, DIRECTORIES_FROM, Ground, MANAGERS_FROM, Node, Settings, new_folder, new_key, start_node, status,
@@ -142,24 +143,24 @@ impl Centers {
         self.both().iter().for_each(|cluster| cluster.wait_assembled());
     }
 
-    /// Waits until no center owes the other anything: each object has its copies where they belong and no more, and
-    /// both directories know the same changes.
+    /// Waits until no center owes the other anything: each object has its copies where they belong and no more, and one
+    /// directory follows the other and knows what it knows.
     #[track_caller]
     pub fn wait_no_debts(&self, patience: Duration) {
         let mut told = Instant::now();
         poll::until("no center owes anything", patience, || {
-            let seen = self
-                .both()
-                .map(|cluster| (status::of(&cluster.managers[0]), status::mirror_of(&cluster.directory)));
-            let is_even = |(status, mirror): &(Option<status::Status>, Option<status::Mirror>)| {
-                status.as_ref().is_some_and(|status| status.owed == 0 && status.spare == 0)
-                    && mirror.as_ref().is_some_and(|mirror| mirror.owed == 0 && !mirror.alone)
-            };
-            if told.elapsed() > patience / 3 {
+            let objects = status::of(&self.north.managers[0]);
+            let mirrors = self.both().map(|cluster| status::mirror_of(&cluster.directory));
+            let is_followed = |mirror: &Mirror| !mirror.alone && mirror.owed == [0];
+            let has_role = |role: &str| mirrors.iter().flatten().find(|mirror| mirror.role == role);
+            let are_even = objects.as_ref().is_some_and(|status| status.owed == 0 && status.spare == 0)
+                && has_role("writer").is_some_and(is_followed)
+                && has_role("follower").is_some();
+            if !are_even && told.elapsed() > patience / 3 {
                 told = Instant::now();
-                eprintln!("{seen:#?}");
+                eprintln!("{:?}, {mirrors:?}", objects.map(|status| (status.owed, status.spare)));
             }
-            seen.iter().all(is_even).then_some(())
+            are_even.then_some(())
         });
     }
 

@@ -45,17 +45,19 @@ pub fn of(member: &Member) -> Option<Status> {
     Some(parse(&text).unwrap_or_else(|| panic!("not a status: {text}")))
 }
 
-/// A directory and its replicas, as a directory manager sees them.
+/// A directory of which there are several, as the manager of one sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
+    /// `writer`; `follower`; `waiting` for a writer that may not write now.
+    pub role: String,
     /// Grows by one with every takeover.
     pub generation: u64,
     /// The center that changes the directory.
     pub writer: String,
-    /// It does so without telling the others, which do not answer.
+    /// It answers changes that no other has.
     pub alone: bool,
-    /// Changes that the others lack.
-    pub owed: u64,
+    /// Changes that followers lack, one number for each that has asked the writer.
+    pub owed: Vec<u64>,
 }
 
 /// Asks a directory manager; `None` if it does not answer.
@@ -70,11 +72,14 @@ pub fn mirror_of(directory: &Member) -> Option<Mirror> {
 
 fn parse_mirror(text: &str) -> Option<Mirror> {
     let json: Value = serde_json::from_str(text).ok()?;
+    let word = |key: &str| json[key].as_str().map(str::to_owned);
+    let followers = json["followers"].as_array()?;
     Some(Mirror {
+        role: word("role")?,
         generation: json["generation"].as_u64()?,
-        writer: json["writer"].as_str()?.to_owned(),
+        writer: word("writer")?,
         alone: json["alone"].as_bool()?,
-        owed: json["entries_owed"].as_u64()?,
+        owed: followers.iter().map(|follower| follower["owed"].as_u64()).collect::<Option<_>>()?,
     })
 }
 
@@ -106,8 +111,10 @@ mod tests {
 
     #[test]
     fn who_writes_and_what_followers_lack_is_read() {
-        let text = r#"{"generation": 2, "writer": "south", "alone": true, "entries_owed": 7}"#;
-        let mirror = Mirror { generation: 2, writer: "south".to_owned(), alone: true, owed: 7 };
+        let text = r#"{"center": "south", "role": "writer", "generation": 2, "writer": "south", "alone": true,
+            "position": 50, "followers": [{"center": "north", "position": 43, "owed": 7}]}"#;
+        let [role, writer] = ["writer", "south"].map(str::to_owned);
+        let mirror = Mirror { role, generation: 2, writer, alone: true, owed: vec![7] };
         assert_eq!(parse_mirror(text), Some(mirror));
         assert_eq!(parse_mirror(r#"{"generation": 2}"#), None);
     }
