@@ -5,6 +5,7 @@
 
 mod contents;
 mod directory;
+mod mirror;
 mod objects;
 mod references;
 mod upkeep;
@@ -12,6 +13,7 @@ mod watch;
 
 pub use self::contents::*;
 pub use self::directory::*;
+pub use self::mirror::*;
 pub use self::objects::*;
 pub use self::references::*;
 pub use self::upkeep::*;
@@ -71,6 +73,13 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<FindClientFile>(),
     entry::<DeleteClientFile>(),
     entry::<AccessNews>(),
+    entry::<DirectoryState>(),
+    entry::<PullDirectory>(),
+    entry::<CopyDirectory>(),
+    entry::<HandOver>(),
+    entry::<Forward>(),
+    entry::<RenewLease>(),
+    entry::<ClaimLease>(),
 ];
 
 const fn entry<O: Operation>() -> (u16, &'static str) {
