@@ -41,7 +41,7 @@ pub use customer::{Customer, NewCustomer, Quota};
 pub use engine::{Engine, Postgres, ServerError};
 pub use failure::StoreError;
 pub use housekeeping::keep as keep_house;
-pub use manager::{DirectoryManager, DocumentError};
+pub use manager::{DirectoryManager, DocumentError, Elsewhere};
 pub use migrate::{MigrateError, migrate};
 pub use nodes::KnownNode;
 pub use references::Held;

@@ -28,7 +28,7 @@ use super::failure::StoreError;
 use super::feed::Waiters;
 use super::readers::Readers;
 
-pub use self::debts::{Alone, Debts, Permission};
+pub use self::debts::{Alone, Debts, Follower, Permission};
 pub use self::log::{Keep, Position};
 
 /// Which center this is, among which.

@@ -94,7 +94,7 @@ impl Replica {
         })
     }
 
-    /// Makes `center` the writer, whoever is, with a generation of this number, or the next.
+    /// Makes `center` the writer, whoever is, with a generation of this number, or the next; nothing if it is the writer.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] where the database was never mirrored, or knows of a later generation.
@@ -106,6 +106,9 @@ impl Replica {
         session.begin(&[])?;
         let db = session.database();
         let before = log::position(db)?;
+        if before.generation.writer == center {
+            return Ok(before.generation);
+        }
         let number = number.unwrap_or(before.generation.number + 1);
         if before.generation.number == 0 || number <= before.generation.number {
             return Err(StoreError::Foreign);

@@ -408,14 +408,20 @@ impl Life {
                     self.safe.retain(|safe| *safe != id);
                 }
             }
-            Step::Follow => self.join().await,
+            Step::Follow => {
+                self.join().await;
+                assert!(!self.follower.mirror().is_writer());
+            }
             Step::Restart(true) => self.writer.restart().await,
             Step::Restart(false) => self.follower.restart().await,
             Step::HandOver => {
                 self.writer.mirror().hand_over(self.follower.name.to_owned()).await.unwrap();
                 self.join().await;
+                assert!(self.follower.mirror().is_writer());
                 std::mem::swap(&mut self.writer, &mut self.follower);
             }
+            // One that comes back after others took over from it believes to be the writer, and is told otherwise.
+            Step::TakeOver if self.follower.mirror().is_writer() => {}
             Step::TakeOver => {
                 self.follower.mirror().take_over(None).await.unwrap();
                 std::mem::swap(&mut self.writer, &mut self.follower);
