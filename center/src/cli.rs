@@ -19,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::access::AccessCommand;
 use crate::billing::{Bill, Selection};
+use crate::cluster::mirror::status::MirrorStatus;
 use crate::cluster::status::ClusterStatus;
 use crate::config::{Config, Http};
 use crate::control::{Answer, Question, ask};
@@ -26,8 +27,8 @@ use crate::dosm::callback::{AllowedHost, AllowedHosts};
 use crate::host;
 use crate::http::acceptor;
 use crate::reconcile::Mode;
-use crate::serve::{Addresses, check_stopped, serve};
-use crate::vfs::{Customer, MetaStore, NewCustomer, Quota, migrate};
+use crate::serve::{Addresses, check_stopped, open_directory, serve};
+use crate::vfs::{Customer, NewCustomer, Quota, migrate};
 
 /// Overrides the configuration's `log`.
 const LOG_VARIABLE: &str = "STORAGE_CENTER_LOG";
@@ -106,6 +107,11 @@ enum Command {
         #[command(subcommand)]
         command: VfsCommand,
     },
+    /// Work on the directory that several storage centers have; by the directory manager of this configuration.
+    Mirror {
+        #[command(subcommand)]
+        command: MirrorCommand,
+    },
     /// Compare the rows of the VFS with the references on the disks; also while the center runs.
     Check {
         #[command(flatten)]
@@ -117,6 +123,27 @@ enum Command {
         /// is stored meanwhile and has no row yet must be younger.
         #[arg(long, requires = "repair")]
         orphan_grace: Option<u64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum MirrorCommand {
+    /// Show which storage center changes the directory, who follows it, and what the others do not have yet.
+    Status {
+        #[command(flatten)]
+        file: File,
+        /// As JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make this storage center the one that changes the directory. The one that does now hands over without loss.
+    Takeover {
+        #[command(flatten)]
+        file: File,
+        /// Also if it is not reached. It must be down: what it still changes, and what it changed while no mirror followed
+        /// it (`alone`), will not be in the directory.
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -286,7 +313,7 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
         }
         Command::Customer { command: CustomerCommand::UploadPage { file, id, url } } => {
             let config = Config::load(&file.config)?;
-            let store = MetaStore::open(config.vfs()?.engine()?).await?;
+            let store = open_directory(&config).await?;
             store.set_upload_page(CustomerId(id), url.clone()).await?;
             match url {
                 Some(url) => println!("end users of customer {id} are sent to {url} after an upload"),
@@ -301,7 +328,7 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
                     "give fewer hosts: of {CALLBACK_HOSTS_BYTES_MAX} bytes altogether"
                 )));
             }
-            let store = MetaStore::open(config.vfs()?.engine()?).await?;
+            let store = open_directory(&config).await?;
             store
                 .set_callback_hosts(CustomerId(id), Some(hosts.clone()).filter(|hosts| !hosts.is_empty()))
                 .await?;
@@ -315,7 +342,7 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
         }
         Command::Customer { command: CustomerCommand::List(File { config }) } => {
             let config = Config::load(&config)?;
-            for customer in MetaStore::open(config.vfs()?.engine()?).await?.customers().await? {
+            for customer in open_directory(&config).await?.customers().await? {
                 println!("{}", Line(&customer));
             }
         }
@@ -347,6 +374,16 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
                 true => println!("{text}"),
                 false => println!("{}", serde_json::from_str::<ClusterStatus>(&text)?),
             }
+        }
+        Command::Mirror { command: MirrorCommand::Status { file, json } } => {
+            let text = tell(&Config::load(&file.config)?, Question::Mirror).await?;
+            match json {
+                true => println!("{text}"),
+                false => println!("{}", serde_json::from_str::<MirrorStatus>(&text)?),
+            }
+        }
+        Command::Mirror { command: MirrorCommand::Takeover { file, force } } => {
+            println!("{}", tell(&Config::load(&file.config)?, Question::TakeOver { force }).await?);
         }
         Command::Drain { file, disk, undo } => {
             println!("{}", tell(&Config::load(&file.config)?, Question::Drain { disk, on: !undo }).await?);
@@ -428,7 +465,7 @@ async fn add_customer(
     root: &RootFolder,
     secret_out: &Path,
 ) -> Result<Customer, Failed> {
-    let store = MetaStore::open(config.vfs()?.engine()?).await?;
+    let store = open_directory(config).await?;
     let secret = write_new_secret(secret_out)?;
     let RootFolder { uid, gid, mode } = *root;
     let root_metadata = UnixMetadata { uid, gid, ..UnixMetadata::default_with_mode(mode) }.encode();

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::cluster::Order;
 use crate::traffic::Center;
+use crate::vfs::mirror::Names;
 use crate::vfs::{Engine, Postgres, StoreError};
 
 pub use self::mirror::{Mirror, Other};
@@ -319,6 +320,17 @@ impl Config {
             None => Ok(config),
             Some(reason) => Err(ConfigError::Senseless { path: path.to_path_buf(), reason }),
         }
+    }
+
+    /// Which center this is, where several mirror their directory. PostgreSQL does that itself.
+    pub fn mirror_names(&self) -> Option<Names> {
+        let mirror =
+            self.mirror.as_ref().filter(|_| self.vfs.as_ref().is_some_and(|vfs| vfs.database.is_some()))?;
+        Some(Names {
+            center: mirror.center.clone(),
+            first_writer: mirror.first_writer.clone(),
+            others: mirror.others.len(),
+        })
     }
 
     /// Where the running process is reached by this machine's administrator: as configured, or beside the database, or

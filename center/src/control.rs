@@ -40,6 +40,13 @@ pub enum Question {
         /// Begin, or else end.
         on: bool,
     },
+    /// The mirrored directory as this process sees it, as JSON.
+    Mirror,
+    /// Make this storage center the one that changes the directory.
+    TakeOver {
+        /// Also without the one that does now.
+        force: bool,
+    },
     /// Take a node out of the cluster for good.
     Forget {
         /// Which.
@@ -59,6 +66,8 @@ impl fmt::Display for Question {
                 f.write_str(if *on { "drain" } else { "undrain" })?;
                 disk.map_or(Ok(()), |disk| write!(f, " {disk}"))
             }
+            Self::Mirror => write!(f, "mirror"),
+            Self::TakeOver { force } => f.write_str(if *force { "takeover force" } else { "takeover" }),
             Self::Forget { node } => write!(f, "forget {node}"),
         }
     }
@@ -78,6 +87,9 @@ impl Question {
             ["undrain"] => Some(Self::Drain { disk: None, on: false }),
             ["drain", disk] => drain(true, disk),
             ["undrain", disk] => drain(false, disk),
+            ["mirror"] => Some(Self::Mirror),
+            ["takeover"] => Some(Self::TakeOver { force: false }),
+            ["takeover", "force"] => Some(Self::TakeOver { force: true }),
             ["forget", node] => Some(Self::Forget { node: node.parse().ok()? }),
             _ => None,
         }
@@ -179,6 +191,9 @@ mod tests {
             Question::Status,
             Question::Drain { disk: None, on: true },
             Question::Drain { disk: Some(3), on: false },
+            Question::Mirror,
+            Question::TakeOver { force: false },
+            Question::TakeOver { force: true },
             Question::Forget { node: 7 },
         ] {
             assert_eq!(Question::parse(&question.to_string()), Some(question));

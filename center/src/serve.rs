@@ -35,6 +35,7 @@ use crate::objects::Objects;
 use crate::outbound::Getter;
 use crate::reconcile::{Holders, Mode, reconcile};
 use crate::traffic::{Traffic, watch};
+use crate::vfs::mirror::Keep;
 use crate::vfs::{MetaStore, StoreError};
 
 pub use alone::check_stopped;
@@ -224,6 +225,12 @@ impl Listening {
             tasks.spawn(serve_http(listener, self.tls.clone(), handler, self.limits, stop.clone()));
         }
     }
+}
+
+/// Opens the directory database of this configuration, as one of several where it is mirrored.
+pub async fn open_directory(config: &Config) -> Result<MetaStore, ServeError> {
+    let engine = config.vfs()?.engine()?;
+    Ok(MetaStore::open_mirrored(engine, config.mirror_names(), Keep::default()).await?)
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {

@@ -12,6 +12,7 @@ use protocol::srl::{Mark, SignedSrl};
 use super::{Failed, File, write_new_secret};
 use crate::config::Config;
 use crate::host;
+use crate::serve::open_directory;
 use crate::vfs::{MetaStore, Revocation};
 
 /// What to do.
@@ -132,7 +133,7 @@ impl AccessCommand {
 impl OfCustomer {
     async fn open(&self) -> Result<(MetaStore, CustomerId), Failed> {
         let config = Config::load(&self.file.config)?;
-        Ok((MetaStore::open(config.vfs()?.engine()?).await?, CustomerId(self.id)))
+        Ok((open_directory(&config).await?, CustomerId(self.id)))
     }
 }
 

@@ -5,6 +5,8 @@
 //! Answering: [`daemon`] → `node_operations`, `directory`. Telling everybody: [`beacon`]. Copies that are wanting are made
 //! by [`repair`].
 //!
+//! Between storage centers that mirror each other: [`mirror`].
+//!
 //! Nobody here knows for sure where an object is (SYS-2). Whatever is known may be wrong, and is found out by asking.
 
 pub mod beacon;
@@ -16,6 +18,7 @@ mod failure;
 pub mod link;
 pub mod locations;
 pub mod members;
+pub mod mirror;
 pub mod node;
 pub mod node_operations;
 pub mod objects;

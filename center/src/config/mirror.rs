@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
+use protocol::dosp::CENTER_BYTES_MAX;
 use serde::Deserialize;
 
 /// Most other centers, and networks and overrides of each.
@@ -64,6 +65,11 @@ impl Mirror {
         let names: Vec<&str> = self.names().collect();
         if let Some(twice) = names.iter().enumerate().find(|(number, name)| names[..*number].contains(name)) {
             return Some(format!("mirror.other: {:?} is there twice; give each center a name", twice.1));
+        }
+        if let Some(name) = names.iter().find(|name| name.is_empty() || name.len() > CENTER_BYTES_MAX) {
+            return Some(format!(
+                "mirror.center: {name:?} is no name; give each center one of 1 to {CENTER_BYTES_MAX} bytes"
+            ));
         }
         if !names.contains(&self.first_writer.as_str()) {
             return Some(format!(

@@ -172,7 +172,10 @@ fn answering<N: LocalNode>(
                         Err(error) => Answer::failed(error.to_string()),
                     }
                 }
-                Question::Drain { .. } | Question::Forget { .. } => {
+                Question::Mirror
+                | Question::TakeOver { .. }
+                | Question::Drain { .. }
+                | Question::Forget { .. } => {
                     Answer::failed("this storage center is one process and no cluster: there is no [cluster]")
                 }
             }

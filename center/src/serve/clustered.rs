@@ -16,14 +16,16 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, drain_of, listen,
-    open_cache, scrub, serve_control, settings, traffic, usage_log,
+    open_cache, open_directory, scrub, serve_control, settings, traffic, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
-use crate::cluster::centers::HERE;
+use crate::cluster::centers::{Centers, HERE};
 use crate::cluster::daemon::{self, Registry};
 use crate::cluster::directory::{self, ClusterDirectory};
 use crate::cluster::elsewhere;
 use crate::cluster::link::Links;
+use crate::cluster::mirror::forward::MirroredDirectory;
+use crate::cluster::mirror::{self, Desk};
 use crate::cluster::node::NodeDaemon;
 use crate::cluster::node_operations::{register_common, register_node};
 use crate::cluster::objects::ClusterObjects;
@@ -115,13 +117,13 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
     match (vfs, listening) {
         (Some(vfs), listening) => {
             let directory = Arc::clone(&vfs.directory);
-            process.answer(Some(vfs.store.clone()))?;
-            process.route(listening, &node, directory, Some(vfs.manager)).await?;
+            process.answer(Some((vfs.store.clone(), vfs.desk.clone())))?;
+            process.route(listening, &node, directory, Some(vfs.manager), vfs.desk).await?;
         }
         (None, listening) => {
             let directory = Arc::new(ClusterDirectory::new(process.view.clone()));
             process.answer(None)?;
-            process.route(listening, &node, directory, None).await?;
+            process.route(listening, &node, directory, None, None).await?;
         }
     }
     let Process { view, registry, tasks, draining, stop, .. } = process;
@@ -136,7 +138,8 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
 struct DirectoryParts {
     store: MetaStore,
     manager: Arc<DirectoryManager<ClusterReferences>>,
-    directory: Arc<LocalDirectory<ClusterReferences>>,
+    directory: Arc<MirroredDirectory<LocalDirectory<ClusterReferences>>>,
+    desk: Option<Desk>,
 }
 
 impl Process<'_> {
@@ -186,37 +189,84 @@ impl Process<'_> {
         if !self.config.plays(Role::Ddm) {
             return Ok(None);
         }
-        let store = MetaStore::open(self.config.vfs()?.engine()?).await?;
+        let store = open_directory(self.config).await?;
         for KnownNode { number, address } in store.nodes().await? {
             self.view.remember(absent(number, address));
         }
         let references = ClusterReferences::new(self.view.clone(), self.copies.get());
-        let manager = Arc::new(DirectoryManager::new(store.clone(), Arc::new(references.clone())));
-        let directory = Arc::new(LocalDirectory::new(store.clone(), Arc::clone(&manager)));
+        let desk = self.desk(&store);
+        let mut manager = DirectoryManager::new(store.clone(), Arc::new(references.clone()));
+        if let Some(desk) = &desk {
+            manager = manager.beside(Arc::new(desk.clone()));
+        }
+        let manager = Arc::new(manager);
+        let here = Arc::new(LocalDirectory::new(store.clone(), Arc::clone(&manager)));
+        let directory = Arc::new(MirroredDirectory::new(here, desk.clone()));
         directory::register(&mut self.registry, &directory);
+        if let Some(desk) = &desk {
+            mirror::register(&mut self.registry, desk, &manager);
+            self.tasks.spawn(desk.clone().run(self.stop.clone()));
+        }
         beside(&self.tasks, &self.stop, store.clone().watch_access());
         let house = (store.clone(), references.clone());
-        beside(&self.tasks, &self.stop, async move { keep_house(house.0, &house.1, host::now).await });
-        beside(&self.tasks, &self.stop, compare(store.clone(), references.clone(), self.orphan_grace));
-        let watch = watch_nodes(self.view.clone(), store.clone(), references, self.orphan_grace);
-        beside(&self.tasks, &self.stop, watch);
-        Ok(Some(DirectoryParts { store, manager, directory }))
+        self.where_written(&desk, move || {
+            let (store, references) = house.clone();
+            async move { keep_house(store, &references, host::now).await }
+        });
+        let rows = (store.clone(), references.clone(), self.orphan_grace);
+        self.where_written(&desk, move || compare(rows.0.clone(), rows.1.clone(), rows.2));
+        let nodes = (self.view.clone(), store.clone(), references, self.orphan_grace);
+        self.where_written(&desk, move || {
+            watch_nodes(nodes.0.clone(), nodes.1.clone(), nodes.2.clone(), nodes.3)
+        });
+        Ok(Some(DirectoryParts { store, manager, directory, desk }))
     }
 
-    fn answer(&self, vfs: Option<MetaStore>) -> Result<(), ServeError> {
+    /// Where the directory is mirrored: who deals with the other centers.
+    fn desk(&self, store: &MetaStore) -> Option<Desk> {
+        let centers = Centers::new(self.config.mirror.as_ref()?);
+        Some(Desk::new(store.mirror()?.clone(), self.view.clone(), centers))
+    }
+
+    /// Runs `work` beside the service while this process is the one that changes the directory.
+    fn where_written<F: Future<Output = ()> + Send>(
+        &self,
+        desk: &Option<Desk>,
+        work: impl Fn() -> F + Send + Sync + 'static,
+    ) {
+        let desk = desk.clone();
+        beside(&self.tasks, &self.stop, async move {
+            match desk {
+                Some(desk) => desk.while_writing(work).await,
+                None => work().await,
+            }
+        });
+    }
+
+    fn answer(&self, vfs: Option<(MetaStore, Option<Desk>)>) -> Result<(), ServeError> {
         let references = ClusterReferences::new(self.view.clone(), self.copies.get());
         let (view, orphan_grace) = (self.view.clone(), self.orphan_grace);
         let answering: Answering = Arc::new(move |question| {
             let (vfs, references, view) = (vfs.clone(), references.clone(), view.clone());
             Box::pin(async move {
                 match (question, vfs) {
-                    (Question::Check { mode, orphan_grace: wanted }, Some(vfs)) => {
+                    (Question::Check { mode, orphan_grace: wanted }, Some((vfs, _))) => {
                         check(&vfs, &references, mode, wanted.unwrap_or(orphan_grace)).await
                     }
-                    (Question::Forget { node }, Some(vfs)) => forget(&view, &vfs, node).await,
+                    (Question::Forget { node }, Some((vfs, _))) => forget(&view, &vfs, node).await,
                     (Question::Check { .. } | Question::Forget { .. }, None) => {
                         Answer::failed("this process is no directory manager; ask one that is")
                     }
+                    (Question::Mirror, Some((_, Some(desk)))) => mirror_status(&desk).await,
+                    (Question::TakeOver { force }, Some((_, Some(desk)))) => {
+                        match desk.take_over(force).await {
+                            Ok(text) => Answer::done(text),
+                            Err(reason) => Answer::failed(reason),
+                        }
+                    }
+                    (Question::Mirror | Question::TakeOver { .. }, _) => Answer::failed(
+                        "this process keeps no mirrored directory; ask a directory manager of [mirror]",
+                    ),
                     (Question::Status, _) => match serde_json::to_string(&gather(&view).await) {
                         Ok(json) => Answer::done(json),
                         Err(error) => Answer::failed(error.to_string()),
@@ -234,6 +284,7 @@ impl Process<'_> {
         node: &Arc<NodeDaemon>,
         directory: Arc<D>,
         manager: Option<Arc<DirectoryManager<ClusterReferences>>>,
+        desk: Option<Desk>,
     ) -> Result<(), ServeError> {
         let Some(listening) = listening else { return Ok(()) };
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
@@ -249,7 +300,7 @@ impl Process<'_> {
             false => (None, None),
         };
         let metrics =
-            exposition(Arc::clone(node), self.view.clone(), objects.as_ref().map(ObjectManager::cache));
+            exposition(Arc::clone(node), self.view.clone(), objects.as_ref().map(ObjectManager::cache), desk);
         // A directory manager alone has rows to give.
         let (view, needs_nodes) = (self.view.clone(), objects.is_some());
         let health = Health::new(self.draining.clone(), move || !needs_nodes || view.gives_objects());
@@ -277,9 +328,14 @@ impl Process<'_> {
 }
 
 /// What the process shows at `/metrics`.
-fn exposition(node: Arc<NodeDaemon>, view: View, cache: Option<Cache<ClusterObjects>>) -> Exposition {
+fn exposition(
+    node: Arc<NodeDaemon>,
+    view: View,
+    cache: Option<Cache<ClusterObjects>>,
+    desk: Option<Desk>,
+) -> Exposition {
     Arc::new(move || {
-        let (node, view, cache) = (Arc::clone(&node), view.clone(), cache.clone());
+        let (node, view, cache, desk) = (Arc::clone(&node), view.clone(), cache.clone(), desk.clone());
         Box::pin(async move {
             let known = view.objects_known() as u64;
             let page = Page::default()
@@ -290,6 +346,10 @@ fn exposition(node: Arc<NodeDaemon>, view: View, cache: Option<Cache<ClusterObje
                     "Time to find out where an object is that was not in the table.",
                     &view.locating().snapshot(),
                 );
+            let page = match desk {
+                Some(desk) => desk.figures(page),
+                None => page,
+            };
             let Some(figures) = cache.map(|cache| cache.figures()) else { return page.into_text() };
             page.value(Kind::Counter, "cache_hits_total", "Fetches that asked no node.", figures.hits)
                 .value(
@@ -387,6 +447,14 @@ async fn drain(view: &View, disk: Option<u32>, on: bool) -> Answer {
         Ok(()) if on => Answer::done("draining; `storage-center status` shows what is left"),
         Ok(()) => Answer::done("taking objects again"),
         Err(error) => Answer::failed(error.to_string()),
+    }
+}
+
+async fn mirror_status(desk: &Desk) -> Answer {
+    let status = desk.status().await.map_err(|error| error.to_string());
+    match status.and_then(|status| serde_json::to_string(&status).map_err(|error| error.to_string())) {
+        Ok(json) => Answer::done(json),
+        Err(reason) => Answer::failed(reason),
     }
 }
 

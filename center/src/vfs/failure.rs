@@ -62,6 +62,24 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the directory database is closed")]
     Closed,
+    /// The database is one of several that mirror each other, and whoever opens it would not go on with that.
+    #[error(
+        "the directory database is mirrored in other storage centers: give [mirror]; to end that, copy it into a new one \
+         by `storage-center vfs migrate`"
+    )]
+    Mirrored,
+    /// Another storage center sent what this one cannot put in, or asks for it.
+    #[error("the directories of two storage centers do not fit: run the same release in all of them")]
+    Foreign,
+    /// Another storage center changes the directory: do it there.
+    #[error("the storage center {writer:?} changes the directory: do it there")]
+    Elsewhere {
+        /// Its name; empty while this center has not heard of any.
+        writer: String,
+    },
+    /// Neither a mirror nor the witness is reached, or another center is taking over: try again.
+    #[error("the directory cannot be changed now: see `storage-center mirror status`")]
+    NotNow,
     /// More would be revoked one by one than object managers can be told of.
     #[error("{}", super::access::TOO_MANY)]
     TooManyRevoked,
@@ -92,6 +110,10 @@ impl Failure {
     pub fn into_vfs_error(self) -> VfsError {
         match self {
             Self::Refused(error) => error,
+            Self::Store(error @ (StoreError::Elsewhere { .. } | StoreError::NotNow)) => {
+                tracing::debug!(%error, "a change was refused");
+                VfsError { code: VfsErrorCode::Unavailable, message: error.to_string() }
+            }
             Self::Store(error) => {
                 tracing::error!(%error, "a directory operation failed: look at the database's disk or server");
                 VfsError {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use protocol::digest::Content;
 use protocol::dosp::Reference;
 use protocol::id::{ClientFile, CustomerId, FeedPosition, Timestamp, Token};
@@ -52,10 +53,24 @@ pub enum DocumentError {
     Unavailable(#[from] StoreError),
 }
 
+/// Another directory manager that makes changes in place of this one.
+pub trait Elsewhere: Send + Sync {
+    /// Has it answer a document with changes in it, which is the customer's. `None`: changes are made here.
+    ///
+    /// # Errors
+    /// For people: it was not reached, and the document may be repeated.
+    fn forward<'a>(
+        &'a self,
+        customer: CustomerId,
+        document: &'a [u8],
+    ) -> BoxFuture<'a, Option<Result<Vec<u8>, String>>>;
+}
+
 /// One directory manager in front of the directory database.
 pub struct DirectoryManager<C> {
     store: MetaStore,
     cluster: Arc<C>,
+    elsewhere: Option<Arc<dyn Elsewhere>>,
     secrets: Mutex<HashMap<CustomerId, KnownSecrets>>,
     waiters: Semaphore,
 }
@@ -71,7 +86,19 @@ struct KnownSecrets {
 impl<C: Cluster> DirectoryManager<C> {
     /// A manager of this store, for contents in this cluster.
     pub fn new(store: MetaStore, cluster: Arc<C>) -> Self {
-        Self { store, cluster, secrets: Mutex::default(), waiters: Semaphore::new(WAITERS_MAX) }
+        Self {
+            store,
+            cluster,
+            elsewhere: None,
+            secrets: Mutex::default(),
+            waiters: Semaphore::new(WAITERS_MAX),
+        }
+    }
+
+    /// The same, for one that may not be the one to make changes.
+    pub fn beside(mut self, elsewhere: Arc<dyn Elsewhere>) -> Self {
+        self.elsewhere = Some(elsewhere);
+        self
     }
 
     /// Answers a request document that came with a CONTROL SRL. Operations that fail are answered inside the document.
@@ -88,8 +115,33 @@ impl<C: Cluster> DirectoryManager<C> {
             return Err(DocumentError::Malformed("a request document has at most 1 MiB".to_owned()));
         }
         let customer = self.authenticate(srl, document, now).await?;
-        let requests =
-            xml::decode_requests(document).map_err(|error| DocumentError::Malformed(error.to_string()))?;
+        let requests = decode(document)?;
+        if let Some(elsewhere) = &self.elsewhere
+            && requests.iter().any(|request| request.operation.is_change())
+            && let Some(forwarded) = elsewhere.forward(customer, document).await
+        {
+            return forwarded.map_err(|reason| {
+                tracing::debug!(reason, "a document was not handed on");
+                StoreError::NotNow.into()
+            });
+        }
+        Ok(self.answer(customer, requests, now).await)
+    }
+
+    /// Answers a document that is known to be the customer's.
+    ///
+    /// # Errors
+    /// [`DocumentError::Malformed`].
+    pub async fn handle_authentic(
+        &self,
+        customer: CustomerId,
+        document: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<u8>, DocumentError> {
+        Ok(self.answer(customer, decode(document)?, now).await)
+    }
+
+    async fn answer(&self, customer: CustomerId, requests: Vec<Request>, now: Timestamp) -> Vec<u8> {
         let mut replies = Vec::with_capacity(requests.len());
         let mut requests = requests.into_iter().peekable();
         while let Some(request) = requests.next() {
@@ -102,7 +154,7 @@ impl<C: Cluster> DirectoryManager<C> {
             changes.extend(std::iter::from_fn(|| requests.next_if(|next| next.operation.is_change())));
             replies.extend(self.change(customer, changes, now).await);
         }
-        Ok(xml::encode_replies(&replies))
+        xml::encode_replies(&replies)
     }
 
     /// Does one operation for a customer who is already known to be authentic.
@@ -320,6 +372,10 @@ impl<C: Cluster> DirectoryManager<C> {
             let _ = timeout_at(deadline, feed.changed()).await;
         }
     }
+}
+
+fn decode(document: &[u8]) -> Result<Vec<Request>, DocumentError> {
+    xml::decode_requests(document).map_err(|error| DocumentError::Malformed(error.to_string()))
 }
 
 fn told(error: StoreError) -> VfsError {

@@ -8,75 +8,10 @@ use thiserror::Error;
 use super::customer;
 use super::engine::{Database, Engine, OwnedValue, Value};
 use super::failure::StoreError;
+use super::tables::{COUNTED, TABLES, Table};
 
 /// Rows read at one time.
 const PAGE: usize = 1_000;
-
-/// A table: its columns, of which the first `keys` name a row.
-struct Table {
-    name: &'static str,
-    keys: usize,
-    columns: &'static [&'static str],
-}
-
-/// In an order in which rows come after those they refer to.
-const TABLES: [Table; 10] = [
-    Table {
-        name: "customer",
-        keys: 1,
-        columns: &[
-            "id",
-            "name",
-            "reserved",
-            "root",
-            "position",
-            "bytes_used",
-            "files_used",
-            "bytes_quota",
-            "files_quota",
-            "upload_page",
-            "callback_hosts",
-            "client_files",
-            "access",
-            "suspended",
-        ],
-    },
-    Table { name: "access_generation", keys: 1, columns: &["id", "value"] },
-    Table { name: "secret", keys: 2, columns: &["customer", "rank", "secret"] },
-    Table { name: "revocation", keys: 2, columns: &["customer", "mark", "what", "since"] },
-    Table {
-        name: "entry",
-        keys: 1,
-        columns: &[
-            "id",
-            "customer",
-            "parent",
-            "name",
-            "version",
-            "created",
-            "modified",
-            "changed",
-            "metadata",
-            "subfolders",
-            "fingerprint",
-            "size",
-            "digest",
-            "token",
-        ],
-    },
-    Table { name: "doomed", keys: 1, columns: &["id", "customer"] },
-    Table {
-        name: "outbox",
-        keys: 1,
-        columns: &["id", "customer", "fingerprint", "token", "attempts", "due", "released"],
-    },
-    Table { name: "reply", keys: 1, columns: &["id", "customer", "key", "at", "document"] },
-    Table { name: "change", keys: 2, columns: &["customer", "position", "id", "version"] },
-    Table { name: "node", keys: 1, columns: &["number", "address"] },
-];
-
-/// Tables whose ids count up and are given once.
-const COUNTED: [&str; 3] = ["entry", "outbox", "reply"];
 
 /// Why nothing was copied.
 #[derive(Debug, Error)]
@@ -217,7 +152,7 @@ mod tests {
         let mut statement = db
             .prepare(
                 "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c
-                 WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'",
+                 WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'mirror%'",
             )
             .unwrap();
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();

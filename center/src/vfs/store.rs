@@ -24,6 +24,7 @@ use super::edit::{self, Edit, Finished, Verified};
 use super::engine::{Database, Engine, News, in_savepoint};
 use super::failure::{Failure, StoreError};
 use super::feed::Waiters;
+use super::mirror::{self, Keep, Mirror, Names};
 use super::nodes::{self, KnownNode};
 use super::outbox::{self, Release};
 use super::query::{self, Query};
@@ -42,6 +43,7 @@ pub struct MetaStore {
     settled: Arc<Notify>,
     /// The number of the last change of anybody's access that was seen.
     access: watch::Sender<u64>,
+    mirror: Option<Mirror>,
     /// Hears of the changes of other directory managers.
     _listening: Option<Arc<AbortOnDropHandle<()>>>,
 }
@@ -59,6 +61,15 @@ impl MetaStore {
     /// # Errors
     /// See [`StoreError`].
     pub async fn open(engine: Engine) -> Result<Self, StoreError> {
+        Self::open_mirrored(engine, None, Keep::default()).await
+    }
+
+    /// The same for one of several centers that mirror each other, where `names` are given. Only SQLite's databases are
+    /// mirrored by this.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn open_mirrored(engine: Engine, names: Option<Names>, keep: Keep) -> Result<Self, StoreError> {
         let waiters: Arc<Waiters> = Arc::default();
         let listening = match &engine {
             Engine::Sqlite(_) => None,
@@ -73,12 +84,25 @@ impl MetaStore {
             }
         };
         let readers = Readers::new(engine.clone());
+        let beside = (readers.clone(), Arc::clone(&waiters));
         let starting = tokio::task::spawn_blocking(move || {
             engine.prepare()?;
-            Writer::start(engine)
+            let mirror = match (&engine, names) {
+                (Engine::Sqlite(path), Some(names)) => {
+                    Some(Mirror::open(path, names, beside.0, beside.1, keep)?)
+                }
+                _ => None,
+            };
+            if mirror.is_none() {
+                mirror::refuse_mirrored(&engine)?;
+            }
+            let writer = Writer::start(engine, mirror.clone())?;
+            Ok::<_, StoreError>((writer, mirror))
         });
+        let (writer, mirror) = starting.await.map_err(|_| StoreError::Closed)??;
         Ok(Self {
-            writer: starting.await.map_err(|_| StoreError::Closed)??,
+            writer,
+            mirror,
             readers,
             waiters,
             work_left: Arc::default(),
@@ -86,6 +110,11 @@ impl MetaStore {
             access: watch::Sender::new(0),
             _listening: listening,
         })
+    }
+
+    /// Its mirrored side, if it has one.
+    pub fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.as_ref()
     }
 
     /// Adds a customer with an empty root folder.

@@ -4,19 +4,25 @@
 //! its own, and answers them only after the COMMIT reached the disk. A synced transaction costs up to milliseconds, a
 //! change some 50 µs, so that many clients together get ten times the changes per second of one transaction each.
 
+use std::sync::mpsc as blocking;
 use std::thread;
+use std::time::Instant;
 
 use protocol::id::CustomerId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{Database, Engine, Session, in_savepoint};
 use super::failure::StoreError;
+use super::mirror::Mirror;
 
 /// A transaction with so many changes takes no more work: bounds how long the first of them waits.
 const BATCH_MAX: usize = 256;
 
 /// Work waiting; who comes later waits before it queues.
 const QUEUE_MAX: usize = 1024;
+
+/// Batches whose answers wait for a mirror; with more the writer waits too.
+const UNANSWERED_MAX: usize = 64;
 
 /// Work, and how many changes it makes to what is whose.
 struct Queued {
@@ -30,6 +36,31 @@ struct Queued {
 type Work = Box<dyn FnOnce(Option<&dyn Database>) -> Conclusion + Send>;
 type Conclusion = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
+/// A batch that is done.
+struct Done {
+    conclusions: Vec<Conclusion>,
+    /// Number of its entry in the log, if it has one.
+    outcome: Result<Option<u64>, StoreError>,
+    at: Instant,
+}
+
+impl Done {
+    fn conclude(self, outcome: Result<(), StoreError>) {
+        for conclude in self.conclusions {
+            conclude(outcome.as_ref().map_err(told).copied());
+        }
+    }
+}
+
+/// As each who waits hears of it.
+fn told(why: &StoreError) -> StoreError {
+    match why {
+        StoreError::Elsewhere { writer } => StoreError::Elsewhere { writer: writer.clone() },
+        StoreError::NotNow => StoreError::NotNow,
+        why => StoreError::NotCommitted(why.to_string()),
+    }
+}
+
 /// Hands work to the writer's thread, which ends when the last handle is gone.
 #[derive(Clone)]
 pub struct Writer {
@@ -41,13 +72,21 @@ impl Writer {
     ///
     /// # Errors
     /// When the database does not open, or the system refuses a thread.
-    pub fn start(engine: Engine) -> Result<Self, StoreError> {
-        let session = engine.open()?;
+    pub fn start(engine: Engine, mirror: Option<Mirror>) -> Result<Self, StoreError> {
+        let source = Source { engine, mirror };
+        let session = source.open()?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let work = Queue { waiting: work, put_back: None };
-        let writing = move || run(&engine, session, work);
-        let started = thread::Builder::new().name("vfs-writer".to_owned()).spawn(writing);
-        started.map_err(|error| StoreError::Database(format!("no thread for its writer: {error}")))?;
+        match source.mirror.clone() {
+            None => spawn("vfs-writer", move || run(&source, session, work, answer))?,
+            Some(mirror) => {
+                let (done, waiting) = blocking::sync_channel(UNANSWERED_MAX);
+                spawn("vfs-answers", move || answer_in_turn(&mirror, &waiting))?;
+                // Who answers ends after the writer, so there is always one who takes it.
+                let hand_on = move |batch| drop(done.send(batch));
+                spawn("vfs-writer", move || run(&source, session, work, hand_on))?;
+            }
+        }
         Ok(Self { queue })
     }
 
@@ -99,6 +138,66 @@ impl Writer {
     }
 }
 
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| StoreError::Database(format!("no thread {name}: {error}")))
+}
+
+/// Answers at once.
+fn answer(mut done: Done) {
+    let outcome = std::mem::replace(&mut done.outcome, Ok(None)).map(|_| ());
+    done.conclude(outcome);
+}
+
+/// Answers in the order of the log, each when a mirror has it. Meanwhile the writer goes on.
+fn answer_in_turn(mirror: &Mirror, waiting: &blocking::Receiver<Done>) {
+    while let Ok(mut done) = waiting.recv() {
+        let outcome = std::mem::replace(&mut done.outcome, Ok(None));
+        let at = done.at;
+        done.conclude(outcome.and_then(|number| match number {
+            Some(number) => mirror.await_answer(number, at),
+            None => Ok(()),
+        }));
+    }
+}
+
+/// Where sessions come from, and who hears of what they change.
+struct Source {
+    engine: Engine,
+    mirror: Option<Mirror>,
+}
+
+impl Source {
+    fn open(&self) -> Result<Box<dyn Session>, StoreError> {
+        let session = self.engine.open()?;
+        if let Some(mirror) = &self.mirror {
+            mirror.install(&*session)?;
+        }
+        Ok(session)
+    }
+
+    /// Ends the transaction; the number of its entry in the log.
+    fn commit(&self, session: &mut dyn Session) -> Result<Option<u64>, StoreError> {
+        let Some(mirror) = &self.mirror else { return session.commit().map(|()| None) };
+        // A full or failing disk can end the transaction: then there is nothing to append, and COMMIT says why.
+        let appended = match session.database().is_in_transaction() {
+            true => mirror.append(session.database()),
+            false => Ok(None),
+        };
+        let position = match appended {
+            Ok(position) => position,
+            Err(error) => {
+                session.rollback();
+                return Err(error);
+            }
+        };
+        session.commit()?;
+        let number = position.as_ref().map(|position| position.number);
+        position.into_iter().for_each(|position| mirror.appended(position));
+        Ok(number)
+    }
+}
+
 /// What waits, and what was taken and is not to be done yet.
 struct Queue {
     waiting: mpsc::Receiver<Queued>,
@@ -116,11 +215,11 @@ impl Queue {
     }
 }
 
-fn run(engine: &Engine, session: Box<dyn Session>, mut queue: Queue) {
+fn run(source: &Source, session: Box<dyn Session>, mut queue: Queue, answer: impl Fn(Done)) {
     let mut session = Some(session);
     while let Some(first) = queue.next() {
         let mut batch = vec![first];
-        if !engine.excludes_writers() {
+        if !source.engine.excludes_writers() {
             // Whose changes it takes must be known before it begins.
             let mut changes = batch[0].changes;
             while changes < BATCH_MAX
@@ -131,25 +230,23 @@ fn run(engine: &Engine, session: Box<dyn Session>, mut queue: Queue) {
             }
         }
         let mut conclusions = Vec::new();
-        let outcome = transact(engine, &mut session, batch, &mut queue, &mut conclusions);
-        for conclude in conclusions {
-            conclude(outcome.as_ref().map_err(|why| StoreError::NotCommitted(why.to_string())).copied());
-        }
+        let outcome = transact(source, &mut session, batch, &mut queue, &mut conclusions);
+        answer(Done { conclusions, outcome, at: Instant::now() });
     }
 }
 
 fn transact(
-    engine: &Engine,
+    source: &Source,
     session: &mut Option<Box<dyn Session>>,
     batch: Vec<Queued>,
     queue: &mut Queue,
     conclusions: &mut Vec<Conclusion>,
-) -> Result<(), StoreError> {
+) -> Result<Option<u64>, StoreError> {
     let mut customers: Vec<CustomerId> =
         batch.iter().flat_map(|queued| queued.customers.iter().copied()).collect();
     customers.sort_unstable();
     customers.dedup();
-    let session = match begin(engine, session, &customers) {
+    let session = match begin(source, session, &customers) {
         Ok(session) => session,
         Err(error) => {
             conclusions.extend(batch.into_iter().map(|queued| (queued.work)(None)));
@@ -166,19 +263,36 @@ fn transact(
         && session.database().is_in_transaction()
         && let Some(next) = queue.try_next()
     {
-        if !engine.excludes_writers() && !next.customers.iter().all(|customer| customers.contains(customer)) {
+        if !source.engine.excludes_writers()
+            && !next.customers.iter().all(|customer| customers.contains(customer))
+        {
             queue.put_back = Some(next);
             break;
         }
         changes += next.changes;
         conclusions.push((next.work)(Some(session.database())));
     }
-    session.commit()
+    source.commit(&mut **session)
 }
 
 /// Begins a transaction, over a new session where the old one broke.
 fn begin<'a>(
-    engine: &Engine,
+    source: &Source,
+    session: &'a mut Option<Box<dyn Session>>,
+    customers: &[CustomerId],
+) -> Result<&'a mut Box<dyn Session>, StoreError> {
+    let session = begin_any(source, session, customers)?;
+    if let Some(mirror) = &source.mirror
+        && let Err(refused) = mirror.admit(session.database())
+    {
+        session.rollback();
+        return Err(refused);
+    }
+    Ok(session)
+}
+
+fn begin_any<'a>(
+    source: &Source,
     session: &'a mut Option<Box<dyn Session>>,
     customers: &[CustomerId],
 ) -> Result<&'a mut Box<dyn Session>, StoreError> {
@@ -190,7 +304,7 @@ fn begin<'a>(
         }
     }
     *session = None;
-    let mut fresh = engine.open()?;
+    let mut fresh = source.open()?;
     fresh.begin(customers)?;
     Ok(session.insert(fresh))
 }
@@ -213,7 +327,7 @@ mod tests {
         let engine = Engine::Sqlite(path);
         engine.prepare().unwrap();
         connection.execute_batch("CREATE TABLE number (n INTEGER, pad BLOB)").unwrap();
-        (folder, Writer::start(engine).unwrap(), connection)
+        (folder, Writer::start(engine, None).unwrap(), connection)
     }
 
     fn insert(db: &dyn Database, number: usize, pad_bytes: usize) -> Result<usize, StoreError> {

@@ -37,8 +37,8 @@ use self::wire::choice;
 
 /// The version of the protocol that this is.
 pub const VERSION: u16 = 1;
-/// Most bytes of an In structure.
-pub const IN_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of an In structure: a customer's document that is handed on, and some.
+pub const IN_BYTES_MAX: usize = DOCUMENT_BYTES_MAX + (64 << 10);
 /// Most bytes of an Out or Head structure.
 pub const OUT_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of a request: code, id, In.
@@ -73,6 +73,20 @@ pub const SECRET_BYTES_MAX: usize = 4_096;
 pub const UPLOAD_PAGE_BYTES_MAX: usize = 2_048;
 /// Most bytes of the list of hosts that a customer's callbacks may lie on: some thirty of the longest names.
 pub const CALLBACK_HOSTS_BYTES_MAX: usize = 8_192;
+/// Most bytes of a storage center's name.
+pub const CENTER_BYTES_MAX: usize = 64;
+/// Most bytes of one entry of the directory's log; a larger transaction takes several.
+pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+/// Most entries in one answer of PULL DIRECTORY.
+pub const ENTRIES_MAX: usize = 4_096;
+/// Most generations told of in one answer of PULL DIRECTORY.
+pub const GENERATIONS_MAX: usize = 1_024;
+/// Most bytes of one piece of a copy of the directory.
+pub const COPY_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of a document that is handed on: the most that a customer may send.
+pub const DOCUMENT_BYTES_MAX: usize = crate::vfs::REQUEST_BYTES_MAX;
+/// Most bytes of the replies to it.
+pub const REPLIES_BYTES_MAX: usize = OUT_BYTES_MAX - 64;
 /// Most bytes of a text that tells a person why something failed. A longer one is cut when it is written.
 pub const REASON_BYTES_MAX: usize = 1_024;
 

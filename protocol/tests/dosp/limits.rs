@@ -7,10 +7,11 @@ use protocol::dosp::datagram::{BODY_BYTES_MAX, LOCATED_MAX};
 use protocol::dosp::heartbeat::{DiskLoad, DiskState, Heartbeat as HeartbeatOut, NodeState, Roles};
 use protocol::dosp::operations::*;
 use protocol::dosp::{
-    CONTENTS_MAX, DIGESTS_BYTES_MAX, DISKS_MAX, Failure, IDS_MAX, IN_BYTES_MAX, LACKING_MAX, Malformed,
-    Message, NEWS_MAX, OUT_BYTES_MAX, REASON_BYTES_MAX, REFERENCES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX,
-    REVOKED_MAX, Reference, SECRET_BYTES_MAX, SECRETS_MAX, Status, decode_reply, decode_request,
-    encode_reply,
+    CENTER_BYTES_MAX, CONTENTS_MAX, COPY_BYTES_MAX, DIGESTS_BYTES_MAX, DISKS_MAX, DOCUMENT_BYTES_MAX,
+    ENTRIES_MAX, ENTRY_BYTES_MAX, Failure, GENERATIONS_MAX, IDS_MAX, IN_BYTES_MAX, LACKING_MAX, Malformed,
+    Message, NEWS_MAX, OUT_BYTES_MAX, REASON_BYTES_MAX, REFERENCES_MAX, REPLIES_BYTES_MAX, REPLY_BYTES_MAX,
+    REQUEST_BYTES_MAX, REVOKED_MAX, Reference, SECRET_BYTES_MAX, SECRETS_MAX, Status, decode_reply,
+    decode_request, encode_reply,
 };
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::name::Name;
@@ -37,6 +38,10 @@ fn lists_of_requests_have_their_limits() {
     let kept = KeptReference { customer: CUSTOMER, token: TOKEN, renewed: 0 };
     let row = RowReference { content: Content::EMPTY, customer: CUSTOMER, token: TOKEN };
     limit(IDS_MAX, IN_BYTES_MAX, |count| LocateIn { ids: vec![FINGERPRINT; count] });
+    limit(DOCUMENT_BYTES_MAX, IN_BYTES_MAX, |bytes| ForwardIn {
+        customer: CUSTOMER,
+        document: vec![8; bytes].into(),
+    });
     limit(LACKING_MAX, IN_BYTES_MAX, |count| LackingIn { rows: vec![row; count] });
     limit(REFERENCES_MAX, IN_BYTES_MAX, |count| KeepIn {
         content: Content::EMPTY,
@@ -78,6 +83,20 @@ fn lists_of_replies_have_their_limits() {
     limit(SECRETS_MAX, out, |count| access(vec![secret(SECRET_BYTES_MAX); count], Vec::new()));
     limit(SECRET_BYTES_MAX, out, |bytes| access(vec![secret(bytes)], Vec::new()));
     limit(REVOKED_MAX, out, |count| access(Vec::new(), vec![Mark([4; 16]); count]));
+    let pulled =
+        |generations, entries| PullDirectoryOut { start_over: None, position: 0, generations, entries };
+    let generation = || Generation { number: 1, writer: "x".repeat(CENTER_BYTES_MAX), first: 1 };
+    let entry = |bytes: usize| Entry { number: 1, more: false, rows: vec![5; bytes].into() };
+    limit(GENERATIONS_MAX, out, |count| pulled(vec![generation(); count], Vec::new()));
+    limit(ENTRIES_MAX, out, |count| pulled(Vec::new(), vec![entry(1); count]));
+    limit(ENTRY_BYTES_MAX, out, |bytes| pulled(Vec::new(), vec![entry(bytes)]));
+    limit(COPY_BYTES_MAX, out, |bytes| CopyDirectoryOut {
+        copy: 1,
+        length: 1,
+        digest: [0; 32],
+        bytes: vec![6; bytes].into(),
+    });
+    limit(REPLIES_BYTES_MAX, out, |bytes| ForwardOut { position: 1, document: vec![7; bytes].into() });
     limit(NEWS_MAX, out, |count| AccessNewsOut { until: 1, customers: vec![CUSTOMER; count] });
     limit(DISKS_MAX, out, |count| status(vec![disk(usize::MAX); count]));
     let place = FoundPlace { node: 1, disk: 0 };

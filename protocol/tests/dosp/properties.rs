@@ -91,6 +91,18 @@ come_back! {
     access_out_comes_back: values::access_out(),
     access_news_in_comes_back: values::access_news_in(),
     access_news_out_comes_back: values::access_news_out(),
+    directory_state_out_comes_back: values::directory_state_out(),
+    pull_directory_in_comes_back: values::pull_directory_in(),
+    pull_directory_out_comes_back: values::pull_directory_out(),
+    copy_directory_in_comes_back: values::copy_directory_in(),
+    copy_directory_out_comes_back: values::copy_directory_out(),
+    hand_over_in_comes_back: values::hand_over_in(),
+    generation_comes_back: values::generation(),
+    forward_in_comes_back: values::forward_in(),
+    forward_out_comes_back: values::forward_out(),
+    renew_lease_in_comes_back: values::renew_lease_in(),
+    claim_lease_in_comes_back: values::claim_lease_in(),
+    lease_out_comes_back: values::lease_out(),
     create_file_in_comes_back: values::create_file_in(),
     create_file_out_comes_back: values::create_file_out(),
     give_up_in_comes_back: values::give_up_in(),
@@ -160,6 +172,13 @@ proptest! {
         operation::<Restored>(&bytes);
         operation::<Access>(&bytes);
         operation::<AccessNews>(&bytes);
+        operation::<DirectoryState>(&bytes);
+        operation::<PullDirectory>(&bytes);
+        operation::<CopyDirectory>(&bytes);
+        operation::<HandOver>(&bytes);
+        operation::<Forward>(&bytes);
+        operation::<RenewLease>(&bytes);
+        operation::<ClaimLease>(&bytes);
         operation::<Members>(&bytes);
         operation::<Find>(&bytes);
         operation::<CreateFile>(&bytes);

@@ -346,6 +346,101 @@ pub fn access_news_out() -> impl Strategy<Value = AccessNewsOut> {
     (any::<u64>(), vec(customer(), 0..4)).prop_map(|(until, customers)| AccessNewsOut { until, customers })
 }
 
+fn center() -> impl Strategy<Value = String> {
+    "\\PC{0,16}"
+}
+
+pub fn generation() -> impl Strategy<Value = Generation> {
+    (any::<u64>(), center(), any::<u64>()).prop_map(|(number, writer, first)| Generation {
+        number,
+        writer,
+        first,
+    })
+}
+
+pub fn directory_state_out() -> impl Strategy<Value = DirectoryStateOut> {
+    (center(), generation(), any::<u64>(), any::<bool>()).prop_map(
+        |(center, generation, position, writes)| DirectoryStateOut { center, generation, position, writes },
+    )
+}
+
+pub fn pull_directory_in() -> impl Strategy<Value = PullDirectoryIn> {
+    (center(), any::<u32>(), generation(), any::<u64>(), any::<u64>()).prop_map(
+        |(center, schema, generation, durable, after)| PullDirectoryIn {
+            center,
+            schema,
+            generation,
+            durable,
+            after,
+        },
+    )
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    (any::<u64>(), any::<bool>(), vec(any::<u8>(), 0..SOME)).prop_map(|(number, more, rows)| Entry {
+        number,
+        more,
+        rows: rows.into(),
+    })
+}
+
+pub fn pull_directory_out() -> impl Strategy<Value = PullDirectoryOut> {
+    let lists = (vec(generation(), 0..3), vec(entry(), 0..4));
+    (option::of(any::<u64>()), any::<u64>(), lists).prop_map(
+        |(start_over, position, (generations, entries))| PullDirectoryOut {
+            start_over,
+            position,
+            generations,
+            entries,
+        },
+    )
+}
+
+pub fn copy_directory_in() -> impl Strategy<Value = CopyDirectoryIn> {
+    (center(), any::<u32>(), any::<u64>(), any::<u64>())
+        .prop_map(|(center, schema, copy, offset)| CopyDirectoryIn { center, schema, copy, offset })
+}
+
+pub fn copy_directory_out() -> impl Strategy<Value = CopyDirectoryOut> {
+    (any::<u64>(), any::<u64>(), any::<[u8; 32]>(), vec(any::<u8>(), 0..SOME)).prop_map(
+        |(copy, length, digest, bytes)| CopyDirectoryOut { copy, length, digest, bytes: bytes.into() },
+    )
+}
+
+pub fn hand_over_in() -> impl Strategy<Value = HandOverIn> {
+    center().prop_map(|to| HandOverIn { to })
+}
+
+pub fn forward_in() -> impl Strategy<Value = ForwardIn> {
+    (customer(), vec(any::<u8>(), 0..SOME))
+        .prop_map(|(customer, document)| ForwardIn { customer, document: document.into() })
+}
+
+pub fn forward_out() -> impl Strategy<Value = ForwardOut> {
+    (any::<u64>(), vec(any::<u8>(), 0..SOME))
+        .prop_map(|(position, document)| ForwardOut { position, document: document.into() })
+}
+
+pub fn renew_lease_in() -> impl Strategy<Value = RenewLeaseIn> {
+    (center(), any::<u64>(), any::<bool>()).prop_map(|(center, generation, alone)| RenewLeaseIn {
+        center,
+        generation,
+        alone,
+    })
+}
+
+pub fn claim_lease_in() -> impl Strategy<Value = ClaimLeaseIn> {
+    (center(), any::<u64>()).prop_map(|(center, generation)| ClaimLeaseIn { center, generation })
+}
+
+pub fn lease_out() -> impl Strategy<Value = LeaseOut> {
+    (any::<u32>(), any::<u64>(), center()).prop_map(|(granted_ms, generation, writer)| LeaseOut {
+        granted_ms,
+        generation,
+        writer,
+    })
+}
+
 pub fn create_file_in() -> impl Strategy<Value = CreateFileIn> {
     (customer(), any::<u64>(), name(), upload()).prop_map(|(customer, parent, name, upload)| CreateFileIn {
         customer,

@@ -101,6 +101,7 @@ fn the_published_vectors_hold() {
     elsewhere(&mut vectors);
     upkeep(&mut vectors);
     directory(&mut vectors);
+    mirror(&mut vectors);
     announcements(&mut vectors);
     messages(&mut vectors);
     datagrams(&mut vectors);
@@ -251,6 +252,51 @@ fn upkeep(vectors: &mut Vectors) {
     vectors.both_ways("scan out", ScanOut { objects: 3, found: 2, lost: 1 });
     vectors.both_ways("restored in", ());
     vectors.both_ways("restored out", ());
+}
+
+fn mirror(vectors: &mut Vectors) {
+    let center = || "north".to_owned();
+    let generation = || Generation { number: 3, writer: "south".to_owned(), first: 7 };
+    vectors.both_ways("directory-state in", ());
+    vectors.both_ways(
+        "directory-state out",
+        DirectoryStateOut { center: center(), generation: generation(), position: 9, writes: true },
+    );
+    vectors.both_ways(
+        "pull-directory in",
+        PullDirectoryIn { center: center(), schema: 7, generation: generation(), durable: 8, after: 9 },
+    );
+    let entry = Entry { number: 10, more: true, rows: [0xab, 0xcd].into() };
+    vectors.both_ways(
+        "pull-directory out",
+        PullDirectoryOut {
+            start_over: None,
+            position: 11,
+            generations: vec![generation()],
+            entries: vec![entry],
+        },
+    );
+    vectors.both_ways(
+        "pull-directory out, start over",
+        PullDirectoryOut { start_over: Some(2), position: 11, generations: Vec::new(), entries: Vec::new() },
+    );
+    vectors.both_ways(
+        "copy-directory in",
+        CopyDirectoryIn { center: center(), schema: 7, copy: 5, offset: 4_096 },
+    );
+    vectors.both_ways(
+        "copy-directory out",
+        CopyDirectoryOut { copy: 5, length: 8_192, digest: [0xd1; 32], bytes: [1, 2, 3].into() },
+    );
+    vectors.both_ways("hand-over in", HandOverIn { to: center() });
+    vectors.both_ways("hand-over out", HandOverOut { generation: generation() });
+    vectors.both_ways("forward in", ForwardIn { customer: CUSTOMER, document: (*b"<vfs/>").into() });
+    vectors.both_ways("forward out", ForwardOut { position: 12, document: (*b"<vfs/>").into() });
+    vectors.both_ways("renew-lease in", RenewLeaseIn { center: center(), generation: 3, alone: true });
+    let lease = || LeaseOut { granted_ms: 5_000, generation: 3, writer: center() };
+    vectors.both_ways("renew-lease out", lease());
+    vectors.both_ways("claim-lease in", ClaimLeaseIn { center: center(), generation: 2 });
+    vectors.both_ways("claim-lease out", lease());
 }
 
 fn directory(vectors: &mut Vectors) {

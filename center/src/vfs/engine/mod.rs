@@ -14,6 +14,7 @@ use protocol::id::CustomerId;
 use super::failure::StoreError;
 
 pub use postgres::{News, Postgres, ServerError};
+pub use sqlite::restore;
 pub use value::{FromValue, OwnedValue, Value};
 
 pub(in crate::vfs) use value::values;

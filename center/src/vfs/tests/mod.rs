@@ -13,6 +13,7 @@ mod documents;
 mod figure_12;
 mod housework;
 mod keys;
+mod mirror;
 mod model;
 mod moves;
 mod place;

@@ -6,6 +6,7 @@
 mod contents;
 mod directory;
 mod elsewhere;
+mod mirror;
 mod objects;
 mod references;
 mod upkeep;
@@ -14,6 +15,7 @@ mod watch;
 pub use self::contents::*;
 pub use self::directory::*;
 pub use self::elsewhere::*;
+pub use self::mirror::*;
 pub use self::objects::*;
 pub use self::references::*;
 pub use self::upkeep::*;
@@ -73,6 +75,13 @@ pub const ALL: &[(u16, &str)] = &[
     entry::<FindClientFile>(),
     entry::<DeleteClientFile>(),
     entry::<AccessNews>(),
+    entry::<DirectoryState>(),
+    entry::<PullDirectory>(),
+    entry::<CopyDirectory>(),
+    entry::<HandOver>(),
+    entry::<Forward>(),
+    entry::<RenewLease>(),
+    entry::<ClaimLease>(),
     entry::<Members>(),
     entry::<Find>(),
 ];

@@ -25,6 +25,10 @@ fn fingerprint() -> Fingerprint {
     content().fingerprint
 }
 
+fn generation() -> Generation {
+    Generation { number: 3, writer: "north".to_owned(), first: 7 }
+}
+
 fn reference() -> Reference {
     Reference { fingerprint: fingerprint(), customer: CUSTOMER, token: TOKEN }
 }
@@ -68,6 +72,23 @@ pub fn requests() -> Vec<Vec<u8>> {
         request::<Entitled>(EntitledIn { customer: CUSTOMER, fingerprint }),
         request::<Access>(AccessIn { customer: CUSTOMER }),
         request::<AccessNews>(AccessNewsIn { since: 7 }),
+        request::<PullDirectory>(PullDirectoryIn {
+            center: "south".to_owned(),
+            schema: 7,
+            generation: generation(),
+            durable: 8,
+            after: 9,
+        }),
+        request::<CopyDirectory>(CopyDirectoryIn {
+            center: "south".to_owned(),
+            schema: 7,
+            copy: 5,
+            offset: 4_096,
+        }),
+        request::<HandOver>(HandOverIn { to: "south".to_owned() }),
+        request::<Forward>(ForwardIn { customer: CUSTOMER, document: (*b"<vfs/>").into() }),
+        request::<RenewLease>(RenewLeaseIn { center: "north".to_owned(), generation: 3, alone: true }),
+        request::<ClaimLease>(ClaimLeaseIn { center: "south".to_owned(), generation: 3 }),
         request::<Find>(FindIn { fingerprint }),
         request::<CreateFile>(CreateFileIn {
             customer: CUSTOMER,
@@ -174,6 +195,27 @@ pub fn replies() -> Vec<Vec<u8>> {
             revoked: vec![Mark([0xab; 16])],
         }),
         reply::<AccessNews>(AccessNewsOut { until: 8, customers: vec![CUSTOMER] }),
+        reply::<DirectoryState>(DirectoryStateOut {
+            center: "north".to_owned(),
+            generation: generation(),
+            position: 9,
+            writes: true,
+        }),
+        reply::<PullDirectory>(PullDirectoryOut {
+            start_over: Some(2),
+            position: 11,
+            generations: vec![generation()],
+            entries: vec![Entry { number: 10, more: true, rows: [0xab, 0xcd].into() }],
+        }),
+        reply::<CopyDirectory>(CopyDirectoryOut {
+            copy: 5,
+            length: 8_192,
+            digest: [0xd1; 32],
+            bytes: [1, 2, 3].into(),
+        }),
+        reply::<HandOver>(HandOverOut { generation: generation() }),
+        reply::<Forward>(ForwardOut { position: 12, document: (*b"<vfs/>").into() }),
+        reply::<RenewLease>(LeaseOut { granted_ms: 5_000, generation: 3, writer: "north".to_owned() }),
         reply::<CreateFile>(CreateFileOut { file: Ok(ObjectId(101)) }),
         reply::<GiveUp>(GiveUpOut { outcome: Err(denied) }),
         reply::<FindClientFile>(FindClientFileOut { content: Ok(content) }),

@@ -4,6 +4,7 @@ mod schema;
 
 use std::path::Path;
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
@@ -12,6 +13,19 @@ use crate::vfs::failure::StoreError;
 use protocol::id::CustomerId;
 
 pub use schema::prepare;
+
+/// Makes the database what the copy is, in one transaction; whoever has it open goes on and sees the copy.
+pub fn restore(database: &Path, copy: &Path) -> Result<(), StoreError> {
+    let (from, mut into) = (schema::open_reader(copy)?, schema::open_writer(database)?);
+    let backup = Backup::new(&from, &mut into)?;
+    match backup.step(ALL_PAGES)? {
+        StepResult::Done => Ok(()),
+        _ => Err(StoreError::NotCommitted("the database is in use by another process".to_owned())),
+    }
+}
+
+/// Asks a backup to do all at once.
+const ALL_PAGES: i32 = -1;
 
 /// An open database file.
 pub struct Sqlite {

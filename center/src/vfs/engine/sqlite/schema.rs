@@ -14,13 +14,14 @@ use crate::vfs::failure::StoreError;
 
 /// Each entry brings the schema from version `index` to `index + 1` (`PRAGMA user_version`). Never edit one that was
 /// released: append.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("nodes.sql"),
     include_str!("upload_page.sql"),
     include_str!("callback_hosts.sql"),
     include_str!("client_files.sql"),
     include_str!("access.sql"),
+    include_str!("mirror.sql"),
 ];
 
 /// How long a statement waits for another process (the `customer` commands) to end its transaction.
