@@ -131,8 +131,8 @@ impl Mirror {
         result
     }
 
-    /// Returns when the writer would go alone, and a witness has to know first.
-    pub async fn wants_to_go_alone(&self) {
+    /// Returns when the writer would go alone, which a witness has to know first, and when it owes nothing any more.
+    pub async fn owes_otherwise(&self) {
         self.shared.wants.notified().await;
     }
 
@@ -183,7 +183,11 @@ impl Mirror {
         let until = out.entries.last().map_or(durable, |entry| entry.number);
         let has = if out.start_over.is_none() { durable } else { 0 };
         let joins = self.with_debts(|debts| {
+            let did_owe = debts.owes();
             let joins = debts.pulled(&center, has, Instant::now());
+            if did_owe && !debts.owes() {
+                self.shared.wants.notify_one();
+            }
             if out.start_over.is_none() && until >= out.position {
                 debts.offered_all(&center, out.position);
             }
