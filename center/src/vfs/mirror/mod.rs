@@ -164,9 +164,14 @@ impl Mirror {
         Ok(LogSize { entries, bytes })
     }
 
+    /// Version of the tables.
+    pub async fn schema(&self) -> Result<u32, StoreError> {
+        self.shared.readers.read(log::schema).await
+    }
+
     /// What a follower asks the writer next.
     pub async fn question(&self) -> Result<PullDirectoryIn, StoreError> {
-        let schema = self.shared.readers.read(log::schema).await?;
+        let schema = self.schema().await?;
         let Position { generation, number } = self.position();
         let after = {
             let replica = self.shared.replica.lock().unwrap_or_else(PoisonError::into_inner);
