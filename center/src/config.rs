@@ -50,6 +50,8 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// The storage centers that keep the same objects and the same directory.
     pub mirror: Option<Mirror>,
+    /// The witness.
+    pub witness: Option<Witness>,
 }
 
 /// A part of a storage center.
@@ -62,6 +64,8 @@ pub enum Role {
     Dosm,
     /// Storage node.
     Isn,
+    /// Witness of centers that mirror each other; at a place of its own.
+    Witness,
 }
 
 /// `[http]`
@@ -199,6 +203,14 @@ pub struct Traffic {
     /// All storage centers, this one among them.
     #[serde(rename = "center")]
     pub centers: Vec<Center>,
+}
+
+/// `[witness]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// The file with what it must not forget.
+    pub state: PathBuf,
 }
 
 /// `[cluster]`
@@ -377,6 +389,7 @@ impl Config {
         }
         needs(Role::Ddm, self.vfs.is_some(), "vfs")
             .or_else(|| needs(Role::Isn, self.isn.is_some(), "isn"))
+            .or_else(|| needs(Role::Witness, self.witness.is_some(), "witness"))
             .or_else(|| needs(Role::Ddm, self.http.is_some(), "http"))
             .or_else(|| needs(Role::Dosm, self.http.is_some(), "http"))
             .or_else(|| self.http.as_ref().and_then(Http::nonsense))
@@ -683,6 +696,7 @@ mod tests {
             "first_writer",
             "witness",
             "overrides",
+            "state",
         ] {
             assert!(example.contains(&format!("{key} = ")), "{key}");
         }

@@ -2,6 +2,7 @@
 //!
 //! A request's way: [`http`] → [`router`] → [`vfs`] for documents, [`dosm`] for objects → [`isn`], the disks, or
 //! [`bucket`], an S3-type store in their place.
+//! [`witness`] is a part of its own, of centers that mirror each other.
 //! [`local`] joins the parts, [`serve`] starts them, [`reconcile`] keeps them in step.
 
 pub mod billing;
@@ -25,3 +26,4 @@ pub mod router;
 pub mod serve;
 pub mod traffic;
 pub mod vfs;
+pub mod witness;

@@ -94,6 +94,16 @@ pub enum ServeError {
         /// What is wrong.
         reason: String,
     },
+    /// The witness's file.
+    #[error(
+        "witness.state {path}: {error}; name a file that this process may write, and that only a witness wrote"
+    )]
+    Witness {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The usage log.
     #[error("dosm.usage_log {path}: {error}; name a file that this process may write")]
     UsageLog {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use futures::{StreamExt, stream};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt, stream};
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::dosp::operations::{self as op, DigestsIn, EntitledIn, LocateIn, Located};
 use protocol::dosp::{Failure, Status};
@@ -163,34 +164,26 @@ impl Search {
     /// The group of this center against other centers, which begin a moment later (GEO-9).
     async fn hedged(&mut self) -> Vec<Place> {
         let (view, fingerprint, tried) = (&self.view, self.fingerprint, &self.tried);
-        let local = multicast(view, fingerprint, tried);
-        if view.centers() == 1 {
-            return local.await;
-        }
+        let local = async { (multicast(view, fingerprint, tried).await, false) };
         let mapped: Vec<Place> = self.mapped().into_iter().map(|node| Place { node, disk: 0 }).collect();
         let others = async {
+            if view.centers() == 1 {
+                return (Vec::new(), false);
+            }
             tokio::time::sleep(HEDGE_AFTER).await;
             if mapped.is_empty() { found_elsewhere(view, fingerprint).await } else { (mapped, false) }
         };
-        tokio::pin!(local, others);
-        tokio::select! {
-            places = &mut local => match places.is_empty() {
-                true => {
-                    let (places, is_in_doubt) = others.await;
-                    self.is_in_doubt |= is_in_doubt;
-                    places
-                }
-                false => places,
-            },
-            (places, is_in_doubt) = &mut others => match places.is_empty() {
-                true => {
-                    let places = local.await;
-                    self.is_in_doubt |= is_in_doubt;
-                    places
-                }
-                false => places,
-            },
+        let mut answers = FuturesUnordered::from_iter([local.boxed(), others.boxed()]);
+        let mut doubts = false;
+        while let Some((places, is_in_doubt)) = answers.next().await {
+            if !places.is_empty() {
+                return places;
+            }
+            doubts |= is_in_doubt;
         }
+        drop(answers);
+        self.is_in_doubt |= doubts;
+        Vec::new()
     }
 
     /// Has other centers ask their groups; where that gives nothing, asks each of their nodes.

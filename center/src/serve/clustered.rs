@@ -48,6 +48,7 @@ use crate::outbound::Getter;
 use crate::reconcile::{Mode, reconcile};
 use crate::router::Router;
 use crate::vfs::{DirectoryManager, KnownNode, MetaStore, keep_house};
+use crate::witness::{self, Witness};
 
 /// How often the directory manager looks for new nodes and for nodes that lost their references.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -109,6 +110,7 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
     process.watch_elsewhere();
     let isn = process.start_node().await?;
     let node = process.common(own, isn);
+    process.start_witness()?;
     let vfs = process.start_directory().await?;
     let addresses = Addresses {
         http: listening.as_ref().map(|listening| listening.addresses.clone()).unwrap_or_default(),
@@ -185,6 +187,15 @@ impl Process<'_> {
         node
     }
 
+    fn start_witness(&mut self) -> Result<(), ServeError> {
+        if let Some(config) = self.config.witness.as_ref().filter(|_| self.config.plays(Role::Witness)) {
+            let path = config.state.clone();
+            let witness = Witness::open(&path).map_err(|error| ServeError::Witness { path, error })?;
+            witness::register(&mut self.registry, &Arc::new(witness));
+        }
+        Ok(())
+    }
+
     async fn start_directory(&mut self) -> Result<Option<DirectoryParts>, ServeError> {
         if !self.config.plays(Role::Ddm) {
             return Ok(None);
@@ -225,7 +236,8 @@ impl Process<'_> {
     /// Where the directory is mirrored: who deals with the other centers.
     fn desk(&self, store: &MetaStore) -> Option<Desk> {
         let centers = Centers::new(self.config.mirror.as_ref()?);
-        Some(Desk::new(store.mirror()?.clone(), self.view.clone(), centers))
+        let witness = self.config.mirror.as_ref()?.witness;
+        Some(Desk::new(store.mirror()?.clone(), self.view.clone(), centers, witness))
     }
 
     /// Runs `work` beside the service while this process is the one that changes the directory.

@@ -49,7 +49,7 @@ impl Copies {
     /// `Unavailable` while another one is served, `NotFound` for a copy that is no more, `Refused` for other tables.
     pub async fn piece(&self, asked: CopyDirectoryIn) -> Result<CopyDirectoryOut, Failure> {
         let unavailable = |reason: String| Failure::new(Status::Unavailable, reason);
-        let schema = self.mirror.question().await.map_err(|error| unavailable(error.to_string()))?.schema;
+        let schema = self.mirror.schema().await.map_err(|error| unavailable(error.to_string()))?;
         if asked.schema != schema {
             return Err(Failure::new(Status::Refused, "run the same release in all storage centers"));
         }

@@ -2,12 +2,13 @@
 //!
 //! Every second each asks the others who writes; [`role`] (pure) decides from the answers what this one does. A follower
 //! pulls the writer's log ([`follow`]) and hands changes on to it ([`forward`]); a writer answers ([`answer`]). A command
-//! has a follower take over ([`takeover`]). What the database has to do with it is `vfs/mirror`.
+//! has a follower take over ([`takeover`]), or the witness lets it ([`lease`]). What the database has to do with it is `vfs/mirror`.
 
 mod answer;
 mod copies;
 mod follow;
 pub mod forward;
+mod lease;
 mod role;
 pub mod status;
 mod takeover;
@@ -15,6 +16,7 @@ mod takeover;
 mod tests;
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,15 +60,20 @@ struct Shared {
     told: Mutex<Option<Generation>>,
     /// Has the others asked at once.
     doubt: Notify,
+    witness: Option<SocketAddr>,
+    witness_answers: AtomicBool,
 }
 
 impl Desk {
     /// Beside this database, among the processes of this view.
-    pub fn new(mirror: Mirror, view: View, centers: Centers) -> Self {
+    pub fn new(mirror: Mirror, view: View, centers: Centers, witness: Option<SocketAddr>) -> Self {
         let copies = Copies::new(mirror.clone());
         let role = watch::Sender::new(Role::Waits);
         let (heard, told, doubt) = (Mutex::default(), Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { mirror, view, centers, copies, role, heard, told, doubt }) }
+        let witness_answers = AtomicBool::new(false);
+        let shared =
+            Shared { mirror, view, centers, copies, role, heard, told, doubt, witness, witness_answers };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The mirrored database.
@@ -86,8 +93,14 @@ impl Desk {
 
     /// Decides, follows, looks; until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        self.shared.mirror.with_debts(|debts| debts.attend(false));
-        let parts = async { tokio::join!(self.decide(), follow::follow(&self), self.look()) };
+        let witness = self.shared.witness;
+        self.shared.mirror.with_debts(|debts| debts.attend(witness.is_some()));
+        let lease = async {
+            if let Some(witness) = witness {
+                lease::keep(&self, witness).await;
+            }
+        };
+        let parts = async { tokio::join!(self.decide(), follow::follow(&self), self.look(), lease) };
         stop.run_until_cancelled(parts).await;
     }
 
@@ -150,11 +163,15 @@ impl Desk {
         let (center, generation) = (&mirror.names().center, mirror.position().generation);
         let told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let role = role_of(center, &generation, told.as_ref(), &self.heard(), has_asked);
-        let permission = match role {
-            Role::Writes => Permission::Always,
-            Role::Waits | Role::Follows(_) => Permission::Never,
-        };
-        mirror.with_debts(|debts| debts.permit(permission));
+        if role == Role::Writes && *self.shared.role.borrow() != Role::Writes {
+            mirror.with_debts(|debts| debts.begin(mirror.position().number));
+        }
+        match role {
+            // It gives leave from one second to the next.
+            Role::Writes if self.shared.witness.is_some() => {}
+            Role::Writes => mirror.with_debts(|debts| debts.permit(Permission::Always)),
+            Role::Waits | Role::Follows(_) => mirror.with_debts(|debts| debts.permit(Permission::Never)),
+        }
         self.shared.role.send_if_modified(|known| {
             let is_new = *known != role;
             if is_new {

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use protocol::dosp::operations::{DirectoryStateOut, Generation};
 
+use crate::vfs::mirror::Position;
+
 /// What another directory manager said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
@@ -49,6 +51,21 @@ pub fn role_of(
     if has_asked { Role::Writes } else { Role::Waits }
 }
 
+/// Whether the manager of `center`, which follows and has what is at `position`, may ask for the directory: its writer says
+/// nothing, or that it does not write, and of the other followers, which all answer, none has more. Of several that have
+/// the same, the first by name asks.
+pub fn may_claim(center: &str, position: &Position, heard: &[Heard], others: &[&str]) -> bool {
+    let Position { generation, number } = position;
+    let said = |other: &str| heard.iter().find(|heard| heard.state.center == other).map(|heard| &heard.state);
+    others.iter().all(|other| match said(other) {
+        Some(state) if *other == generation.writer => !state.writes,
+        Some(state) => {
+            !state.writes && (*number, std::cmp::Reverse(center)) > (state.position, std::cmp::Reverse(other))
+        }
+        None => *other == generation.writer,
+    }) && generation.number > 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +100,30 @@ mod tests {
         assert_eq!(role(&south, None, &[]), Role::Follows(None));
         assert_eq!(role(&generation(3, "north"), Some(&south), &there), Role::Writes);
         assert_eq!(role(&generation(0, ""), None, &[]), Role::Follows(None), "it has not heard of a writer");
+    }
+
+    /// VFS-21: who follows asks for the directory when the writer is away or does not write, and nobody who answers has more;
+    /// with a third center only if that answers.
+    #[test]
+    fn the_follower_that_has_most_claims() {
+        let position = |number| Position { generation: generation(1, "north"), number };
+        let silent = |center: &str, number| {
+            let mut heard = heard(center, 1, generation(1, "north"));
+            (heard.state.writes, heard.state.position) = (false, number);
+            heard
+        };
+        let writes = heard("north", 1, generation(1, "north"));
+        let two = |heard: &[Heard]| may_claim("south", &position(5), heard, &["north"]);
+        assert!(two(&[]));
+        assert!(!two(std::slice::from_ref(&writes)));
+        assert!(two(&[silent("north", 9)]), "it is there and does not write");
+        let three = |heard: &[Heard]| may_claim("south", &position(5), heard, &["north", "west"]);
+        assert!(!three(&[]), "west may have more");
+        assert!(three(&[silent("west", 5)]), "by its name");
+        assert!(three(&[silent("west", 4)]) && !three(&[silent("west", 6)]));
+        assert!(!may_claim("west", &position(5), &[silent("south", 5)], &["north", "south"]));
+        let never = Position { generation: generation(0, ""), number: 0 };
+        assert!(!may_claim("south", &never, &[], &["north"]));
     }
 
     /// VFS-21: of two that took over by force at one time one gives way, and both agree on which.

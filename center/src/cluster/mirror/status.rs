@@ -1,6 +1,7 @@
 //! What an operator is shown of the mirrored directory.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct MirrorStatus {
     pub position: u64,
     /// Number of the writer's last change, as it said last.
     pub writer_position: u64,
+    /// Whether the witness answered last; `null` without a witness.
+    pub witness_reached: Option<bool>,
     /// The writer answers changes that no other center has.
     pub alone: bool,
     /// Changes kept for followers.
@@ -60,7 +63,7 @@ impl Desk {
         let heard = self.heard();
         let writer = heard.iter().find(|heard| heard.state.center == position.generation.writer);
         let (now, number) = (Instant::now(), position.number);
-        let (alone, followers) = mirror.with_debts(|debts| {
+        let (alone, may_write, followers) = mirror.with_debts(|debts| {
             let follower = |(center, follower): (&str, &crate::vfs::mirror::Follower)| FollowerStatus {
                 center: center.to_owned(),
                 position: follower.has,
@@ -71,14 +74,14 @@ impl Desk {
                     .try_into()
                     .unwrap_or(u64::MAX),
             };
-            (debts.alone() == Alone::Yes, debts.followers().map(follower).collect())
+            (debts.alone() == Alone::Yes, debts.may_write(now), debts.followers().map(follower).collect())
         });
         let is_writer = mirror.is_writer();
         Ok(MirrorStatus {
             center: mirror.names().center.clone(),
             role: match role {
-                Role::Writes => "writer",
-                Role::Waits => "waiting",
+                Role::Writes if may_write => "writer",
+                Role::Writes | Role::Waits => "waiting",
                 Role::Follows(_) => "follower",
             }
             .to_owned(),
@@ -90,6 +93,7 @@ impl Desk {
             },
             writer: position.generation.writer,
             position: number,
+            witness_reached: self.shared.witness.map(|_| self.shared.witness_answers.load(Ordering::Relaxed)),
             alone,
             log_entries: log.entries,
             log_bytes: log.bytes,
@@ -128,6 +132,9 @@ impl fmt::Display for MirrorStatus {
             writeln!(f, "the writer is not reached")?;
         } else if self.writer_position > *position {
             writeln!(f, "{} changes behind the writer", self.writer_position - position)?;
+        }
+        if self.witness_reached == Some(false) {
+            writeln!(f, "the witness does not answer")?;
         }
         if self.alone {
             writeln!(f, "alone: changes are answered that no other storage center has")?;

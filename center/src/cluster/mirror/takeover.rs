@@ -57,6 +57,15 @@ impl Desk {
 
     async fn take_by_force(&self) -> Result<String, String> {
         let center = &self.mirror().names().center;
+        if let Some(witness) = self.shared.witness {
+            // Only the witness keeps the last writer from going on.
+            let taken = self.claim(witness).await.map_err(|reason| {
+                format!(
+                    "{reason}; to take over all the same, take mirror.witness out of all configurations first"
+                )
+            });
+            return taken.map(|()| format!("{center:?} changes the directory now"));
+        }
         match self.mirror().take_over(None).await {
             Ok(generation) => {
                 tracing::warn!(generation = generation.number, "the directory was taken over by force");

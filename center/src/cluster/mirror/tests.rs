@@ -9,7 +9,7 @@ use protocol::dosp::heartbeat::{Heartbeat, NodeState, Roles};
 use protocol::id::{CustomerId, Timestamp, Token};
 use protocol::name::Name;
 use protocol::srl::Secret;
-use protocol::vfs::{Operation, Request, xml};
+use protocol::vfs::{Operation, Request, VfsErrorCode, xml};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use crate::cluster::view::Own;
 use crate::config::Mirror as MirrorConfig;
 use crate::vfs::mirror::{Keep, Names};
 use crate::vfs::{Cluster, ClusterError, DirectoryManager, Elsewhere, Engine, MetaStore, NewCustomer, Quota};
+use crate::witness::{self, Witness};
 
 const CUSTOMER: CustomerId = CustomerId(3);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,7 +67,12 @@ struct Center {
 }
 
 impl Center {
-    async fn start(name: &'static str, folder: Arc<TempDir>, address: SocketAddr) -> Self {
+    async fn start(
+        name: &'static str,
+        folder: Arc<TempDir>,
+        address: SocketAddr,
+        witness: Option<SocketAddr>,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let key = ClusterKey::new([7; 32]);
@@ -79,7 +85,7 @@ impl Center {
         let names = Names { center: name.to_owned(), first_writer: "north".to_owned(), others: 1 };
         let engine = Engine::Sqlite(folder.path().join("vfs.sqlite"));
         let store = MetaStore::open_mirrored(engine, Some(names), Keep::default()).await.unwrap();
-        let desk = Desk::new(store.mirror().unwrap().clone(), view.clone(), centers(name));
+        let desk = Desk::new(store.mirror().unwrap().clone(), view.clone(), centers(name), witness);
         let manager = DirectoryManager::new(store.clone(), Arc::new(Nothing)).beside(Arc::new(desk.clone()));
         let (mut registry, stop) = (Registry::default(), CancellationToken::new());
         register(&mut registry, &desk, &Arc::new(manager));
@@ -133,10 +139,10 @@ fn centers(name: &str) -> Centers {
     Centers::new(&config)
 }
 
-async fn pair() -> (Center, Center) {
+async fn pair(witness: Option<SocketAddr>) -> (Center, Center) {
     let folder = || Arc::new(tempfile::tempdir().unwrap());
-    let north = Center::start("north", folder(), "127.0.1.1:0".parse().unwrap()).await;
-    let south = Center::start("south", folder(), "127.0.2.1:0".parse().unwrap()).await;
+    let north = Center::start("north", folder(), "127.0.1.1:0".parse().unwrap(), witness).await;
+    let south = Center::start("south", folder(), "127.0.2.1:0".parse().unwrap(), witness).await;
     north.hears_of(&south);
     south.hears_of(&north);
     north.becomes(|role| *role == Role::Writes).await;
@@ -148,7 +154,12 @@ async fn pair() -> (Center, Center) {
         quota: Quota::default(),
         root_metadata: Vec::new(),
     };
-    north.store.add_customer(new, Timestamp(1)).await.unwrap();
+    let until = tokio::time::Instant::now() + PATIENCE;
+    // It writes when its witness has answered.
+    while let Err(error) = north.store.add_customer(new.clone(), Timestamp(1)).await {
+        assert!(tokio::time::Instant::now() < until, "{error}");
+        tokio::task::yield_now().await;
+    }
     south.has(north.desk.mirror().position().number).await;
     (north, south)
 }
@@ -163,7 +174,7 @@ fn document(name: &str) -> Vec<u8> {
 /// writer hands over by command, and follows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_follows_hands_on_and_takes_over() {
-    let (north, south) = pair().await;
+    let (north, south) = pair(None).await;
     assert!(
         north.desk.forward(CUSTOMER, &document("here")).await.is_none(),
         "the writer makes changes itself"
@@ -187,7 +198,7 @@ async fn a_follower_follows_hands_on_and_takes_over() {
 /// VFS-21: a writer that is down is taken over from by force alone; when it comes back it follows, and does not write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_writer_is_taken_over_from_by_force_and_follows_when_it_is_back() {
-    let (north, south) = pair().await;
+    let (north, south) = pair(None).await;
     let folder = north.stop();
     south.becomes(|role| *role == Role::Follows(None)).await;
     let refused = south.desk.take_over(false).await.unwrap_err();
@@ -195,7 +206,7 @@ async fn a_dead_writer_is_taken_over_from_by_force_and_follows_when_it_is_back()
     south.desk.take_over(true).await.unwrap();
     south.becomes(|role| *role == Role::Writes).await;
 
-    let north = Center::start("north", folder, "127.0.1.2:0".parse().unwrap()).await;
+    let north = Center::start("north", folder, "127.0.1.2:0".parse().unwrap(), None).await;
     north.hears_of(&south);
     south.hears_of(&north);
     north.becomes(|role| *role == Role::Follows(Some(south.address))).await;
@@ -203,4 +214,69 @@ async fn a_dead_writer_is_taken_over_from_by_force_and_follows_when_it_is_back()
     assert!(xml::decode_replies(&replies).unwrap()[0].is_ok());
     assert_eq!(north.desk.mirror().position(), south.desk.mirror().position());
     assert_eq!(north.desk.mirror().position().generation.number, 2);
+}
+
+async fn start_witness(folder: &TempDir) -> (SocketAddr, CancellationToken) {
+    let witness = Witness::open(&folder.path().join("witness.json")).unwrap();
+    let (mut registry, stop) = (Registry::default(), CancellationToken::new());
+    witness::register(&mut registry, &Arc::new(witness));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let credentials = Credentials::new(&ClusterKey::new([7; 32]), "main");
+    tokio::spawn(daemon::serve(listener, credentials, Arc::new(registry), stop.clone()));
+    (address, stop)
+}
+
+/// VFS-21: with a witness a follower takes over by itself from a writer that died, and what was answered is there; a writer
+/// without its witness stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_witness_a_follower_takes_over_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (witness, stop) = start_witness(&folder).await;
+    let (north, south) = pair(Some(witness)).await;
+    let make = async |center: &Center, name: &str| {
+        let manager = DirectoryManager::new(center.store.clone(), Arc::new(Nothing));
+        let replies = manager.handle_authentic(CUSTOMER, &document(name), Timestamp(5)).await.unwrap();
+        xml::decode_replies(&replies).unwrap().pop().unwrap()
+    };
+    // Who has just begun to write waits for the witness's leave, and its clients ask again.
+    let make_patiently = async |center: &Center, name: &str| {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match make(center, name).await {
+                Err(error) if error.code == VfsErrorCode::Unavailable => {
+                    assert!(tokio::time::Instant::now() < until, "{error}");
+                    tokio::task::yield_now().await;
+                }
+                done => return done,
+            }
+        }
+    };
+    make_patiently(&north, "answered").await.unwrap();
+    let answered = north.desk.mirror().position().number;
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while std::fs::read_to_string(folder.path().join("witness.json")).unwrap().contains("\"alone\":true") {
+        assert!(tokio::time::Instant::now() < until, "a follower has all");
+        tokio::task::yield_now().await;
+    }
+    let north_folder = north.stop();
+    south.becomes(|role| *role == Role::Writes).await;
+    assert_eq!(south.desk.mirror().position().generation.number, 2);
+    assert!(south.desk.mirror().position().number > answered, "and the leap");
+    let again = make_patiently(&south, "answered").await.unwrap_err();
+    assert_eq!(again.code, VfsErrorCode::Exists);
+    make_patiently(&south, "next").await.unwrap();
+
+    let north = Center::start("north", north_folder, "127.0.1.3:0".parse().unwrap(), Some(witness)).await;
+    north.hears_of(&south);
+    south.hears_of(&north);
+    north.becomes(|role| *role == Role::Follows(Some(south.address))).await;
+    north.has(south.desk.mirror().position().number).await;
+    stop.cancel();
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while make(&south, &format!("{:?}", tokio::time::Instant::now())).await.is_ok() {
+        assert!(tokio::time::Instant::now() < until, "it goes on without the witness's leave");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(south.desk.status().await.unwrap().role, "waiting");
 }

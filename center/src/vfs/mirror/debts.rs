@@ -66,6 +66,8 @@ pub struct Debts {
     permission: Permission,
     has_witness: bool,
     alone: Alone,
+    /// The last entry that was answered, or may have been before the start, without that a follower has it.
+    unfollowed: Option<u64>,
     followers: BTreeMap<String, Follower>,
 }
 
@@ -76,6 +78,7 @@ impl Default for Debts {
             permission: Permission::Always,
             has_witness: false,
             alone: Alone::No,
+            unfollowed: None,
             followers: BTreeMap::new(),
         }
     }
@@ -86,6 +89,11 @@ impl Debts {
     pub fn attend(&mut self, has_witness: bool) {
         (self.attended, self.has_witness) = (true, has_witness);
         self.permission = Permission::Never;
+    }
+
+    /// This center begins to write behind this entry: it, and those before, may have been answered alone.
+    pub fn begin(&mut self, position: u64) {
+        self.unfollowed = self.unfollowed.max(Some(position));
     }
 
     /// Who may write from now on.
@@ -111,9 +119,18 @@ impl Debts {
         self.alone
     }
 
-    /// The witness knows that the writer answers alone.
-    pub fn go_alone(&mut self) {
-        self.alone = Alone::Yes;
+    /// The witness knows that the writer may answer alone; whether it was waiting for that.
+    pub fn go_alone(&mut self) -> bool {
+        let is_wanted = self.alone == Alone::Wanted;
+        if is_wanted {
+            self.alone = Alone::Yes;
+        }
+        is_wanted
+    }
+
+    /// Whether changes are answered, were, or are about to be, that no follower has: then nobody may take over.
+    pub fn owes(&self) -> bool {
+        self.alone != Alone::No || self.unfollowed.is_some()
     }
 
     /// A follower asked, and has this much. Whether it has caught up with a writer that was alone.
@@ -127,6 +144,10 @@ impl Debts {
         let joins = is_level && self.alone != Alone::No;
         if joins {
             self.alone = Alone::No;
+        }
+        // Since nothing more is answered alone, there is an end to what was.
+        if self.alone == Alone::No && self.unfollowed.is_some_and(|last| has >= last) {
+            self.unfollowed = None;
         }
         joins
     }
@@ -148,7 +169,10 @@ impl Debts {
         }
         let overdue = since + PATIENCE;
         match self.alone {
-            Alone::Yes => Verdict::Answer,
+            Alone::Yes => {
+                self.unfollowed = self.unfollowed.max(Some(number));
+                Verdict::Answer
+            }
             Alone::No if now < overdue => Verdict::WaitUntil(overdue),
             _ if self.has_witness => {
                 self.alone = Alone::Wanted;
@@ -156,6 +180,7 @@ impl Debts {
             }
             _ => {
                 self.alone = Alone::Yes;
+                self.unfollowed = self.unfollowed.max(Some(number));
                 Verdict::AnswerAlone
             }
         }
@@ -216,12 +241,34 @@ mod tests {
         assert_eq!(debts.alone(), Alone::Wanted);
         assert_eq!(debts.verdict(1, start, late + PATIENCE), Verdict::Refuse, "the lease has run out");
         debts.permit(Permission::Until(late + 9 * PATIENCE));
-        debts.go_alone();
+        assert!(debts.go_alone() && !debts.go_alone());
         assert_eq!(debts.verdict(1, start, late + PATIENCE), Verdict::Answer);
         debts.permit(Permission::Never);
         assert_eq!(debts.verdict(1, start, late + PATIENCE), Verdict::Refuse);
         debts.pulled("south", 1, late);
         assert_eq!(debts.verdict(1, start, late + PATIENCE), Verdict::Answer, "safe, whoever writes now");
+    }
+
+    /// VFS-21: a writer owes until a follower has all that was answered without one, also before a restart, and also what was
+    /// answered between the follower's last two questions.
+    #[test]
+    fn a_writer_owes_what_it_answered_alone() {
+        let (mut debts, start) = (Debts::default(), Instant::now());
+        debts.attend(false);
+        debts.begin(4);
+        debts.permit(Permission::Always);
+        debts.pulled("south", 3, start);
+        assert!(debts.owes(), "entry 4 may have been answered before the start");
+        debts.pulled("south", 4, start);
+        assert!(!debts.owes());
+        assert_eq!(debts.verdict(5, start, start + PATIENCE), Verdict::AnswerAlone);
+        debts.pulled("south", 4, start + PATIENCE);
+        debts.offered_all("south", 5);
+        assert_eq!(debts.verdict(6, start + PATIENCE, start + PATIENCE), Verdict::Answer);
+        assert!(debts.pulled("south", 5, start + PATIENCE), "changes wait again");
+        assert!(debts.owes(), "6 was answered");
+        debts.pulled("south", 6, start + PATIENCE);
+        assert!(!debts.owes());
     }
 
     /// A command's process has no followers, and waits for none.

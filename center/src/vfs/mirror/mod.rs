@@ -131,8 +131,8 @@ impl Mirror {
         result
     }
 
-    /// Returns when the writer would go alone, and a witness has to know first.
-    pub async fn wants_to_go_alone(&self) {
+    /// Returns when the writer would go alone, which a witness has to know first, and when it owes nothing any more.
+    pub async fn owes_otherwise(&self) {
         self.shared.wants.notified().await;
     }
 
@@ -164,9 +164,14 @@ impl Mirror {
         Ok(LogSize { entries, bytes })
     }
 
+    /// Version of the tables.
+    pub async fn schema(&self) -> Result<u32, StoreError> {
+        self.shared.readers.read(log::schema).await
+    }
+
     /// What a follower asks the writer next.
     pub async fn question(&self) -> Result<PullDirectoryIn, StoreError> {
-        let schema = self.shared.readers.read(log::schema).await?;
+        let schema = self.schema().await?;
         let Position { generation, number } = self.position();
         let after = {
             let replica = self.shared.replica.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +188,11 @@ impl Mirror {
         let until = out.entries.last().map_or(durable, |entry| entry.number);
         let has = if out.start_over.is_none() { durable } else { 0 };
         let joins = self.with_debts(|debts| {
+            let did_owe = debts.owes();
             let joins = debts.pulled(&center, has, Instant::now());
+            if did_owe && !debts.owes() {
+                self.shared.wants.notify_one();
+            }
             if out.start_over.is_none() && until >= out.position {
                 debts.offered_all(&center, out.position);
             }

@@ -18,6 +18,9 @@ use crate::vfs::failure::StoreError;
 /// again, and feeds that heard of its changes begin anew.
 const LEAP: u64 = 1_000_000;
 
+/// Longest transaction: more than a log keeps.
+const PARTS_BYTES_MAX: u64 = 512 << 20;
+
 /// What was put in.
 pub struct Taken {
     /// Where the database is now.
@@ -64,6 +67,10 @@ impl Replica {
                 }
                 let is_last = !entry.more;
                 parts.push(entry);
+                // The writer keeps no more of its log, so it would not have sent such a transaction.
+                if parts.iter().map(|part| part.rows.len() as u64).sum::<u64>() > PARTS_BYTES_MAX {
+                    return Err(StoreError::Foreign);
+                }
                 if is_last {
                     position = put(db, &parts, keep, &mut customers)?;
                     parts.clear();
