@@ -17,7 +17,7 @@ use crate::traffic::Center;
 use crate::vfs::mirror::Names;
 use crate::vfs::{Engine, Postgres, StoreError};
 
-pub use self::mirror::{Mirror, Other};
+pub use self::mirror::{Mirror, Other, WitnessPlace};
 
 /// Most storage centers, and networks of all of them: each request of a client that is near to none looks at all.
 const CENTERS_MAX: usize = 64;
@@ -837,6 +837,11 @@ mod tests {
             ("[\"10.10.100.1:7400\"]", "[]", "`peers`"),
             ("[\"10.10.100.1:7400\"]", "[\"10.3.100.1:7400\"]", "`peers`"),
             ("10.10.100.70", "10.3.100.70", "override"),
+            (
+                "first_writer",
+                "witness = { center = \"south\", listen = \"10.20.100.1:7400\" }\nfirst_writer",
+                "of its own",
+            ),
         ] {
             let error = with(from, to).unwrap_err();
             assert!(error.contains(said), "{from} to {to}: {error}");

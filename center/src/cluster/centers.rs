@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use ipnetwork::IpNetwork;
 
@@ -19,6 +20,8 @@ pub const HERE: CenterNumber = 0;
 #[derive(Clone, Debug, Default)]
 pub struct Centers {
     centers: Vec<Center>,
+    /// Where the witness is, which keeps nothing: after the centers.
+    witness: Option<(String, IpAddr)>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,17 +45,24 @@ impl Centers {
             networks: other.networks.clone(),
             overrides: other.overrides.clone(),
         });
-        Self { centers: [here].into_iter().chain(others).collect() }
+        let witness = mirror.witness.as_ref();
+        let witness = witness.map(|witness| (witness.center.clone(), witness.listen.ip()));
+        Self { centers: [here].into_iter().chain(others).collect(), witness }
     }
 
-    /// How many there are.
+    /// How many there are; the witness is none of them.
     pub fn count(&self) -> usize {
         self.centers.len().max(1)
     }
 
-    /// What a center is called.
+    /// What a center is called, or the witness.
     pub fn name(&self, center: CenterNumber) -> &str {
-        self.centers.get(center).map_or("", |center| &center.name)
+        let witness = self.witness.as_ref().filter(|_| center == self.centers.len());
+        self.centers
+            .get(center)
+            .map(|center| &center.name)
+            .or(witness.map(|(name, _)| name))
+            .map_or("", String::as_str)
     }
 
     /// The center of this name.
@@ -60,11 +70,18 @@ impl Centers {
         self.centers.iter().position(|center| center.name == name)
     }
 
-    /// Where an address is. One that is in nobody's network is taken to be here: it is spoken to as before there was a
-    /// mirror.
+    /// Where an address is; the witness's is behind the last center. One that is in nobody's network is taken to be here: it
+    /// is spoken to as before there was a mirror.
     pub fn of(&self, address: IpAddr) -> CenterNumber {
         let has = |center: &Center| center.networks.iter().any(|network| network.contains(address));
-        self.centers.iter().position(has).unwrap_or(HERE)
+        let is_witness = self.witness.as_ref().is_some_and(|(_, witness)| *witness == address);
+        let known = is_witness.then_some(self.centers.len()).or_else(|| self.centers.iter().position(has));
+        known.unwrap_or(HERE)
+    }
+
+    /// The numbers that addresses are given.
+    pub fn places(&self) -> Range<CenterNumber> {
+        HERE..self.count() + usize::from(self.witness.is_some())
     }
 
     /// The counterpart in a center of an address in any: the same host in the network with the same number, unless an
@@ -119,6 +136,7 @@ mod tests {
             key = "k"
             authority = "a"
             first_writer = "north"
+            witness = { center = "east", listen = "10.30.100.1:7400" }
             [[other]]
             center = "south"
             networks = ["10.10.100.0/24", "fd00:10::/64"]
@@ -150,6 +168,7 @@ mod tests {
             ("10.10.100.70", 2, Some("10.20.100.7")),
             ("10.20.100.7", 1, Some("10.10.100.70")),
             ("10.4.100.1", 1, None),
+            ("10.30.100.1", 1, None),
             ("10.3.100.1", 3, None),
         ] {
             assert_eq!(
@@ -167,6 +186,8 @@ mod tests {
         let of = |address| centers.of(ip(address));
         assert_eq!([of("10.3.100.9"), of("10.10.100.9"), of("fd00:20::9"), of("192.0.2.1")], [0, 1, 2, 0]);
         assert_eq!((centers.count(), centers.name(1), centers.named("west")), (3, "south", Some(2)));
+        assert_eq!((of("10.30.100.1"), of("10.30.100.2"), centers.name(3)), (3, HERE, "east"), "the witness");
+        assert_eq!(centers.places(), 0..4);
         let alone = Centers::default();
         assert_eq!((alone.count(), alone.of(ip("10.10.100.9"))), (1, HERE));
     }

@@ -55,7 +55,7 @@ struct Shared {
     centers: Centers,
     connector: TlsConnector,
     acceptor: TlsAcceptor,
-    /// What the certificates of each center are for, this one's first.
+    /// What the certificates of each center are for, this one's first, the witness's last.
     names: Vec<ServerName<'static>>,
 }
 
@@ -67,7 +67,7 @@ impl Identity {
             let name = centers.name(center).to_owned();
             ServerName::try_from(name.clone()).map_err(|_| IdentityError::Name(name))
         };
-        let names = (0..centers.count()).map(name).collect::<Result<_, _>>()?;
+        let names = centers.places().map(name).collect::<Result<_, _>>()?;
         let chain = certificates(&mirror.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&mirror.key).map_err(|error| file(&mirror.key, error))?;
         let mut roots = RootCertStore::empty();

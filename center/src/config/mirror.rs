@@ -28,11 +28,21 @@ pub struct Mirror {
     pub authority: PathBuf,
     /// The center that changes the directory from the beginning, until another takes over.
     pub first_writer: String,
-    /// `cluster.listen` of a process with the role witness, at a third place: then a center takes over by itself.
-    pub witness: Option<SocketAddr>,
+    /// A process with the role witness, at a third place: then a center takes over by itself.
+    pub witness: Option<WitnessPlace>,
     /// The other centers.
     #[serde(rename = "other")]
     pub others: Vec<Other>,
+}
+
+/// `witness` in `[mirror]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessPlace {
+    /// `mirror.center` of the witness; its certificate is for this name.
+    pub center: String,
+    /// Its `cluster.listen`.
+    pub listen: SocketAddr,
 }
 
 /// `[[mirror.other]]`
@@ -69,6 +79,14 @@ impl Mirror {
         if let Some(name) = names.iter().find(|name| name.is_empty() || name.len() > CENTER_BYTES_MAX) {
             return Some(format!(
                 "mirror.center: {name:?} is no name; give each center one of 1 to {CENTER_BYTES_MAX} bytes"
+            ));
+        }
+        if let Some(witness) =
+            self.witness.as_ref().filter(|witness| names.contains(&witness.center.as_str()))
+        {
+            return Some(format!(
+                "mirror.witness: {:?} is a storage center; give the witness a name of its own",
+                witness.center
             ));
         }
         if !names.contains(&self.first_writer.as_str()) {

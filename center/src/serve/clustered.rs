@@ -236,7 +236,7 @@ impl Process<'_> {
     /// Where the directory is mirrored: who deals with the other centers.
     fn desk(&self, store: &MetaStore) -> Option<Desk> {
         let centers = Centers::new(self.config.mirror.as_ref()?);
-        let witness = self.config.mirror.as_ref()?.witness;
+        let witness = self.config.mirror.as_ref()?.witness.as_ref().map(|witness| witness.listen);
         Some(Desk::new(store.mirror()?.clone(), self.view.clone(), centers, witness))
     }
 

@@ -238,7 +238,8 @@ first_writer = "{}"
             NORTH_SITE.name,
         );
         if let Some(witness) = self.witness {
-            table.push_str(&format!("witness = \"{witness}\"\n"));
+            let center = WEST_SITE.name;
+            table.push_str(&format!("witness = {{ center = {center:?}, listen = \"{witness}\" }}\n"));
         }
         for Site { name, subnet, .. } in others {
             let known = [DIRECTORIES_FROM].into_iter().chain(MANAGERS_FROM..MANAGERS_FROM + self.managers);
