@@ -250,7 +250,7 @@ impl Repair {
             }
         }
         let objects = &self.shared.objects;
-        let mut ours = Vec::new();
+        let (mut ours, mut leaving) = (Vec::new(), Vec::new());
         for object in page {
             let copies = Copies::count(*object, own, &holders);
             let with_center = |node: &u32| Some((*node, view.center_of_node(*node)?));
@@ -273,8 +273,8 @@ impl Repair {
                     count.spare += 1;
                     look_again();
                     let kept = copies.stay.into_iter().filter(|node| !spare.contains(node)).collect();
-                    if is_due && self.part_with(object.content, kept).await {
-                        count.spare -= 1;
+                    if is_due {
+                        leaving.push((object.content, kept));
                     }
                 }
                 Verdict::Right | Verdict::Spare(_) => {}
@@ -294,6 +294,11 @@ impl Repair {
         let mut mending = stream::iter(ours.into_iter().map(mend)).buffer_unordered(at_once);
         while let Some(is_mended) = mending.next().await {
             count.owed -= u64::from(is_mended);
+        }
+        let part = |(content, kept): (Content, Vec<u32>)| self.part_with(content, kept);
+        let mut parting = stream::iter(leaving.into_iter().map(part)).buffer_unordered(at_once);
+        while let Some(is_gone) = parting.next().await {
+            count.spare -= u64::from(is_gone);
         }
     }
 

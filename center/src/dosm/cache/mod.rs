@@ -156,12 +156,24 @@ impl<S: Source> Cache<S> {
         now: u64,
     ) -> Result<Reader<S>, FetchError> {
         let shared = &self.shared;
-        let (found, epoch) = shared.table().look_up(fingerprint, now);
-        let found = found.filter(|object| object.entitled().includes(customer, now) && !object.has_changed());
+        let look = || {
+            let (found, epoch) = shared.table().look_up(fingerprint, now);
+            let usable = |object: &Arc<Object<S::Object>>| {
+                object.entitled().includes(customer, now) && !object.has_changed()
+            };
+            (found.filter(usable), epoch)
+        };
+        let (found, epoch) = look();
         let object = match found {
             Some(object) => object,
             None => {
-                let open = || shared.open(customer, fingerprint, epoch, now);
+                let open = || async {
+                    // Another opening may have ended between the look and the flight.
+                    match look() {
+                        (Some(found), _) => Ok(found),
+                        (None, _) => shared.open(customer, fingerprint, epoch, now).await,
+                    }
+                };
                 let landed = shared.opening.join((customer, fingerprint, epoch), open).await;
                 match landed.outcome {
                     // It may have begun before the object was stored.
