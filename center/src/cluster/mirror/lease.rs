@@ -1,7 +1,7 @@
 //! Writing by the witness's leave, and taking over by it (VFS-21).
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use protocol::dosp::operations::{ClaimLease, ClaimLeaseIn, Generation, LeaseOut, RenewLease, RenewLeaseIn};
@@ -98,7 +98,7 @@ impl Desk {
 
     /// Whether the witness answered.
     fn note_witness(&self, answered: bool) {
-        self.shared.witness_answers.store(answered, Ordering::Relaxed);
+        *self.shared.witness_answers.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
     }
 
     /// Takes over, if the witness says so.

@@ -16,7 +16,6 @@ mod takeover;
 mod tests;
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,7 +60,8 @@ struct Shared {
     /// Has the others asked at once.
     doubt: Notify,
     witness: Option<SocketAddr>,
-    witness_answers: AtomicBool,
+    /// Whether it answered last.
+    witness_answers: Mutex<Option<bool>>,
 }
 
 impl Desk {
@@ -70,7 +70,7 @@ impl Desk {
         let copies = Copies::new(mirror.clone());
         let role = watch::Sender::new(Role::Waits);
         let (heard, told, doubt) = (Mutex::default(), Mutex::default(), Notify::new());
-        let witness_answers = AtomicBool::new(false);
+        let witness_answers = Mutex::default();
         let shared =
             Shared { mirror, view, centers, copies, role, heard, told, doubt, witness, witness_answers };
         Self { shared: Arc::new(shared) }

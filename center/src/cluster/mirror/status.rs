@@ -1,7 +1,7 @@
 //! What an operator is shown of the mirrored directory.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct MirrorStatus {
     pub position: u64,
     /// Number of the writer's last change, as it said last.
     pub writer_position: u64,
-    /// Whether the witness answered last; `null` without a witness.
+    /// Whether the witness answered last; `null` before it was asked, which a follower does only while nobody writes.
     pub witness_reached: Option<bool>,
     /// The writer answers changes that no other center has.
     pub alone: bool,
@@ -93,7 +93,7 @@ impl Desk {
             },
             writer: position.generation.writer,
             position: number,
-            witness_reached: self.shared.witness.map(|_| self.shared.witness_answers.load(Ordering::Relaxed)),
+            witness_reached: *self.shared.witness_answers.lock().unwrap_or_else(PoisonError::into_inner),
             alone,
             log_entries: log.entries,
             log_bytes: log.bytes,
@@ -115,7 +115,7 @@ impl Desk {
             .value(
                 Kind::Gauge,
                 "mirror_generation",
-                "Who changed the directory how often.",
+                "How often a storage center began to change the directory.",
                 position.generation.number,
             )
             .value(Kind::Gauge, "mirror_position", "Number of the last change that is here.", position.number)

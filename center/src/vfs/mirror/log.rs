@@ -158,13 +158,17 @@ pub fn size(db: &dyn Database) -> Result<(u64, u64), StoreError> {
 /// one center writes in that, so its entries are the same wherever they are.
 ///
 /// # Errors
-/// [`StoreError::Foreign`] when its tables are another release's.
+/// [`StoreError::Foreign`] when its tables are another release's, [`StoreError::NotNow`] when it knows more than this one.
 pub fn pull(db: &dyn Database, asked: &PullDirectoryIn) -> Result<PullDirectoryOut, StoreError> {
     if asked.schema != schema(db)? {
         return Err(StoreError::Foreign);
     }
     let position = position(db)?.number;
     let known = generations(db, GENERATIONS_MAX)?;
+    // Who asks has heard of a generation that has not come here yet: when it has, all that was before it is here too.
+    if known.last().is_some_and(|last| last.number < asked.generation.number) {
+        return Err(StoreError::NotNow);
+    }
     let start_over = |unknown| {
         let (generations, entries) = (Vec::new(), Vec::new());
         Ok(PullDirectoryOut { start_over: Some(unknown), position, generations, entries })

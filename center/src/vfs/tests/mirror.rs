@@ -182,6 +182,10 @@ async fn a_handover_loses_nothing() {
     assert_eq!(south.mkdir("next").await.unwrap(), ObjectId(last.0 + 1), "no id is lost");
     assert_eq!(north.follow(&south).await.1, None);
     assert_eq!(north.dump().await, south.dump().await);
+    // It has heard of a generation before the one it asks has.
+    let mut ahead = south.mirror().question().await.unwrap();
+    (ahead.generation.number, ahead.generation.writer) = (3, "north".to_owned());
+    assert!(matches!(south.mirror().pull(ahead).await, Err(StoreError::NotNow)));
     let again = north.mirror().hand_over("north".to_owned()).await.unwrap_err();
     assert!(matches!(again, StoreError::Elsewhere { .. }), "{again}");
 }
