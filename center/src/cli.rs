@@ -140,8 +140,8 @@ enum MirrorCommand {
     Takeover {
         #[command(flatten)]
         file: File,
-        /// Also if it is not reached. It must be down: what it still changes, and what it changed while no mirror followed
-        /// it (`alone`), will not be in the directory.
+        /// Also if it is not reached. It must be down: what it still changes, and what it changed while no mirror
+        /// followed it (`alone`), will not be in the directory.
         #[arg(long)]
         force: bool,
     },

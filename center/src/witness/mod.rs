@@ -1,5 +1,5 @@
-//! The witness: a process at a third place that says which storage center may change the directory, so that a follower can
-//! take over by itself and never two write (VFS-21).
+//! The witness: a process at a third place that says which storage center may change the directory, so that a follower
+//! can take over by itself and never two write (VFS-21).
 //!
 //! What it must not forget is in a file, written before it answers. [`record`] (pure) decides.
 

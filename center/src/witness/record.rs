@@ -102,8 +102,8 @@ mod tests {
         leases.claim(&asked, now).map(|record| leases.grant(record, now).generation)
     }
 
-    /// VFS-21: while a lease lasts nobody else gets one, to the millisecond; then the first who claims does, and the second
-    /// and the old writer do not.
+    /// VFS-21: while a lease lasts nobody else gets one, to the millisecond; then the first who claims does, and the
+    /// second and the old writer do not.
     #[test]
     fn one_writes_at_a_time() {
         let start = Instant::now();

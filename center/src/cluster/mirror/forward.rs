@@ -1,5 +1,5 @@
-//! Handing changes on to the center that writes, and waiting until what it did is here as well, so that whoever asks next
-//! sees it (VFS-21).
+//! Handing changes on to the center that writes, and waiting until what it did is here as well, so that whoever asks
+//! next sees it (VFS-21).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const HERE_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Desk {
-    /// Where changes are to be handed on: `None` for nowhere, they are made here; an error if nobody is known who makes them.
+    /// Where changes are to be handed on: `None` for nowhere, they are made here; an error if nobody is known who makes
+    /// them.
     fn writer(&self) -> Option<Result<SocketAddr, String>> {
         match *self.shared.role.borrow() {
             Role::Writes => None,
@@ -92,7 +93,8 @@ impl Elsewhere for Desk {
     }
 }
 
-/// The directory as the object managers of this center see it: questions are answered here, changes where they are made.
+/// The directory as the object managers of this center see it: questions are answered here, changes where they are
+/// made.
 pub struct MirroredDirectory<D> {
     here: Arc<D>,
     desk: Option<Desk>,

@@ -17,8 +17,8 @@ use crate::vfs::mirror::Permission;
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// Longest time for its answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// By so much a writer stops before its lease ends: its clock may go slower than the witness's, and a commit that is under
-/// way takes its time.
+/// By so much a writer stops before its lease ends: its clock may go slower than the witness's, and a commit that is
+/// under way takes its time.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long a writer has to be away before a follower claims.
 const AWAY_MIN: Duration = Duration::from_secs(3);

@@ -1,8 +1,9 @@
 //! Directory managers of storage centers that mirror each other, as they ask and answer (VFS-21, VFS-22, GEO-4, GEO-5).
 //!
-//! Every second each asks the others who writes; [`role`] (pure) decides from the answers what this one does. A follower
-//! pulls the writer's log ([`follow`]) and hands changes on to it ([`forward`]); a writer answers ([`answer`]). A command
-//! has a follower take over ([`takeover`]), or the witness lets it ([`lease`]). What the database has to do with it is `vfs/mirror`.
+//! Every second each asks the others who writes; [`role`] (pure) decides from the answers what this one does. A
+//! follower pulls the writer's log ([`follow`]) and hands changes on to it ([`forward`]); a writer answers
+//! ([`answer`]). A command has a follower take over ([`takeover`]), or the witness lets it ([`lease`]). What the
+//! database has to do with it is `vfs/mirror`.
 
 mod answer;
 mod copies;
@@ -183,8 +184,8 @@ impl Desk {
         });
     }
 
-    /// Somebody knows of this generation. If it is later than the own one nothing is written any more, and the others are
-    /// asked at once.
+    /// Somebody knows of this generation. If it is later than the own one nothing is written any more, and the others
+    /// are asked at once.
     fn hear_of(&self, generation: &Generation) {
         if !is_later(generation, &self.shared.mirror.position().generation) {
             return;

@@ -26,8 +26,8 @@ pub enum Role {
     Follows(Option<SocketAddr>),
 }
 
-/// Which of two generations is the later one. With the same number, which two takeovers by force at one time would make,
-/// all agree on one of them by its writer's name.
+/// Which of two generations is the later one. With the same number, which two takeovers by force at one time would
+/// make, all agree on one of them by its writer's name.
 pub fn is_later(one: &Generation, other: &Generation) -> bool {
     (one.number, &one.writer) > (other.number, &other.writer)
 }
@@ -51,9 +51,9 @@ pub fn role_of(
     if has_asked { Role::Writes } else { Role::Waits }
 }
 
-/// Whether the manager of `center`, which follows and has what is at `position`, may ask for the directory: its writer says
-/// nothing, or that it does not write, and of the other followers, which all answer, none has more. Of several that have
-/// the same, the first by name asks.
+/// Whether the manager of `center`, which follows and has what is at `position`, may ask for the directory: its writer
+/// says nothing, or that it does not write, and of the other followers, which all answer, none has more. Of several
+/// that have the same, the first by name asks.
 pub fn may_claim(center: &str, position: &Position, heard: &[Heard], others: &[&str]) -> bool {
     let Position { generation, number } = position;
     let said = |other: &str| heard.iter().find(|heard| heard.state.center == other).map(|heard| &heard.state);
@@ -102,8 +102,8 @@ mod tests {
         assert_eq!(role(&generation(0, ""), None, &[]), Role::Follows(None), "it has not heard of a writer");
     }
 
-    /// VFS-21: who follows asks for the directory when the writer is away or does not write, and nobody who answers has more;
-    /// with a third center only if that answers.
+    /// VFS-21: who follows asks for the directory when the writer is away or does not write, and nobody who answers has
+    /// more; with a third center only if that answers.
     #[test]
     fn the_follower_that_has_most_claims() {
         let position = |number| Position { generation: generation(1, "north"), number };

@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TAKE_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Desk {
-    /// The writer hands over, if it is reached, and nothing is lost. If not, `force` takes what there is. What a person is
-    /// told.
+    /// The writer hands over, if it is reached, and nothing is lost. If not, `force` takes what there is. What a person
+    /// is told.
     ///
     /// # Errors
     /// The same, if this center does not write now.

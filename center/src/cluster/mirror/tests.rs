@@ -227,8 +227,8 @@ async fn start_witness(folder: &TempDir) -> (SocketAddr, CancellationToken) {
     (address, stop)
 }
 
-/// VFS-21: with a witness a follower takes over by itself from a writer that died, and what was answered is there; a writer
-/// without its witness stops.
+/// VFS-21: with a witness a follower takes over by itself from a writer that died, and what was answered is there; a
+/// writer without its witness stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_witness_a_follower_takes_over_by_itself() {
     let folder = tempfile::tempdir().unwrap();

@@ -211,8 +211,8 @@ mod tests {
         debts
     }
 
-    /// VFS-22, GEO-4: a change waits for a follower's disk, for 2 s to the millisecond; then the writer is alone, says so
-    /// once, and is joined again by a follower that has all it was offered.
+    /// VFS-22, GEO-4: a change waits for a follower's disk, for 2 s to the millisecond; then the writer is alone, says
+    /// so once, and is joined again by a follower that has all it was offered.
     #[test]
     fn a_change_waits_for_a_follower_and_then_goes_alone() {
         let (mut debts, start) = (writing(false), Instant::now());
@@ -249,8 +249,8 @@ mod tests {
         assert_eq!(debts.verdict(1, start, late + PATIENCE), Verdict::Answer, "safe, whoever writes now");
     }
 
-    /// VFS-21: a writer owes until a follower has all that was answered without one, also before a restart, and also what was
-    /// answered between the follower's last two questions.
+    /// VFS-21: a writer owes until a follower has all that was answered without one, also before a restart, and also
+    /// what was answered between the follower's last two questions.
     #[test]
     fn a_writer_owes_what_it_answered_alone() {
         let (mut debts, start) = (Debts::default(), Instant::now());

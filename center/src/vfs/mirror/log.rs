@@ -154,11 +154,12 @@ pub fn size(db: &dyn Database) -> Result<(u64, u64), StoreError> {
     Ok((oldest(db)?.map_or(0, |(oldest, _)| last + 1 - oldest), bytes))
 }
 
-/// What a follower is told. That what it has is the beginning of what is here is known from the generation it is in: only
-/// one center writes in that, so its entries are the same wherever they are.
+/// What a follower is told. That what it has is the beginning of what is here is known from the generation it is in:
+/// only one center writes in that, so its entries are the same wherever they are.
 ///
 /// # Errors
-/// [`StoreError::Foreign`] when its tables are another release's, [`StoreError::NotNow`] when it knows more than this one.
+/// [`StoreError::Foreign`] when its tables are another release's, [`StoreError::NotNow`] when it knows more than this
+/// one.
 pub fn pull(db: &dyn Database, asked: &PullDirectoryIn) -> Result<PullDirectoryOut, StoreError> {
     if asked.schema != schema(db)? {
         return Err(StoreError::Foreign);

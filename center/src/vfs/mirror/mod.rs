@@ -1,8 +1,8 @@
 //! One directory in several storage centers (VFS-21, VFS-22, GEO-4, GEO-5): what the database has to do with it.
 //!
-//! One center writes. Each transaction of its writer leaves the rows it touched in a log (`rows`, `image`, `log`), which
-//! the other centers pull and put into their own databases (`replica`); a change is answered when one of them has it
-//! (`debts`, pure). Which center writes stands in the database itself, as a list of generations, and is looked at in
+//! One center writes. Each transaction of its writer leaves the rows it touched in a log (`rows`, `image`, `log`),
+//! which the other centers pull and put into their own databases (`replica`); a change is answered when one of them has
+//! it (`debts`, pure). Which center writes stands in the database itself, as a list of generations, and is looked at in
 //! every transaction: so a command that works on the database beside the service is refused where it must be.
 //!
 //! Who asks whom is not known here; see `cluster/mirror`. PostgreSQL mirrors by its own streaming replication.
@@ -212,8 +212,8 @@ impl Mirror {
         Ok(())
     }
 
-    /// Makes the directory what the copy is. `keep`: the one there was is kept beside it, under the number of its generation;
-    /// that file's path.
+    /// Makes the directory what the copy is. `keep`: the one there was is kept beside it, under the number of its
+    /// generation; that file's path.
     pub async fn restore(&self, copy: PathBuf, keep: bool) -> Result<Option<PathBuf>, StoreError> {
         let (database, generation) = (self.shared.database.clone(), self.position().generation.number);
         let kept = self
@@ -258,8 +258,8 @@ impl Mirror {
         self.begin_generation(move |replica| replica.hand_over(&center, &to)).await
     }
 
-    /// Makes this center the writer, whatever the one before has done that is not here. `number` of the generation: as the
-    /// witness says, or else the next.
+    /// Makes this center the writer, whatever the one before has done that is not here. `number` of the generation: as
+    /// the witness says, or else the next.
     pub async fn take_over(&self, number: Option<u64>) -> Result<Generation, StoreError> {
         let center = self.shared.names.center.clone();
         let begun = self.begin_generation(move |replica| replica.take_over(&center, number)).await;
@@ -302,8 +302,8 @@ impl Mirror {
         }
     }
 
-    /// Appends what the transaction changed to the log, as the last thing it does; where the database is then, or `None` if
-    /// it changed nothing.
+    /// Appends what the transaction changed to the log, as the last thing it does; where the database is then, or
+    /// `None` if it changed nothing.
     pub(super) fn append(&self, db: &dyn Database) -> Result<Option<Position>, StoreError> {
         let Some(image) = rows::take(db)? else { return Ok(None) };
         let all_have = self.debts().all_have(self.shared.names.others);

@@ -101,7 +101,8 @@ impl Replica {
         })
     }
 
-    /// Makes `center` the writer, whoever is, with a generation of this number, or the next; nothing if it is the writer.
+    /// Makes `center` the writer, whoever is, with a generation of this number, or the next; nothing if it is the
+    /// writer.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] where the database was never mirrored, or knows of a later generation.

@@ -1,8 +1,8 @@
-//! Finding out what a transaction of SQLite's changes: triggers of one session note the keys of the rows it touches, and
-//! before COMMIT the rows are read once.
+//! Finding out what a transaction of SQLite's changes: triggers of one session note the keys of the rows it touches,
+//! and before COMMIT the rows are read once.
 //!
-//! Rows, not statements: a replica that puts in rows cannot come to another result. The triggers and their table are the
-//! session's own (TEMP), so a database that is opened without them is as it was.
+//! Rows, not statements: a replica that puts in rows cannot come to another result. The triggers and their table are
+//! the session's own (TEMP), so a database that is opened without them is as it was.
 
 use super::image::{Image, Row, Touched};
 use crate::vfs::engine::{Database, OwnedValue, Value, values};

@@ -133,8 +133,8 @@ fn delete(id: ObjectId) -> Operation {
     Operation::Delete { target: Target::Id(id), kind: Kind::Folder, recursive: true }
 }
 
-/// VFS-22, GEO-5: a follower begins with a copy and then has every row; also of a transaction in which names change places,
-/// and ids that were given and taken back.
+/// VFS-22, GEO-5: a follower begins with a copy and then has every row; also of a transaction in which names change
+/// places, and ids that were given and taken back.
 #[tokio::test]
 async fn a_follower_has_every_row() {
     let (north, south) = Center::pair().await;
@@ -190,8 +190,8 @@ async fn a_handover_loses_nothing() {
     assert!(matches!(again, StoreError::Elsewhere { .. }), "{again}");
 }
 
-/// VFS-21: after a takeover without the writer no id is given twice, what the writer alone had is kept beside, and feeds
-/// begin anew.
+/// VFS-21: after a takeover without the writer no id is given twice, what the writer alone had is kept beside, and
+/// feeds begin anew.
 #[tokio::test]
 async fn a_takeover_gives_no_id_twice_and_keeps_what_was_lost() {
     let (north, mut south) = Center::pair().await;
@@ -262,8 +262,8 @@ async fn the_log_is_bounded_by_bytes() {
     assert!(size.bytes <= 20_000 && size.entries > 10 && size.entries < 100, "{size:?}");
 }
 
-/// VFS-22: a transaction larger than an entry comes in parts, of which none is put in alone; a follower that dies between
-/// two of them begins with the first again.
+/// VFS-22: a transaction larger than an entry comes in parts, of which none is put in alone; a follower that dies
+/// between two of them begins with the first again.
 #[tokio::test]
 async fn a_large_transaction_is_put_in_whole() {
     let (north, mut south) = Center::pair().await;
@@ -292,8 +292,8 @@ async fn a_large_transaction_is_put_in_whole() {
     assert_eq!(south.dump().await, north.dump().await);
 }
 
-/// VFS-22, GEO-4: while a follower is in touch, what is answered is on its disk; cut off, the writer goes on alone after its
-/// patience, and waits again when it has caught up.
+/// VFS-22, GEO-4: while a follower is in touch, what is answered is on its disk; cut off, the writer goes on alone
+/// after its patience, and waits again when it has caught up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answered_change_is_on_two_disks() {
     let (north, south) = Center::pair().await;
@@ -460,8 +460,8 @@ async fn ids(center: &Center) -> HashSet<i64> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
-    /// VFS-21, VFS-22: after any life with cuts, restarts, handovers and takeovers both have the same rows once they are
-    /// joined; nothing that both had is lost, and no id is given twice.
+    /// VFS-21, VFS-22: after any life with cuts, restarts, handovers and takeovers both have the same rows once they
+    /// are joined; nothing that both had is lost, and no id is given twice.
     #[test]
     fn joined_centers_have_the_same_directory(steps in proptest::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

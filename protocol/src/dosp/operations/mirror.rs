@@ -1,9 +1,9 @@
 //! What the directory managers of storage centers that mirror each other ask of each other, and of a witness (VFS-21,
 //! VFS-22).
 //!
-//! One center changes the directory, for as long as a *generation* lasts. Its changes are a log of numbered entries, one
-//! for each transaction, or several in a row for a large one. A generation begins at a number of the log, so generation
-//! and number say what somebody has.
+//! One center changes the directory, for as long as a *generation* lasts. Its changes are a log of numbered entries,
+//! one for each transaction, or several in a row for a large one. A generation begins at a number of the log, so
+//! generation and number say what somebody has.
 
 use super::operation;
 use crate::dosp::wire::layout;

@@ -1,5 +1,5 @@
--- For centers that mirror each other (VFS-22). What is here belongs to this database alone and is not mirrored as rows; all
--- of it is empty without a mirror.
+-- For centers that mirror each other (VFS-22). What is here belongs to this database alone and is not mirrored as rows;
+-- all of it is empty without a mirror.
 
 -- How far this database is.
 CREATE TABLE mirror (
