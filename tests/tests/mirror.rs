@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::cluster::centers::Centers;
 use e2e::cluster::certificates::{Authority, Certificate};
@@ -73,6 +73,7 @@ fn five_thousand_uploads_while_the_link_flaps() {
     };
     let [north_lengths, south_lengths] = [lengths(), lengths()];
     let root = centers.north.library(1).root();
+    let began = Instant::now();
     let files: Vec<File> = thread::scope(|scope| {
         let north = scope.spawn(|| makers.make(&centers.north.client(), root, seed(), &north_lengths));
         let south = scope.spawn(|| makers.make(&centers.south.client(), root, seed() + 1, &south_lengths));
@@ -89,8 +90,10 @@ fn five_thousand_uploads_while_the_link_flaps() {
         files
     });
     assert_eq!(files.len(), UPLOADS);
-    println!("{:?}", centers.wan().counts());
+    println!("{UPLOADS} uploads in {:.1?}; {:?}", began.elapsed(), centers.wan().counts());
+    let began = Instant::now();
     assert_even(&centers, &files);
+    println!("no debt and no spare copy after {:.1?}", began.elapsed());
     let sample: Vec<File> = (0..200).map(|_| files[rng.random_range(0..files.len())].clone()).collect();
     for cluster in centers.both() {
         files::fetch_everywhere(&cluster.client(), &sample);
