@@ -69,6 +69,12 @@ impl Entrance {
     }
 }
 
+/// How many namespaces there are with this in their name.
+pub fn count(word: &str) -> usize {
+    let listed = String::from_utf8(run_ok("ip", &["netns", "list"])).unwrap();
+    listed.lines().filter(|line| line.contains(word)).count()
+}
+
 impl Drop for NetworkNamespace {
     fn drop(&mut self) {
         run("ip", &["netns", "del", &self.name]);

@@ -17,9 +17,8 @@ use e2e::cluster::http::Http;
 use e2e::cluster::load::under_load;
 use e2e::cluster::network::{Host, Network};
 use e2e::daemon::{Daemon, binary};
-use e2e::data;
-use e2e::poll;
 use e2e::tools::{run, run_ok};
+use e2e::{data, netns, poll};
 use protocol::id::Token;
 use protocol::srl::Secret;
 
@@ -100,23 +99,19 @@ fn a_cut_host_is_silent_until_its_link_is_back() {
 
 #[test]
 fn nothing_of_a_network_is_left_behind() {
-    let named = |word: &str| {
-        let listed = String::from_utf8(run_ok("ip", &["netns", "list"])).unwrap();
-        listed.lines().filter(|line| line.contains(word)).count()
-    };
     let purpose = format!("gone{}", std::process::id());
     let panicked = thread::spawn({
         let purpose = purpose.clone();
         move || {
             let network = Network::new(&purpose);
             let _host = network.host(1);
-            assert_eq!(named(&purpose), 2);
+            assert_eq!(netns::count(&purpose), 2);
             // Quietly, as far as a panic can be quiet.
             std::panic::resume_unwind(Box::new(()));
         }
     });
     assert!(panicked.join().is_err());
-    assert_eq!(named(&purpose), 0);
+    assert_eq!(netns::count(&purpose), 0);
     let links = String::from_utf8(run("ip", &["link"]).stdout).unwrap();
     assert!(!links.contains("h1@"), "{links}");
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use e2e::cluster::network::{Host, NORTH, SOUTH, WEST};
 use e2e::cluster::wan::{ONE_WAY, Wan};
-use e2e::poll;
 use e2e::tools::run_ok;
+use e2e::{netns, poll};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -129,10 +129,6 @@ fn a_network_is_cut_off_at_once_and_comes_back_and_the_others_do_not_notice() {
 
 #[test]
 fn nothing_of_a_wan_is_left_behind() {
-    let named = |word: &str| {
-        let listed = String::from_utf8(run_ok("ip", &["netns", "list"])).unwrap();
-        listed.lines().filter(|line| line.contains(word)).count()
-    };
     let purpose = format!("gone{}", std::process::id());
     let panicked = thread::spawn({
         let purpose = purpose.clone();
@@ -140,13 +136,13 @@ fn nothing_of_a_wan_is_left_behind() {
             let mut wan = Wan::new(&purpose, 4);
             let networks = [wan.network(NORTH), wan.network(SOUTH)];
             let _hosts = networks.each_ref().map(|network| network.host(1));
-            assert_eq!(named(&purpose), 5);
+            assert_eq!(netns::count(&purpose), 5);
             // Quietly, as far as a panic can be quiet.
             std::panic::resume_unwind(Box::new(()));
         }
     });
     assert!(panicked.join().is_err());
-    assert_eq!(named(&purpose), 0);
+    assert_eq!(netns::count(&purpose), 0);
     let links = String::from_utf8(run_ok("ip", &["link"])).unwrap();
     assert!(!links.contains("foot") && !links.contains("tun0"), "{links}");
 }
