@@ -8,7 +8,7 @@ use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
 use protocol::dosp::operations::{AccessNewsOut, AccessOut, DiskReport};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
-use protocol::vfs::{Answer, Existing, Operation, Request, VfsError, VfsErrorCode};
+use protocol::vfs::{Answer, Existing, Operation, Request, VfsError};
 
 use crate::bucket::Bucket;
 use crate::dosm::cache::Cache;
@@ -243,5 +243,5 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
 }
 
 fn no_row() -> VfsError {
-    VfsError { code: VfsErrorCode::Unavailable, message: "the VFS made no row".to_string() }
+    VfsError::unavailable("the VFS made no row")
 }

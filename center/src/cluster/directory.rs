@@ -12,7 +12,7 @@ use protocol::dosp::operations::{
 };
 use protocol::dosp::{Failure, Operation, Reference, Status};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
-use protocol::vfs::{VfsError, VfsErrorCode};
+use protocol::vfs::VfsError;
 use tokio::time::{Instant, timeout_at};
 
 use super::centers::HERE;
@@ -77,7 +77,8 @@ impl Directory for ClusterDirectory {
     async fn create_file(&self, customer: CustomerId, file: NewFile) -> Result<ObjectId, VfsError> {
         let NewFile { parent, name, upload } = file;
         let input = CreateFileIn { customer, parent, name, upload };
-        let CreateFileOut { file } = self.ask::<op::CreateFile>(&input).await.map_err(unavailable)?;
+        let CreateFileOut { file } =
+            self.ask::<op::CreateFile>(&input).await.map_err(VfsError::unavailable)?;
         file
     }
 
@@ -85,13 +86,13 @@ impl Directory for ClusterDirectory {
         let NewClientFile { file, upload, replace } = file;
         let input = StoreClientFileIn { customer, file, upload, replace };
         let answered = self.ask::<op::StoreClientFile>(&input).await;
-        let StoreClientFileOut { outcome } = answered.map_err(unavailable)?;
+        let StoreClientFileOut { outcome } = answered.map_err(VfsError::unavailable)?;
         outcome
     }
 
     async fn find_client_file(&self, customer: CustomerId, file: ClientFile) -> Result<Content, VfsError> {
         let answered = self.ask::<op::FindClientFile>(&FindClientFileIn { customer, file }).await;
-        let FindClientFileOut { content } = answered.map_err(unavailable)?;
+        let FindClientFileOut { content } = answered.map_err(VfsError::unavailable)?;
         content
     }
 
@@ -102,7 +103,7 @@ impl Directory for ClusterDirectory {
         key: Token,
     ) -> Result<(), VfsError> {
         let answered = self.ask::<op::DeleteClientFile>(&DeleteClientFileIn { customer, file, key }).await;
-        let DeleteClientFileOut { outcome } = answered.map_err(unavailable)?;
+        let DeleteClientFileOut { outcome } = answered.map_err(VfsError::unavailable)?;
         outcome
     }
 
@@ -118,13 +119,9 @@ impl Directory for ClusterDirectory {
 
     async fn give_up(&self, reference: Reference) -> Result<(), VfsError> {
         let input = GiveUpIn { reference };
-        let GiveUpOut { outcome } = self.ask::<op::GiveUp>(&input).await.map_err(unavailable)?;
+        let GiveUpOut { outcome } = self.ask::<op::GiveUp>(&input).await.map_err(VfsError::unavailable)?;
         outcome
     }
-}
-
-fn unavailable(message: String) -> VfsError {
-    VfsError { code: VfsErrorCode::Unavailable, message }
 }
 
 /// Registers what a directory manager answers.

@@ -19,7 +19,7 @@ use super::{
     open_cache, open_directory, scrub, serve_control, settings, traffic, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
-use crate::cluster::centers::{Centers, HERE};
+use crate::cluster::centers::HERE;
 use crate::cluster::daemon::{self, Registry};
 use crate::cluster::directory::{self, ClusterDirectory};
 use crate::cluster::elsewhere;
@@ -235,7 +235,7 @@ impl Process<'_> {
 
     /// Where the directory is mirrored: who deals with the other centers.
     fn desk(&self, store: &MetaStore) -> Option<Desk> {
-        let centers = Centers::new(self.config.mirror.as_ref()?);
+        let centers = self.view.links().centers()?.clone();
         let witness = self.config.mirror.as_ref()?.witness.as_ref().map(|witness| witness.listen);
         Some(Desk::new(store.mirror()?.clone(), self.view.clone(), centers, witness))
     }

@@ -112,14 +112,11 @@ impl Failure {
             Self::Refused(error) => error,
             Self::Store(error @ (StoreError::Elsewhere { .. } | StoreError::NotNow)) => {
                 tracing::debug!(%error, "a change was refused");
-                VfsError { code: VfsErrorCode::Unavailable, message: error.to_string() }
+                VfsError::unavailable(error.to_string())
             }
             Self::Store(error) => {
                 tracing::error!(%error, "a directory operation failed: look at the database's disk or server");
-                VfsError {
-                    code: VfsErrorCode::Unavailable,
-                    message: "the directory database failed; try again later".to_owned(),
-                }
+                VfsError::unavailable("the directory database failed; try again later")
             }
         }
     }

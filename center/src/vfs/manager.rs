@@ -167,7 +167,7 @@ impl<C: Cluster> DirectoryManager<C> {
             Operation::Open { target, srl_expires } => Query::Open { target, srl_expires },
             Operation::Usage => match self.cluster.space().await {
                 Ok(bytes_free) => Query::Usage { bytes_free },
-                Err(error) => return Err(unavailable(&error.to_string())),
+                Err(error) => return Err(VfsError::unavailable(error.to_string())),
             },
             Operation::Changes { since, wait_ms } => return self.changes(customer, since, wait_ms).await,
             Operation::CreateFolder { .. }
@@ -176,7 +176,7 @@ impl<C: Cluster> DirectoryManager<C> {
             | Operation::Delete { .. }
             | Operation::Update { .. } => {
                 let reply = self.change(customer, vec![request], now).await.pop();
-                return reply.unwrap_or_else(|| Err(unavailable("the change was not made")));
+                return reply.unwrap_or_else(|| Err(VfsError::unavailable("the change was not made")));
             }
         };
         self.store.query(customer, query).await.map_err(Failure::into_vfs_error)
@@ -345,7 +345,7 @@ impl<C: Cluster> DirectoryManager<C> {
         match self.cluster.has_reference(customer, &content, token).await {
             Ok(true) => Ok(Verified { content, token: Some(token), asked: now }),
             Ok(false) => Err(no_such_object().into_vfs_error()),
-            Err(error) => Err(unavailable(&error.to_string())),
+            Err(error) => Err(VfsError::unavailable(error.to_string())),
         }
     }
 
@@ -365,8 +365,10 @@ impl<C: Cluster> DirectoryManager<C> {
             }
             if waiting.is_none() {
                 let permit = self.waiters.try_acquire();
-                waiting =
-                    Some(permit.map_err(|_| unavailable("too many wait for changes; try again later"))?);
+                waiting = Some(
+                    permit
+                        .map_err(|_| VfsError::unavailable("too many wait for changes; try again later"))?,
+                );
             }
             // Time up, or the channel was renewed: either way the next look decides.
             let _ = timeout_at(deadline, feed.changed()).await;
@@ -384,8 +386,4 @@ fn told(error: StoreError) -> VfsError {
 
 fn no_such_file() -> VfsError {
     VfsError { code: VfsErrorCode::NotFound, message: "the customer has no such file".to_owned() }
-}
-
-fn unavailable(message: &str) -> VfsError {
-    VfsError { code: VfsErrorCode::Unavailable, message: message.to_owned() }
 }

@@ -345,6 +345,13 @@ pub struct VfsError {
     pub message: String,
 }
 
+impl VfsError {
+    /// The directory service cannot do it now; it may be asked again.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { code: VfsErrorCode::Unavailable, message: message.into() }
+    }
+}
+
 /// The kinds of failure. In XML: `not-found`, `version-mismatch` …
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VfsErrorCode {

@@ -14,7 +14,7 @@ use protocol::dosp::operations::{
 };
 use protocol::dosp::{Operation, Reference};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
-use protocol::vfs::{VfsError, VfsErrorCode};
+use protocol::vfs::VfsError;
 use tokio::time::timeout;
 
 use super::Desk;
@@ -108,7 +108,7 @@ impl<D> MirroredDirectory<D> {
 
     async fn elsewhere<O: Operation>(&self, input: O::In) -> Option<Result<O::Out, VfsError>> {
         let asked = self.desk.as_ref()?.ask_writer::<O>(&input).await?;
-        Some(asked.map_err(|message| VfsError { code: VfsErrorCode::Unavailable, message }))
+        Some(asked.map_err(VfsError::unavailable))
     }
 }
 
