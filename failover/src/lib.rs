@@ -1,0 +1,7 @@
+//! The failover pair: which of two storage ports has the clients' address (FO-1 to FO-12).
+//!
+//! | module | what |
+//! |---|---|
+//! | `machine` | the judge: state, event, now → state, actions (pure) |
+
+pub mod machine;
