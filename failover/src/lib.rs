@@ -4,4 +4,6 @@
 //! |---|---|
 //! | `machine` | the judge: state, event, now → state, actions (pure) |
 
+pub mod config;
+pub mod health;
 pub mod machine;
