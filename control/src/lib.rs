@@ -6,6 +6,7 @@
 
 pub mod message;
 pub mod socket;
+pub mod watching;
 
 use std::collections::BTreeMap;
 use std::future::Future;

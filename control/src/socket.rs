@@ -165,8 +165,12 @@ pub async fn ask(
     }
 }
 
+pub(crate) async fn connect(state_dir: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(Folder::open(state_dir)?.socket()).await
+}
+
 async fn exchange(state_dir: &Path, request: &Request) -> io::Result<Reply> {
-    let mut stream = UnixStream::connect(Folder::open(state_dir)?.socket()).await?;
+    let mut stream = connect(state_dir).await?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line).await?;

@@ -49,19 +49,23 @@ impl Probe {
     }
 
     /// Asks, and waits for both answers. A question that fails or is dropped ends the connection; the next one makes
-    /// another.
+    /// another. So does one that finds the connection closed since the last, for a service may close what is idle.
     ///
     /// # Errors
     /// See [`ProbeError`].
     pub async fn ask(&mut self) -> Result<(), ProbeError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let connection = TcpStream::connect(self.address).await?;
-                connection.set_nodelay(true)?;
-                connection
+        if let Some(connection) = self.connection.take() {
+            match self.ask_over(connection).await {
+                Err(ProbeError::NoAnswer(_)) => {}
+                answer => return answer,
             }
-        };
+        }
+        let connection = TcpStream::connect(self.address).await?;
+        connection.set_nodelay(true)?;
+        self.ask_over(connection).await
+    }
+
+    async fn ask_over(&mut self, mut connection: TcpStream) -> Result<(), ProbeError> {
         self.xid = self.xid.wrapping_add(2);
         let (null, getattr) = (self.xid, self.xid.wrapping_add(1));
         let calls = [call(null, procedure::NULL, None), call(getattr, procedure::GETATTR, Some(&self.root))];

@@ -4,7 +4,7 @@
 //! hangs in the kernel is left behind.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -93,13 +93,7 @@ fn watch_machine(
     }
 }
 
-fn watch_disk(
-    place: usize,
-    dir: &PathBuf,
-    pending: &Pending,
-    stopped: &Receiver<()>,
-    report: impl Fn(Sample),
-) {
+fn watch_disk(place: usize, dir: &Path, pending: &Pending, stopped: &Receiver<()>, report: impl Fn(Sample)) {
     let mut is_smart_there = true;
     for number in 0_u64.. {
         report(Sample::Disk(place, disk::probe(dir, number, pending)));
