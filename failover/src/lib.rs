@@ -2,6 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `machine` | the judge: state, event, now → state, actions (pure) |
+//! | [`machine`] | the judge: state, event, now → state, actions (pure) |
+//! | [`wire`] | what two judges say to each other, as sealed datagrams (pure) |
 
 pub mod machine;
+pub mod wire;
