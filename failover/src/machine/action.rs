@@ -1,7 +1,5 @@
 //! What the machine wants done.
 
-use std::time::Duration;
-
 use super::event::{Generation, Path};
 use super::message::Message;
 use super::time::Time;
@@ -19,8 +17,9 @@ pub enum Action {
     ShutFence,
     /// Ask on the LAN whether somebody has the floating addresses (RFC 5227); answer with `Event::AddressProbe`.
     ProbeAddresses,
-    /// Add the floating addresses, for this long (the kernel removes them by itself; round down), or renew them.
-    HoldAddresses(Duration),
+    /// Add the floating addresses, or renew them, until then and no longer: the kernel removes them by itself. It counts
+    /// in seconds; round down, and leave them as they are if nothing remains.
+    HoldAddresses(Time),
     /// Remove them, then destroy silently every TCP connection of clients at them.
     DropAddresses,
     /// Gratuitous ARP, unsolicited neighbour advertisements, and a who-has to each client of

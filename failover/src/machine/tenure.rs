@@ -104,12 +104,12 @@ impl Tenure {
     /// The center answers the question of `sent`.
     pub(super) fn answered(&mut self, sent: Time, answer: CenterAnswer, settings: &Settings) {
         match answer {
-            CenterAnswer::Granted { generation, lease, renewals } => {
-                if generation == self.generation && !lease.is_zero() {
-                    self.lease.granted(sent, lease, settings);
-                    self.center_holds = self.center_holds.max(Some(renewals));
-                    self.renews_at = self.renews_at.max(sent + lease / 3);
-                }
+            CenterAnswer::Granted { generation, lease, renewals }
+                if generation == self.generation && !lease.is_zero() =>
+            {
+                self.lease.granted(sent, lease, settings);
+                self.center_holds = self.center_holds.max(Some(renewals));
+                self.renews_at = self.renews_at.max(sent + lease / 3);
             }
             CenterAnswer::Released => {
                 if let Some((asked, renewals)) = self.returning
@@ -261,7 +261,7 @@ impl Machine {
     fn open(&mut self, now: Time) {
         let State::Tenure(tenure) = &mut self.state else { return };
         let until = tenure.lease.until();
-        let Some(lifetime) = address_lifetime(until, now, &self.settings) else { return };
+        let Some(end) = addresses_until(until, now, &self.settings) else { return };
         tenure.stage = Stage::Active(Reign {
             since: now,
             first_sequence: self.sent.last() + 1,
@@ -275,7 +275,7 @@ impl Machine {
         });
         let (why, granted_at, generation) = (tenure.why, tenure.granted_at, tenure.generation);
         self.out.push(Action::OpenFence(until));
-        self.out.push(Action::HoldAddresses(lifetime));
+        self.out.push(Action::HoldAddresses(end));
         self.connections.inherit();
         if why.is_planned() {
             self.hold_down.moved(self.settings.hold_down, self.settings.hold_down_max, now);
@@ -309,10 +309,10 @@ impl Machine {
             self.out.push(Action::OpenFence(until));
         }
         if now.since(reign.addresses_at) >= ADDRESS_STEP
-            && let Some(lifetime) = address_lifetime(until, now, &self.settings)
+            && let Some(end) = addresses_until(until, now, &self.settings)
         {
             reign.addresses_at = now;
-            self.out.push(Action::HoldAddresses(lifetime));
+            self.out.push(Action::HoldAddresses(end));
         }
         match reign.announce.due(now) {
             Some(Due::AnnounceAndTickle) => self.out.extend([Action::Announce, Action::Tickle]),
@@ -431,11 +431,10 @@ impl Machine {
     }
 }
 
-/// For how long the kernel may keep the addresses; `None` if the lease is too short for it to count.
-fn address_lifetime(until: Time, now: Time, settings: &Settings) -> Option<Duration> {
+/// Until when the kernel may keep the addresses; `None` if the lease is too short for the kernel to count.
+fn addresses_until(lease: Time, now: Time, settings: &Settings) -> Option<Time> {
     if settings.fence {
-        return Some(settings.address_lifetime);
+        return Some(now + settings.address_lifetime);
     }
-    let seconds = until.since(now).as_secs();
-    Some(Duration::from_secs(seconds)).filter(|lifetime| *lifetime >= ADDRESS_UNIT)
+    Some(lease).filter(|until| until.since(now) >= ADDRESS_UNIT)
 }
