@@ -2,8 +2,10 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `machine` | the judge: state, event, now → state, actions (pure) |
+//! | [`machine`] | the judge: state, event, now → state, actions (pure) |
+//! | [`wire`] | what two judges say to each other, as sealed datagrams (pure) |
 
 pub mod config;
 pub mod health;
 pub mod machine;
+pub mod wire;
