@@ -3,5 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `machine` | the judge: state, event, now → state, actions (pure) |
+//! | `net` | what it asks of the kernel: floating addresses, fence, ARP, sockets |
 
 pub mod machine;
+pub mod net;
