@@ -39,7 +39,8 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Those on this interface. Nothing is changed; [`Addresses::drop_all`] removes what an earlier judge may have left.
+    /// Those on this interface. Nothing is changed; [`Addresses::drop_all`] removes what an earlier judge may have
+    /// left.
     ///
     /// # Errors
     /// No descriptor is left.

@@ -17,7 +17,8 @@ const FRAMES_AT_ONCE: usize = 64;
 /// Longer than any frame that counts.
 const FRAME: usize = 128;
 
-/// The mouth of the active. Everything it sends bears a floating address, so the fence lets it out only while it is open.
+/// The mouth of the active. Everything it sends bears a floating address, so the fence lets it out only while it is
+/// open.
 #[derive(Debug)]
 pub struct Announcer {
     socket: Socket,
@@ -40,7 +41,7 @@ impl Announcer {
     /// A frame could not be sent (the interface is down, its queue full); the others were tried.
     pub fn announce(&self) -> io::Result<()> {
         let frames = self.floating.iter().flat_map(|floating| frame::announcements(self.mac, floating.ip()));
-        self.send(frames)
+        packet::send_all(&self.socket, frames)
     }
 
     /// Asks each of these for his own link-layer address: switches that filter the unasked kind let questions pass, and
@@ -53,16 +54,13 @@ impl Announcer {
             let near = self.floating.iter().filter(move |floating| floating.contains(client));
             near.filter_map(move |floating| frame::who_has(self.mac, floating.ip(), client))
         });
-        self.send(frames)
-    }
-
-    fn send(&self, frames: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
-        frames.fold(Ok(()), |so_far, frame| so_far.and(self.socket.send(&frame).map(drop)))
+        packet::send_all(&self.socket, frames)
     }
 }
 
 /// The address probe (RFC 5227, and duplicate detection of RFC 4862): the question, and ears for the answer. It is made
-/// for one probe, for it costs something as long as it listens. It passes and hears beside the fence, which is shut then.
+/// for one probe, for it costs something as long as it listens. It passes the fence, which is shut then, and hears what
+/// comes before the fence drops it.
 #[derive(Debug)]
 pub struct Probe {
     socket: Socket,
@@ -86,7 +84,7 @@ impl Probe {
     /// A frame could not be sent; the others were tried.
     pub fn ask(&self) -> io::Result<()> {
         let frames = self.floating.iter().map(|&address| frame::probe(self.mac, address));
-        frames.fold(Ok(()), |so_far, frame| so_far.and(self.socket.send(&frame).map(drop)))
+        packet::send_all(&self.socket, frames)
     }
 
     /// Who else says that he has one of the addresses, as far as it has come. Another host's probe does not count: he

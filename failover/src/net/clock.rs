@@ -30,7 +30,8 @@ impl Alarm {
         Ok(Self(timerfd_create(TimerfdClockId::Boottime, flags)?))
     }
 
-    /// Sets it to that moment (or at once, if it has passed), in place of an earlier one; it is not readable until then.
+    /// Sets it to that moment (or at once, if it has passed), in place of an earlier one; it is not readable until
+    /// then.
     ///
     /// # Errors
     /// The time lies beyond what the kernel can count.

@@ -42,8 +42,8 @@ pub fn announcements(mac: MacAddr, address: IpAddr) -> Vec<Vec<u8>> {
     }
 }
 
-/// "Who has `asked`? Tell `from`", to everybody on the link: he who answers has learned where `from` is. None if the two
-/// are not of one family.
+/// "Who has `asked`? Tell `from`", to everybody on the link: he who answers has learned where `from` is. None if the
+/// two are not of one family.
 pub fn who_has(mac: MacAddr, from: IpAddr, asked: IpAddr) -> Option<Vec<u8>> {
     match (from, asked) {
         (IpAddr::V4(from), IpAddr::V4(asked)) => {

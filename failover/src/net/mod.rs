@@ -13,9 +13,9 @@
 //! | [`watchdog`] | the machine's hardware watchdog |
 //! | [`realtime`] | lets the calling thread go before all others |
 //!
-//! Each socket belongs to the network namespace of the thread that made it. Nothing here waits: the kernel answers
-//! requests while they are sent, and what comes later comes to a descriptor that can be polled. Everything but [`clock`]
-//! and [`frame`] needs `CAP_NET_ADMIN` and `CAP_NET_RAW`.
+//! Each socket belongs to the network namespace of the thread that made it. Nothing here waits but for nft, when the
+//! fence is raised and removed: the kernel answers requests while they are sent, and what comes later comes to a
+//! descriptor that can be polled. Most of it needs `CAP_NET_ADMIN` or `CAP_NET_RAW`.
 
 pub mod addresses;
 pub mod announce;
@@ -23,8 +23,10 @@ pub mod clock;
 pub mod fence;
 pub mod frame;
 pub mod link;
+pub mod realtime;
 pub mod sockets;
 pub mod tickle;
+pub mod watchdog;
 
 mod netlink;
 mod packet;

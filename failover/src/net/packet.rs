@@ -22,6 +22,15 @@ pub fn listener(interface: u32, filter: &[SockFilter]) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Sends each of these frames; the first failure is told when all were tried.
+pub fn send_all(socket: &Socket, frames: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
+    let mut outcome = Ok(());
+    for frame in frames {
+        outcome = outcome.and(socket.send(&frame).map(drop));
+    }
+    outcome
+}
+
 fn raw() -> io::Result<Socket> {
     let socket = Socket::new(Domain::PACKET, Type::RAW, None::<Protocol>)?;
     socket.set_nonblocking(true)?;

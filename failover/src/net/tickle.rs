@@ -1,9 +1,9 @@
 //! Makes clients find out at once that their connection has gone: the tickle of CTDB.
 //!
-//! A client with a connection to the floating address does not know that it has moved. Until he sends something he waits,
-//! and if the old port's kernel has acknowledged his request, he waits for ever. A tickle is a bare ACK that seems to come
-//! from the other end, with numbers that cannot be right. He answers with the right ones (RFC 9293 3.10.7.4), our kernel
-//! knows no such connection and resets it, and he connects anew.
+//! A client with a connection to the floating address does not know that it has moved. Until he sends something he
+//! waits, and if the old port's kernel has acknowledged his request, he waits for ever. A tickle is a bare ACK that
+//! seems to come from the other end, with numbers that cannot be right. He answers with the right ones (RFC 9293
+//! 3.10.7.4), our kernel knows no such connection and resets it, and he connects anew.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -49,9 +49,11 @@ impl Tickler {
     /// # Errors
     /// One could not be sent (there is no way to the client); the others were tried.
     pub fn tickle(&self, connections: impl IntoIterator<Item = Connection>) -> io::Result<()> {
-        connections
-            .into_iter()
-            .fold(Ok(()), |so_far, (client, floating)| so_far.and(self.send(client, floating)))
+        let mut outcome = Ok(());
+        for (client, floating) in connections {
+            outcome = outcome.and(self.send(client, floating));
+        }
+        outcome
     }
 
     fn send(&self, client: SocketAddr, floating: SocketAddr) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! What `failover::net` makes the kernel do, shown by what a client on the LAN sees. For root.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod lan;
 
 use std::io::{ErrorKind, Read, Write};

@@ -42,9 +42,9 @@ impl Rules {
 
     /// Makes it, in place of one that is there.
     ///
-    /// Open, all passes. Shut, nothing that bears a floating address as source or destination does, nor an ARP that asks
-    /// for it from without or gives it out from within, nor its neighbour discovery, but for the probe: its sender has
-    /// no address yet.
+    /// Open, all passes. Shut, nothing that bears a floating address as source or destination does, nor an ARP that
+    /// asks for it from without or gives it out from within, nor its neighbour discovery, but for the probe: its sender
+    /// has no address yet.
     pub fn raise(&self) -> String {
         let Self { table, interface, .. } = self;
         let drops_both = |chain: &mut String, address: &IpAddr| match address {
