@@ -341,4 +341,9 @@ impl Watchdog {
     fn default_timeout() -> u32 {
         10
     }
+
+    /// `timeout_seconds`.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout_seconds))
+    }
 }

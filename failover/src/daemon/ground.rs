@@ -89,7 +89,7 @@ impl Ground {
             some => Some(Probe::new(&self.interface, some)?),
         };
         let watchdog = match &config.watchdog {
-            Some(watchdog) => Some(Watchdog::open(&watchdog.device, watchdog.timeout_seconds)?),
+            Some(watchdog) => Some(Watchdog::open(&watchdog.device, watchdog.timeout())?),
             None => None,
         };
         Ok(Kernel {
