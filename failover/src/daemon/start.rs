@@ -299,6 +299,8 @@ fn settings(config: &Config, fence: bool) -> Settings {
         query: timers.query(),
         center_lease: timers.center_lease(),
         wan_patience: timers.wan_lost(),
+        hold_down: timers.hold_down(),
+        hold_down_max: timers.hold_down_max(),
         misses_max: rhythm(timers).periods_max,
         threshold: config.health.threshold,
         fence,
