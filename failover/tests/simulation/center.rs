@@ -13,7 +13,7 @@ use super::sabotage::Sabotage;
 pub struct Center {
     pub generation: u64,
     holder: Option<usize>,
-    held: bool,
+    pub held: bool,
     renewals: u64,
     lease: Duration,
     /// To whom each generation was granted.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use failover::machine::Machine;
 use failover::machine::action::{Action, Question};
 use failover::machine::event::{self, CenterAnswer, Command, Event, Generation, Member, Path, PortEvent};
+use failover::machine::lease::Giver;
 use failover::machine::message::{Kind, Message};
 use failover::machine::settings::Settings;
 use failover::machine::time::Time;
@@ -247,6 +248,7 @@ impl World {
                 }
                 let center_is_well = !self.center_down.any();
                 self.checks.look(&self.nodes, center_is_well, self.now)?;
+                self.check_calm()?;
             }
             What::Begin(fault, span) => {
                 self.tell(|| format!("-- {fault:?} for {span} µs"));
@@ -264,6 +266,20 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// FO-4: without a fault one port is active, and the peer's lease is all that it needs.
+    fn check_calm(&self) -> Result<(), String> {
+        let is_calm =
+            self.profile.fault_every.is_none() && self.profile.interrupts == 0.0 && !self.checks.is_lossy;
+        if !is_calm || self.now < 2 * self.checks.serves_within {
+            return Ok(());
+        }
+        let leases = [0, 1].map(|node| self.nodes[node].machine.as_ref()?.status(self.local(node)).lease);
+        match leases {
+            [Some((_, Giver::Peer)), None] | [None, Some((_, Giver::Peer))] if !self.center.held => Ok(()),
+            _ => Err(format!("the pair is not calm: leases {leases:?}, at the center: {}", self.center.held)),
+        }
     }
 
     fn draw_fault(&mut self) {
