@@ -13,7 +13,7 @@ use super::sabotage::Sabotage;
 pub struct Center {
     pub generation: u64,
     holder: Option<usize>,
-    pub held: bool,
+    held: bool,
     renewals: u64,
     lease: Duration,
     /// To whom each generation was granted.
