@@ -27,7 +27,8 @@ use super::link::Interface;
 use super::netlink::Netlink;
 use crate::machine::time::Time;
 use elements::{Batch, Element};
-pub use rules::{DELIBERATE, Rules};
+pub use rules::DELIBERATE;
+use rules::Rules;
 
 /// How long a batch may be on its way to the kernel. It is there after some microseconds unless the judge was held up.
 const PROMPT: Duration = Duration::from_millis(2);
