@@ -43,7 +43,8 @@ pub enum FenceError {
     Name(String),
     /// No nftables here. The addresses' lifetime alone is slower.
     #[error(
-        "nftables cannot be used ({0}): install nft and use a kernel with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS"
+        "nftables cannot be used ({0}): \
+         install nft and use a kernel with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS"
     )]
     Unavailable(String),
     /// Another program has taken the table away: nothing is fenced. Raise it anew.

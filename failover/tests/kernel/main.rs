@@ -384,8 +384,8 @@ fn giving_up_and_taking_the_addresses_takes_milliseconds() {
     }
 }
 
-/// FO-11: a judge that is stopped, whatever its state, loses the addresses at its lease's end and not later, and stays
-/// without them when it goes on, until it has a new lease.
+/// FO-11: a judge that is stopped loses the addresses at its lease's end and not later, and has them again when it goes
+/// on and has a new lease.
 #[test]
 fn a_stopped_judge_loses_the_addresses_in_time() {
     const LEASE: Duration = Duration::from_millis(100);
