@@ -426,6 +426,7 @@ impl World {
                 self.nodes[node].port.behind.end();
                 self.say_port(node)?;
             }
+            Fault::PowerOff(node) if self.nodes[node].is_on => {}
             Fault::PowerOff(node) => {
                 self.nodes[node].is_on = true;
                 self.nodes[node].clock = clock(&mut self.rng, self.now, &self.settings[node]);
