@@ -12,6 +12,7 @@
 //! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`haproxy`] is a balancer before object managers.
 //! - [`netns`] is a network namespace of its own.
+//! - [`mirrored`] is two storage ports that mirror each other, without judges.
 //! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
 //! - [`postgres`] is a PostgreSQL server, and a standby of it.
 //! - [`qemu`] boots guests with Linux's own NFS client.
@@ -34,6 +35,7 @@ pub mod daemon;
 pub mod data;
 pub mod full_disk;
 pub mod haproxy;
+pub mod mirrored;
 pub mod model;
 pub mod mount;
 pub mod netns;
