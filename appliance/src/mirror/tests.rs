@@ -114,8 +114,7 @@ async fn two(certificates: &Certificates, files: [&str; 2]) -> [Side; 2] {
 
 impl Side {
     async fn start(&mut self) {
-        let settings = journal::Settings::new(self.dir.path().join("journal"), 64 << 20);
-        let (journal, _) = Journal::open(settings).unwrap();
+        let (journal, _) = Journal::open(self.journal()).unwrap();
         let listener = match self.listener.take() {
             Some(listener) => listener,
             None => TcpListener::bind(self.pair.listen).await.unwrap(),
@@ -142,18 +141,24 @@ impl Side {
         self.running = Some(Running { mirror, journal, role, safety: followed, task });
     }
 
+    fn journal(&self) -> journal::Settings {
+        journal::Settings::new(self.dir.path().join("journal"), 64 << 20)
+    }
+
     fn running(&self) -> &Running {
         self.running.as_ref().unwrap()
     }
 
     async fn stop(&mut self) {
-        let running = self.running.take().unwrap();
-        running.task.abort();
-        assert!(running.task.await.is_err());
-        // The journal is given up when everything that uses it is gone.
-        drop(running.mirror);
-        while Journal::open(journal::Settings::new(self.dir.path().join("journal"), 64 << 20)).is_err() {
-            tokio::task::yield_now().await;
+        let Running { mirror, journal, role: _, safety: _, task } = self.running.take().unwrap();
+        task.abort();
+        assert!(task.await.is_err());
+        drop((mirror, journal));
+        // What is under way for the disk goes on, and holds the journal until it is done.
+        let begun = std::time::Instant::now();
+        while Journal::open(self.journal()).is_err() {
+            assert!(begun.elapsed() < SOON, "the journal is not given up");
+            sleep(Duration::from_millis(5)).await;
         }
     }
 
