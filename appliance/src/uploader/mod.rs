@@ -18,7 +18,7 @@ pub(crate) use self::upload::content_of;
 use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
 use crate::host;
-use crate::journal::{FileKey, Journal, JournalError, Ready};
+use crate::journal::{FileKey, Journal, JournalError, Lsn, Ready};
 
 /// Uploads at once. Hashing takes a core each; more would only compete with serving.
 const UPLOADS_MAX: usize = 4;
@@ -137,6 +137,31 @@ impl<C: StorageCenter> Uploader<C> {
         matches!(tokio::time::timeout(most, wait).await, Ok(Ok(_)))
     }
 
+    /// Whether the journal's records of `file` up to `lsn` are at the center.
+    pub fn has_uploaded(&self, file: FileKey, lsn: Lsn) -> bool {
+        self.journal.view(file).is_none_or(|view| view.uploaded >= lsn)
+    }
+
+    /// Uploads `file` without waiting for it to be quiet, until its records up to `lsn` are at the center.
+    pub async fn upload_soon(&self, file: FileKey, lsn: Lsn) {
+        let mut settled = self.settled.subscribe();
+        while !self.has_uploaded(file, lsn) {
+            self.hurry();
+            let _ = tokio::time::timeout(TICK_MIN, settled.changed()).await;
+        }
+    }
+
+    /// Uploads all that is staged now, but for customers that this port does not serve.
+    pub async fn upload_all(&self) {
+        let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
+        let last = self.journal.last();
+        for file in
+            self.journal.candidates(host::now(), all, |file| self.customers.contains_key(&file.customer))
+        {
+            self.upload_soon(file, last).await;
+        }
+    }
+
     /// Uploads whatever is ready until the task is dropped.
     pub async fn run(self: Arc<Self>) {
         let tick = (self.quiet / 4).clamp(TICK_MIN, TICK_MAX);
@@ -214,7 +239,7 @@ impl<C: StorageCenter> Uploader<C> {
                 let failed = files.failed.entry(file).or_insert(Failed { next: Instant::now(), wait: slow });
                 failed.next = Instant::now() + failed.wait;
                 failed.wait = (2 * failed.wait).min(RETRY_LAST);
-                if error.is_unavailable() {
+                if error.is_unavailable() || !self.duty.is_on() {
                     tracing::debug!(customer = %file.customer, file = %file.file, "upload waits: {error}");
                 } else if is_first {
                     let (customer, file) = (file.customer, file.file);
@@ -228,6 +253,7 @@ impl<C: StorageCenter> Uploader<C> {
 
     /// Counts what the journal holds: what a restart found there, or what came from the other port of a pair.
     pub fn note_staged(&self) {
+        self.customers.values().for_each(|customer| customer.note_nothing());
         let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
         for file in self.journal.candidates(host::now(), all, |_| true) {
             match self.customers.get(&file.customer) {
