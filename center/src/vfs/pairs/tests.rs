@@ -16,6 +16,10 @@ fn renew(generation: u64) -> LeaseQuestion {
     LeaseQuestion::Renew { generation: Generation(generation), lease_ms: LEASE_MS }
 }
 
+fn release(generation: u64, renewals: Option<u64>) -> LeaseQuestion {
+    LeaseQuestion::Release { generation: Generation(generation), renewals }
+}
+
 /// One of two ports as it plays by the rules: it asks, waits on a clock of its own, and asks again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Port {
@@ -25,6 +29,8 @@ struct Port {
     active: Option<u64>,
     /// Its lease of the center ends then, on the one clock of the model.
     lease_until: u64,
+    /// The number of that lease.
+    renewals: u64,
     /// What it was told of the other's lease, and when that will have passed.
     waits: Option<(u64, u64)>,
 }
@@ -40,6 +46,8 @@ enum Step {
     Renew { member: Member, is_heard: bool },
     /// An active port steps down and says so; the word may not come through.
     StepDown { member: Member, is_heard: bool },
+    /// An active port gives its lease back and stays active, for the other one gives it a lease; the word may be late.
+    GiveBack { member: Member, is_heard: bool },
     /// A port forgets all but what it has on disk.
     Restart(Member),
     /// A question that was sent before comes again, late.
@@ -57,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (member(), heard()).prop_map(|(member, is_heard)| Step::Acquire { member, is_heard }),
         3 => (member(), heard()).prop_map(|(member, is_heard)| Step::Renew { member, is_heard }),
         1 => (member(), heard()).prop_map(|(member, is_heard)| Step::StepDown { member, is_heard }),
+        1 => (member(), heard()).prop_map(|(member, is_heard)| Step::GiveBack { member, is_heard }),
         1 => member().prop_map(Step::Restart),
         1 => any::<usize>().prop_map(Step::Late),
     ]
@@ -102,10 +111,10 @@ impl World {
                 let port = self.port(member);
                 match answer {
                     _ if !is_heard => {}
-                    LeaseAnswer::Granted { generation, lease_ms } => {
+                    LeaseAnswer::Granted { generation, lease_ms, renewals } => {
                         let lease_until = now + u64::from(lease_ms);
                         let (known, active) = (generation.0, Some(generation.0));
-                        *port = Port { known, active, lease_until, waits: None };
+                        *port = Port { known, active, lease_until, renewals, waits: None };
                     }
                     LeaseAnswer::Held { renewals, lease_ms, .. } => {
                         port.waits = Some((renewals, now + u64::from(lease_ms)));
@@ -123,7 +132,10 @@ impl World {
                 let port = self.port(member);
                 match answer {
                     _ if !is_heard => {}
-                    LeaseAnswer::Granted { lease_ms, .. } => port.lease_until = now + u64::from(lease_ms),
+                    LeaseAnswer::Granted { lease_ms, renewals, .. } => {
+                        port.lease_until = now + u64::from(lease_ms);
+                        port.renewals = renewals;
+                    }
                     LeaseAnswer::Superseded { generation } => {
                         *port = Port { known: generation.0, ..Port::default() };
                     }
@@ -134,7 +146,18 @@ impl World {
                 let Some(generation) = self.port(member).active.take() else { return };
                 self.port(member).lease_until = 0;
                 if is_heard {
-                    self.ask(member, LeaseQuestion::Release { generation: Generation(generation) });
+                    self.ask(member, release(generation, None));
+                }
+            }
+            Step::GiveBack { member, is_heard } => {
+                let Port { active: Some(generation), renewals, .. } = *self.port(member) else { return };
+                // It relies on the peer from now on.
+                self.port(member).lease_until = 0;
+                let question = release(generation, Some(renewals));
+                if is_heard {
+                    self.ask(member, question);
+                } else {
+                    self.sent.push((member, question));
                 }
             }
             Step::Restart(member) => {
