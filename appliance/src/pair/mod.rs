@@ -6,9 +6,11 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`keys`] | what the two know each other by |
 //! | [`role`] | active or passive (pure, but for the channels it is followed by) |
 //! | [`standing`] | the lines for the judge |
 
+pub mod keys;
 pub mod role;
 pub mod standing;
 
