@@ -46,7 +46,7 @@ impl Identity {
     /// # Errors
     /// See [`IdentityError`].
     pub fn load(pair: &Pair) -> Result<Self, IdentityError> {
-        let name = format!("{}.{}", pair.member.other(), pair.name);
+        let name = format!("{}.{}", pair.other(), pair.name);
         let peer = ServerName::try_from(name).map_err(unfit)?;
         let chain = certificates(&pair.certificate_file)?;
         let key = PrivateKeyDer::from_pem_file(&pair.certificate_key_file)

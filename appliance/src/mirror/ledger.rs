@@ -28,7 +28,13 @@ pub struct SharedLedger {
 impl SharedLedger {
     /// Stores in `own`, and waits for the other port as `safety` says, for so long at most. Needs a tokio runtime.
     pub fn new(own: Arc<LockLedger>, safety: watch::Receiver<Safety>, patience: Duration) -> Self {
-        Self { own, newest: watch::Sender::new((0, Arc::default())), safety, patience, runtime: Handle::current() }
+        Self {
+            own,
+            newest: watch::Sender::new((0, Arc::default())),
+            safety,
+            patience,
+            runtime: Handle::current(),
+        }
     }
 
     /// What was stored last in this run, to be sent to the other port; number 0 before anything was.
@@ -52,6 +58,8 @@ impl Ledger for SharedLedger {
         });
         let kept = until(&self.safety, |safety| safety.is_ledger_kept(number));
         let waited = self.runtime.block_on(async { timeout(self.patience, kept).await });
-        waited.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the other port of the pair does not have it yet"))
+        waited.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, "the other port of the pair does not have it yet")
+        })
     }
 }

@@ -43,6 +43,11 @@ impl Mark {
         Self { path }
     }
 
+    /// Whether there ever was one.
+    pub fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     /// It; 0 before the first. Blocks on the disk.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::pair::Member;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -43,7 +44,7 @@ use self::mark::{Mark, Register};
 use self::safety::Safety;
 use self::sender::Lost;
 use crate::center::CenterError;
-use crate::config::{Member, Pair, WhenAlone};
+use crate::config::{Pair, WhenAlone};
 use crate::journal::Journal;
 use crate::lock_ledger::LockLedger;
 use crate::pair::role::Role;
@@ -314,7 +315,9 @@ impl<R: Register> Mirror<R> {
                 () = drained() => {}
             }
             if let Err(error) = self.go_alone().await {
-                tracing::error!("durable writes wait, for neither the other port nor the storage center answers: {error}");
+                tracing::error!(
+                    "durable writes wait, for neither the other port nor the storage center answers: {error}"
+                );
                 sleep(RETRY).await;
             }
         }
@@ -336,7 +339,9 @@ impl<R: Register> Mirror<R> {
         let through = self.settings.when_alone == WhenAlone::WriteThrough;
         self.safety.send_modify(|safety| safety.alone(through));
         if through {
-            tracing::error!("alone: a durable write waits for the storage center until the other port is back");
+            tracing::error!(
+                "alone: a durable write waits for the storage center until the other port is back"
+            );
         } else {
             tracing::error!("alone: durable writes are on this port's disk alone until they are uploaded");
         }

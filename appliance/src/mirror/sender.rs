@@ -133,7 +133,8 @@ impl<R: Register> Mirror<R> {
         let mut is_whole = false;
         loop {
             let patience = if is_whole { self.settings.acknowledge } else { CATCH_UP_SILENCE };
-            let message = timeout(patience, wire::receive(from)).await.map_err(|_| Lost::Silent(patience))??;
+            let message =
+                timeout(patience, wire::receive(from)).await.map_err(|_| Lost::Silent(patience))??;
             match message {
                 Message::IsWhole(lsn) => {
                     is_whole = true;

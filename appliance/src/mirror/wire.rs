@@ -17,11 +17,11 @@
 //!
 //! A kind that is not known is skipped, so that a later version may add some.
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
 use std::io;
 
-use crate::config::Member;
+use protocol::pair::Member;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
 use crate::journal::{Lsn, WRITE_BYTES_MAX};
 
 /// The version of this protocol.
@@ -33,16 +33,30 @@ const FRAME_BYTES_MAX: usize = WRITE_BYTES_MAX + (64 << 10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table above says what each is")]
 pub enum Message {
-    Hello { version: u8, member: Member, generation: u64, pair: String },
+    Hello {
+        version: u8,
+        member: Member,
+        generation: u64,
+        pair: String,
+    },
     Welcome,
-    Newer { generation: u64 },
+    Newer {
+        generation: u64,
+    },
     Records(Vec<u8>),
-    Whole { mark: u64 },
+    Whole {
+        mark: u64,
+    },
     IsWhole(Lsn),
     Durable(Lsn),
     Ping,
-    Ledger { number: u64, bytes: Vec<u8> },
-    LedgerDurable { number: u64 },
+    Ledger {
+        number: u64,
+        bytes: Vec<u8>,
+    },
+    LedgerDurable {
+        number: u64,
+    },
     /// Of a later version.
     Unknown(u8),
 }
@@ -145,7 +159,8 @@ pub async fn receive(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Message>
     }
     let mut frame = vec![0; length];
     from.read_exact(&mut frame).await?;
-    Message::decode(&frame).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a frame that is no message"))
+    Message::decode(&frame)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a frame that is no message"))
 }
 
 #[cfg(test)]
@@ -158,9 +173,11 @@ mod tests {
         let member = prop_oneof![Just(Member::A), Just(Member::B)];
         let bytes = || prop::collection::vec(any::<u8>(), 0..100);
         prop_oneof![
-            (any::<u8>(), member, any::<u64>(), "[a-z0-9-]{1,57}").prop_map(|(version, member, generation, pair)| {
-                Message::Hello { version, member, generation, pair }
-            }),
+            (any::<u8>(), member, any::<u64>(), "[a-z0-9-]{1,57}").prop_map(
+                |(version, member, generation, pair)| {
+                    Message::Hello { version, member, generation, pair }
+                }
+            ),
             Just(Message::Welcome),
             any::<u64>().prop_map(|generation| Message::Newer { generation }),
             bytes().prop_map(Message::Records),

@@ -21,9 +21,9 @@ use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
 use crate::journal::{self, FileKey, Journal};
 use crate::object::Objects;
-use crate::translator::{Translator, Turn};
 use crate::translator::export::{Export, Exports};
 use crate::translator::handle::{HandleKey, Tree};
+use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;
 
 const CUSTOMER: CustomerId = CustomerId(1);

@@ -53,8 +53,8 @@ use self::handle::{HandleKey, Place, Tree};
 use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
 use crate::directory_cache::Entry;
-use crate::mirror::safety::Safety;
 use crate::journal::{Base, FILE_BYTES_MAX, FileKey, Journal, JournalError, StagedView};
+use crate::mirror::safety::Safety;
 use crate::uploader::{Uploader, content_of};
 
 /// Largest READ and WRITE: a block, and what Linux clients ask for at most.

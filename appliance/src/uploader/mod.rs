@@ -155,7 +155,9 @@ impl<C: StorageCenter> Uploader<C> {
     pub async fn upload_all(&self) {
         let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
         let last = self.journal.last();
-        for file in self.journal.candidates(host::now(), all, |file| self.customers.contains_key(&file.customer)) {
+        for file in
+            self.journal.candidates(host::now(), all, |file| self.customers.contains_key(&file.customer))
+        {
             self.upload_soon(file, last).await;
         }
     }
