@@ -52,7 +52,8 @@ pub fn make(name: &str, out: &Path) -> Result<(), KeysError> {
         let folder = out.join(member.as_str());
         directory(&folder)?;
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new([format!("{}.{name}", member.as_str())])?.signed_by(&key, &issuer)?;
+        let certificate =
+            CertificateParams::new([format!("{}.{name}", member.as_str())])?.signed_by(&key, &issuer)?;
         for (file, content) in [
             ("pair.key", secret.as_str()),
             ("port.key", &key.serialize_pem()),
@@ -60,7 +61,8 @@ pub fn make(name: &str, out: &Path) -> Result<(), KeysError> {
             ("ca.pem", &authority),
         ] {
             let path = folder.join(file);
-            whole_file::replace(&path, content.as_bytes()).map_err(|error| KeysError::Write { path, error })?;
+            whole_file::replace(&path, content.as_bytes())
+                .map_err(|error| KeysError::Write { path, error })?;
         }
     }
     Ok(())
@@ -130,7 +132,8 @@ mod tests {
         assert!(meet(&identity("pair", Member::A), &identity("pair", Member::B)).await);
         assert!(meet(&identity("pair", Member::B), &identity("pair", Member::A)).await);
         assert!(!meet(&identity("pair", Member::A), &identity("stranger", Member::B)).await);
-        let keys = ["a", "b"].map(|member| read_pair_key(&folder.path().join("pair").join(member).join("pair.key")));
+        let keys =
+            ["a", "b"].map(|member| read_pair_key(&folder.path().join("pair").join(member).join("pair.key")));
         let [a, b] = keys.map(Result::unwrap);
         assert_eq!(a, b);
     }

@@ -154,7 +154,10 @@ impl World {
                 let Some(generation) = self.port(member).active.take() else { return };
                 self.port(member).lease_until = 0;
                 if is_heard {
-                    self.ask(member, LeaseQuestion::Release { generation: Generation(generation), renewals: None });
+                    self.ask(
+                        member,
+                        LeaseQuestion::Release { generation: Generation(generation), renewals: None },
+                    );
                 }
             }
             Step::Restart(member) => {
