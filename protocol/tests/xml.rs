@@ -131,7 +131,7 @@ fn question() -> impl Strategy<Value = LeaseQuestion> {
             .prop_map(|(from, renewals, lease_ms)| LeaseQuestion::Acquire { from, renewals, lease_ms }),
         (generation(), any::<u32>())
             .prop_map(|(generation, lease_ms)| LeaseQuestion::Renew { generation, lease_ms }),
-        (generation(), any::<Option<u64>>())
+        (generation(), prop::option::of(any::<u64>()))
             .prop_map(|(generation, renewals)| LeaseQuestion::Release { generation, renewals }),
         Just(LeaseQuestion::Ping),
     ]
@@ -139,7 +139,7 @@ fn question() -> impl Strategy<Value = LeaseQuestion> {
 
 fn lease() -> impl Strategy<Value = LeaseAnswer> {
     prop_oneof![
-        (generation(), any::<u64>(), any::<u32>()).prop_map(|(generation, renewals, lease_ms)| {
+        (generation(), any::<u32>(), any::<u64>()).prop_map(|(generation, lease_ms, renewals)| {
             LeaseAnswer::Granted { generation, lease_ms, renewals }
         }),
         (generation(), any::<u64>(), any::<u32>()).prop_map(|(generation, renewals, lease_ms)| {

@@ -40,13 +40,11 @@ impl Lease {
             LeaseQuestion::Release { generation, .. } if generation > self.generation => {
                 Ok((LeaseAnswer::Released, self))
             }
-            // The question was late: he has been given another lease.
-            LeaseQuestion::Release { generation, renewals: Some(number) } if number != self.renewals => {
-                self.of(member, generation, |lease| (LeaseAnswer::Released, lease))
-            }
-            LeaseQuestion::Release { generation, .. } => {
-                self.of(member, generation, |lease| (LeaseAnswer::Released, lease.released()))
-            }
+            LeaseQuestion::Release { generation, renewals } => self.of(member, generation, |lease| {
+                // Later than this question, the holder was given another one.
+                let is_another = renewals.is_some_and(|renewals| renewals != lease.renewals);
+                (LeaseAnswer::Released, if is_another { lease } else { lease.released() })
+            }),
             LeaseQuestion::Ping => Ok((LeaseAnswer::InForce { generation: self.generation }, self)),
         }
     }
@@ -118,21 +116,16 @@ impl Lease {
         Self { held: false, ..self }
     }
 
-    /// The generation is his who asks, with a lease or a new one.
-    fn granted(self, lease_ms: u32) -> (LeaseAnswer, Self) {
-        let next = self.given(lease_ms);
-        let Self { generation, renewals, .. } = next;
-        (LeaseAnswer::Granted { generation, lease_ms, renewals }, next)
-    }
-
     /// With a lease, or a new one beside those that were given; 0 ms for none.
-    fn given(self, lease_ms: u32) -> Self {
-        Self {
+    fn granted(self, lease_ms: u32) -> (LeaseAnswer, Self) {
+        let next = Self {
             held: self.held || lease_ms > 0,
             renewals: self.renewals.saturating_add(1),
             // An earlier one that is longer may end later.
             lease_ms: if self.held { self.lease_ms.max(lease_ms) } else { lease_ms },
             ..self
-        }
+        };
+        let Self { generation, renewals, .. } = next;
+        (LeaseAnswer::Granted { generation, lease_ms, renewals }, next)
     }
 }

@@ -16,10 +16,6 @@ fn renew(generation: u64) -> LeaseQuestion {
     LeaseQuestion::Renew { generation: Generation(generation), lease_ms: LEASE_MS }
 }
 
-fn release(generation: u64, renewals: Option<u64>) -> LeaseQuestion {
-    LeaseQuestion::Release { generation: Generation(generation), renewals }
-}
-
 /// One of two ports as it plays by the rules: it asks, waits on a clock of its own, and asks again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Port {
@@ -29,7 +25,7 @@ struct Port {
     active: Option<u64>,
     /// Its lease of the center ends then, on the one clock of the model.
     lease_until: u64,
-    /// The number of that lease.
+    /// The number of it.
     renewals: u64,
     /// What it was told of the other's lease, and when that will have passed.
     waits: Option<(u64, u64)>,
@@ -44,10 +40,10 @@ enum Step {
     Acquire { member: Member, is_heard: bool },
     /// An active port renews; the answer may be lost.
     Renew { member: Member, is_heard: bool },
+    /// An active port has its peer's lease again, and gives back the center's; the word may not come through.
+    GiveBack { member: Member, is_heard: bool },
     /// An active port steps down and says so; the word may not come through.
     StepDown { member: Member, is_heard: bool },
-    /// An active port gives its lease back and stays active, for the other one gives it a lease; the word may be late.
-    GiveBack { member: Member, is_heard: bool },
     /// A port forgets all but what it has on disk.
     Restart(Member),
     /// A question that was sent before comes again, late.
@@ -64,8 +60,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..400_u64).prop_map(Step::Pass),
         4 => (member(), heard()).prop_map(|(member, is_heard)| Step::Acquire { member, is_heard }),
         3 => (member(), heard()).prop_map(|(member, is_heard)| Step::Renew { member, is_heard }),
-        1 => (member(), heard()).prop_map(|(member, is_heard)| Step::StepDown { member, is_heard }),
         1 => (member(), heard()).prop_map(|(member, is_heard)| Step::GiveBack { member, is_heard }),
+        1 => (member(), heard()).prop_map(|(member, is_heard)| Step::StepDown { member, is_heard }),
         1 => member().prop_map(Step::Restart),
         1 => any::<usize>().prop_map(Step::Late),
     ]
@@ -133,8 +129,7 @@ impl World {
                 match answer {
                     _ if !is_heard => {}
                     LeaseAnswer::Granted { lease_ms, renewals, .. } => {
-                        port.lease_until = now + u64::from(lease_ms);
-                        port.renewals = renewals;
+                        (port.lease_until, port.renewals) = (now + u64::from(lease_ms), renewals);
                     }
                     LeaseAnswer::Superseded { generation } => {
                         *port = Port { known: generation.0, ..Port::default() };
@@ -142,22 +137,27 @@ impl World {
                     other => panic!("{other:?}"),
                 }
             }
+            Step::GiveBack { member, is_heard } => {
+                let port = self.port(member);
+                let Some(generation) = port.active else { return };
+                port.lease_until = 0;
+                let question = LeaseQuestion::Release {
+                    generation: Generation(generation),
+                    renewals: Some(port.renewals),
+                };
+                match is_heard {
+                    true => drop(self.ask(member, question)),
+                    false => self.sent.push((member, question)),
+                }
+            }
             Step::StepDown { member, is_heard } => {
                 let Some(generation) = self.port(member).active.take() else { return };
                 self.port(member).lease_until = 0;
                 if is_heard {
-                    self.ask(member, release(generation, None));
-                }
-            }
-            Step::GiveBack { member, is_heard } => {
-                let Port { active: Some(generation), renewals, .. } = *self.port(member) else { return };
-                // It relies on the peer from now on.
-                self.port(member).lease_until = 0;
-                let question = release(generation, Some(renewals));
-                if is_heard {
-                    self.ask(member, question);
-                } else {
-                    self.sent.push((member, question));
+                    self.ask(
+                        member,
+                        LeaseQuestion::Release { generation: Generation(generation), renewals: None },
+                    );
                 }
             }
             Step::Restart(member) => {

@@ -64,8 +64,8 @@ pub(super) fn write_lease(writer: &mut Writer, answer: &LeaseAnswer) {
         LeaseAnswer::Granted { generation, lease_ms, renewals } => writer
             .start("granted")
             .attribute("generation", generation)
-            .attribute("renewals", renewals)
-            .attribute("lease-ms", lease_ms),
+            .attribute("lease-ms", lease_ms)
+            .attribute("renewals", renewals),
         LeaseAnswer::Held { generation, renewals, lease_ms } => writer
             .start("held")
             .attribute("generation", generation)
@@ -85,8 +85,8 @@ pub(super) fn read_lease(element: &mut Element<'_>) -> Result<LeaseAnswer, XmlEr
     let answer = match child.name {
         "granted" => LeaseAnswer::Granted {
             generation: child.required("generation", generation)?,
-            renewals: child.required("renewals", number)?,
             lease_ms: child.required("lease-ms", number)?,
+            renewals: child.required("renewals", number)?,
         },
         "held" => LeaseAnswer::Held {
             generation: child.required("generation", generation)?,
