@@ -43,7 +43,7 @@
 //! | timer | default | of |
 //! |---|---|---|
 //! | lease | 100 ms | a promise; the wait after a start |
-//! | query | 10 ms | the passive's questions; an active that is not asked speaks each 20 ms |
+//! | query | 10 ms | the passive's questions, each answered; an active that hears nobody speaks as often |
 //! | center asked | at 0.4 of a lease | the active, each third of a center's lease until the peer's is back |
 //! | silence | 0.7 of a lease | of the peer, until the passive claims |
 //! | center's lease | 300 ms | who finds it held waits for so long on its own clock and asks again |
@@ -53,6 +53,10 @@
 //!
 //! Every lease is shortened by the drift of both clocks and the lateness of the kernel ([`Settings`]). A pause of the
 //! process or of the machine shows as a jump of `now`: leases are looked at before anything else in each step.
+//!
+//! Limit: a kernel that counts the fence's time-out in jiffies counts nothing while the machine is suspended. After a
+//! resume it leaves the fence open for what was left of the lease, unless the judge shuts it first; what is written then
+//! is refused, for its generation is old.
 
 pub mod action;
 mod announce;
@@ -142,8 +146,8 @@ struct Alarms {
 
 impl Machine {
     /// A judge that starts now, on a machine without floating addresses and with its fence shut (first remove what an
-    /// earlier run left). `boot` differs at every start; `remembered` is the last [`Action::Remember`]. Then have it take
-    /// an [`Event::Timer`].
+    /// earlier run left). `boot` differs at every start; `remembered` is the last [`Action::Remember`]. Then have it
+    /// take an [`Event::Timer`].
     pub fn new(settings: Settings, boot: u64, remembered: Generation, now: Time) -> Self {
         let until = now + settings.lease + settings.margin(settings.lease);
         Self {
