@@ -262,6 +262,12 @@ impl Machine {
         }
     }
 
+    /// Keeps for how long the peer's WAN has been the better one. Two that come back one after the other are no reason.
+    pub(super) fn compare_wans(&mut self, now: Time) {
+        let is_worse = !self.condition.wan() && self.peer.view().is_some_and(|peer| peer.wan);
+        self.wan_worse_since = if is_worse { self.wan_worse_since.or(Some(now)) } else { None };
+    }
+
     /// The generation that this port holds, entering or active.
     pub(super) fn tenure_generation(&self) -> Option<Generation> {
         match &self.state {

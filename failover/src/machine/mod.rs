@@ -46,7 +46,7 @@
 //! | query | 10 ms | the passive's questions, each answered; an active that hears nobody speaks as often |
 //! | center asked | at 0.4 of a lease | the active, each third of a center's lease until the peer's is back |
 //! | silence | 0.7 of a lease | of the peer, until the passive claims |
-//! | center's lease | 300 ms | who finds it held waits for so long on its own clock and asks again |
+//! | center's lease | 1 s | who finds it held waits for so long on its own clock and asks again |
 //! | announcements | 0, 2, 20, 100, 500 ms, 2 s, each 30 s | the new active; the first five with a tickle |
 //! | mute | after 1.5 s | the active, when the resets that a tickle provokes have passed |
 //! | hold-down | 10 s, doubling to 5 min | changes by ill health |
@@ -116,6 +116,8 @@ pub struct Machine {
     pending: Option<Pending>,
     /// Since when neither this port nor the peer is known to be active.
     vacant_since: Time,
+    /// Since when the peer reaches the center and this port does not.
+    wan_worse_since: Option<Time>,
     /// It claims nothing by itself before.
     not_before: Time,
     /// How often it still says RELEASE unasked.
@@ -165,6 +167,7 @@ impl Machine {
             stopping: false,
             pending: None,
             vacant_since: now,
+            wan_worse_since: None,
             not_before: until,
             releases: 0,
             speaks_at: now,
@@ -186,7 +189,7 @@ impl Machine {
         match event {
             Event::Timer => self.wakes_at = None,
             Event::Received { path, message } => self.received(path, message, now),
-            Event::Health(health) => self.condition.probed(health, now),
+            Event::Health(health) => self.condition.probed(health),
             Event::Center { sent, answer } => self.answered(sent, answer, now),
             Event::AddressProbe { taken_by } => self.probed(taken_by, now),
             Event::Port(event) => self.port_said(event, now),
@@ -213,6 +216,7 @@ impl Machine {
             self.state = State::Passive { claim: None };
         }
         self.look_for_an_active(now);
+        self.compare_wans(now);
         match self.state {
             State::Starting { .. } => {}
             State::Passive { .. } => self.consider_claiming(now),
