@@ -55,8 +55,8 @@
 //! process or of the machine shows as a jump of `now`: leases are looked at before anything else in each step.
 //!
 //! Limit: a kernel that counts the fence's time-out in jiffies counts nothing while the machine is suspended. After a
-//! resume it leaves the fence open for what was left of the lease, unless the judge shuts it first; what is written then
-//! is refused, for its generation is old.
+//! resume it leaves the fence open for what was left of the lease, unless the judge shuts it first; what is written
+//! then is refused, for its generation is old.
 
 pub mod action;
 mod announce;
