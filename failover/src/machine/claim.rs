@@ -159,7 +159,7 @@ impl Machine {
         why.filter(|_| self.unfit().is_none())
     }
 
-    /// Of two ports that are both there and not active, the better one claims; the other one only if nothing comes of it.
+    /// Of two ports that are both there and not active, the better one claims; the other only if nothing comes of it.
     fn is_mine_to_claim(&self, peer: View, now: Time) -> bool {
         let vacant = now.since(self.vacant_since);
         match peer.role {
@@ -260,6 +260,12 @@ impl Machine {
         if matches!(self.state, State::Tenure(_)) || peer.is_some_and(|peer| peer.role == Role::Active) {
             self.vacant_since = now;
         }
+    }
+
+    /// Keeps for how long the peer's WAN has been the better one. Two that come back one after the other are no reason.
+    pub(super) fn compare_wans(&mut self, now: Time) {
+        let is_worse = !self.condition.wan() && self.peer.view().is_some_and(|peer| peer.wan);
+        self.wan_worse_since = if is_worse { self.wan_worse_since.or(Some(now)) } else { None };
     }
 
     /// The generation that this port holds, entering or active.

@@ -412,8 +412,8 @@ impl Machine {
         if !self.hold_down.is_over(now) || self.condition.owed() > 0 {
             return None;
         }
-        if let Some(lost) = self.condition.wan_lost()
-            && now.since(lost) >= self.settings.wan_patience
+        if let Some(since) = self.wan_worse_since
+            && now.since(since) >= self.settings.wan_patience
         {
             return Some("the WAN is lost here and not at the peer".to_owned());
         }
