@@ -39,7 +39,7 @@ enum Step {
     /// An active port renews; the answer may be lost.
     Renew { member: Member, is_heard: bool },
     /// An active port steps down and says so; the word may not come through.
-    StepDown { member: Member, is_heard: bool },
+    GiveUp { member: Member, is_heard: bool },
     /// A port forgets all but what it has on disk.
     Restart(Member),
     /// A question that was sent before comes again, late.
@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..400_u64).prop_map(Step::Pass),
         4 => (member(), heard()).prop_map(|(member, is_heard)| Step::Acquire { member, is_heard }),
         3 => (member(), heard()).prop_map(|(member, is_heard)| Step::Renew { member, is_heard }),
-        1 => (member(), heard()).prop_map(|(member, is_heard)| Step::StepDown { member, is_heard }),
+        1 => (member(), heard()).prop_map(|(member, is_heard)| Step::GiveUp { member, is_heard }),
         1 => member().prop_map(Step::Restart),
         1 => any::<usize>().prop_map(Step::Late),
     ]
@@ -130,7 +130,7 @@ impl World {
                     other => panic!("{other:?}"),
                 }
             }
-            Step::StepDown { member, is_heard } => {
+            Step::GiveUp { member, is_heard } => {
                 let Some(generation) = self.port(member).active.take() else { return };
                 self.port(member).lease_until = 0;
                 if is_heard {
