@@ -13,6 +13,7 @@
 //! - [`haproxy`] is a balancer before object managers.
 //! - [`netns`] is a network namespace of its own.
 //! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
+//! - [`pair`] is a failover pair on networks of its own: real daemons, failures, and what clients see of them.
 //! - [`postgres`] is a PostgreSQL server, and a standby of it.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
@@ -38,6 +39,7 @@ pub mod model;
 pub mod mount;
 pub mod netns;
 pub mod nginx;
+pub mod pair;
 pub mod poll;
 pub mod postgres;
 pub mod qemu;
