@@ -6,6 +6,7 @@
 //! - [`mount`] is a hard NFSv3 mount: like a kernel's, it sends a call again over a new connection until it is answered.
 //! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
+//! - [`acknowledged`] is clients that remember what was acknowledged to them.
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
 //! - [`chromium`] is a browser, with pages for it.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
@@ -27,6 +28,7 @@
     reason = "a harness that cannot go on fails its test at the line that could not"
 )]
 
+pub mod acknowledged;
 pub mod bench;
 pub mod chromium;
 pub mod cluster;

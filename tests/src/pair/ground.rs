@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::networks::{Host, Link, Networks};
+use crate::qemu::guest::Guest;
 use crate::site::Site;
 
 /// Where the storage center serves.
@@ -36,5 +37,14 @@ impl Ground {
         let address = SocketAddr::from((center.address(Link::Wan), CENTER_PORT));
         let site = Site::start_at(Some(center.namespace().name()), address);
         Self { site, center, client, observer, networks }
+    }
+
+    /// Boots a guest on the LAN; its number makes its address, see [`Guest::boot`].
+    pub fn boot(&self, number: u8) -> Guest {
+        let tap = format!("tap{number}");
+        let hub = self.networks.hub();
+        hub.run_ok("ip", &["tuntap", "add", "dev", &tap, "mode", "tap"]);
+        hub.run_ok("ip", &["link", "set", &tap, "master", Link::Lan.interface(), "up"]);
+        Guest::boot(hub, self.site.path(), number, &tap)
     }
 }

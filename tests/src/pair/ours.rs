@@ -27,6 +27,10 @@ pub const CACHE_DISKS: [&str; 2] = ["cache0", "cache1"];
 
 /// Starts the daemons of both hosts.
 pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Host; 2]) -> [Member; 2] {
+    // Each pair has a customer of its own, and so its own exports.
+    if number > 1 {
+        ground.site.add_customer(number.into(), &[]);
+    }
     let keys = ground.site.path().join(format!("pair{number}"));
     fs::create_dir_all(&keys).unwrap();
     let key = keys.join("pair.key");
@@ -87,7 +91,7 @@ state_dir = "{dir}/state"
 
 [center]
 ddm = ["{center}"]
-customer = 1
+customer = {number}
 secret_file = "{secret}"
 
 [state]
@@ -108,14 +112,19 @@ journal_disks = ["{dir}/journal"]
             wan = Link::Wan.interface(),
             dir = dir.display(),
             center = ground.site.center_url(),
-            secret = ground.site.secret_file(1).display(),
+            secret = ground.site.secret_file(number.into()).display(),
         );
         (format!("{letter}{number}"), port, judge)
     });
     let mut texts = texts.into_iter();
     hosts.map(|host| {
         let (name, port, judge) = texts.next().expect("one for each");
-        let settings = PortSettings { address: Some(Ipv4Addr::UNSPECIFIED.into()), more: port, ..settings() };
+        let settings = PortSettings {
+            address: Some(Ipv4Addr::UNSPECIFIED.into()),
+            more: port,
+            customer: number.into(),
+            ..settings()
+        };
         let (dir, config) = ground.site.write_port_config(&name, &settings);
         let judge_config = dir.join("judge.toml");
         fs::create_dir_all(dir.join("judge")).unwrap();
