@@ -4,8 +4,8 @@
 //! - `nfs-guest operations FOLDER` tries every operation of a file system in a folder; status 1 if one is wrong.
 //! - `nfs-guest endure FOLDER STOP` writes, reads, makes, renames and removes files there, checks everything, and puts
 //!   the number of its rounds into `FOLDER/rounds`, until a file `STOP` is there.
-//! - `nfs-guest stall FOLDER STOP STALLS` reads and writes there until a file `STOP` is there, and tells in `STALLS` what
-//!   took long.
+//! - `nfs-guest stall FOLDER STOP STALLS` reads and writes there until a file `STOP` is there, and tells in `STALLS` how
+//!   long each took.
 //! - `nfs-guest lock FILE read|write START LENGTH` tries a lock; status 1 if another has it.
 //! - `nfs-guest hold FILE read|write START LENGTH HELD RELEASE` waits for a lock, makes a file `HELD`, and keeps the
 //!   lock until a file `RELEASE` is there.

@@ -15,19 +15,14 @@ use crate::pattern;
 const BYTES: usize = 16 << 10;
 /// Blocks of each file.
 const BLOCKS: u64 = 16;
-/// What takes longer is told.
-const NOTABLE: Duration = Duration::from_millis(30);
 /// From one to the next, so that an emulated processor has time for the network.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Works in `folder` until `stop` exists. Appends a line `read MS` or `write MS` to `stalls` for each operation that took long.
+/// Works in `folder` until `stop` exists. Appends a line `read MS` or `write MS` to `stalls` for each operation.
 pub fn until(folder: &Path, stop: &Path, stalls: &Path) {
     let note = |what: &str, start: Instant| {
-        let took = start.elapsed();
-        if took > NOTABLE {
-            let mut stalls = File::options().create(true).append(true).open(stalls).unwrap();
-            stalls.write_all(format!("{what} {}\n", took.as_millis()).as_bytes()).unwrap();
-        }
+        let mut stalls = File::options().create(true).append(true).open(stalls).unwrap();
+        stalls.write_all(format!("{what} {}\n", start.elapsed().as_millis()).as_bytes()).unwrap();
     };
     let (read_path, write_path) = (folder.join("read"), folder.join("written"));
     let file = File::create_new(&read_path).unwrap();

@@ -28,16 +28,20 @@ const HELD: Duration = Duration::from_secs(4);
 /// client does that was refused (3 s) or met its old socket (181 s) is told from them all the same.
 const STALL_MAX_MS: u64 = 2_500;
 
+/// Linux gives up a silent connection after 181 s.
+const STALL_PATIENCE: Duration = Duration::from_secs(200);
+
 const MOUNT: &str = "mount -t nfs -o vers=3,nolock,hard,proto=tcp,port=2049,mountproto=tcp,mountport=2049 \
                      server:/export /mnt";
 
-/// The longest stalls, of reads and of writes, since the last time.
+/// The longest stalls, of reads and of writes, since the last time. One that goes on is waited for.
 fn stalls(guest: &mut Guest) -> [u64; 2] {
-    let told = guest.ok("kill -0 $(cat /tmp/pid) || { cat /tmp/report; exit 1; }
-        cat /tmp/stalls 2>/dev/null || true; : > /tmp/stalls");
-    ["read", "write"].map(|kind| {
-        let of_kind = told.lines().filter_map(|line| line.strip_prefix(kind)?.trim().parse().ok());
-        of_kind.max().unwrap_or(0)
+    poll::until("reads and writes go on", STALL_PATIENCE, || {
+        let told = guest.ok("kill -0 $(cat /tmp/pid) || { cat /tmp/report; exit 1; }
+            if grep -q read /tmp/stalls && grep -q write /tmp/stalls; then cat /tmp/stalls; : > /tmp/stalls; fi");
+        let [read, write] = ["read", "write"]
+            .map(|kind| told.lines().filter_map(|line| line.strip_prefix(kind)?.trim().parse().ok()).max());
+        read.zip(write).map(<[u64; 2]>::from)
     })
 }
 
