@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use appliance::config::Config;
-use appliance::control::message::Request;
-use appliance::control::socket::{self, AskError};
-use appliance::control::status::Status;
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::reload::{Reloaded, Reloader};
+use appliance::status::Status;
 use clap::{Parser, Subcommand};
+use control::message::Request;
+use control::socket::{self, AskError};
 use nfs::server::Addresses;
 use serde_json::{Value, json};
 use tikv_jemallocator::Jemalloc;
@@ -140,7 +140,7 @@ async fn reload(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path).map_err(StartError::from)?;
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let request = Request::new("reload", json!({ "config": path.to_string_lossy() }));
-    let answer = socket::ask(&config.state.dir, &request).await?;
+    let answer = socket::ask("storage port", &config.state.dir, &request).await?;
     let Reloaded { changed, at_next_start } = serde_json::from_value(answer)?;
     let mut said: Vec<String> = changed.iter().map(|change| format!("changed: {change}")).collect();
     said.extend(at_next_start.iter().map(|change| format!("takes effect at the next start: {change}")));
@@ -153,7 +153,7 @@ async fn reload(path: &Path) -> Result<(), Failure> {
 
 async fn status(path: &Path, as_json: bool) -> Result<(), Failure> {
     let config = Config::load(path).map_err(StartError::from)?;
-    let answer = socket::ask(&config.state.dir, &Request::new("status", Value::Null)).await?;
+    let answer = socket::ask("storage port", &config.state.dir, &Request::new("status", Value::Null)).await?;
     if as_json {
         say(&serde_json::to_string_pretty(&answer)?);
     } else {

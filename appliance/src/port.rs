@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use control::Operations;
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
@@ -18,7 +19,6 @@ use tokio::task::JoinSet;
 
 use crate::center::{CenterError, StorageCenter};
 use crate::config::{Config, ConfigError, SecretError, read_or_make_key};
-use crate::control::{self, Operations, status};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
@@ -27,6 +27,7 @@ use crate::journal::{self, Journal, JournalError};
 use crate::lock_ledger::LockLedger;
 use crate::object::Objects;
 use crate::reload::Reloader;
+use crate::status;
 use crate::translator::Translator;
 use crate::translator::handle::HandleKey;
 use crate::uploader::Uploader;
