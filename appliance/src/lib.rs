@@ -15,6 +15,7 @@ pub mod host;
 pub mod journal;
 pub mod lock_ledger;
 pub mod object;
+pub mod pair;
 pub mod port;
 pub mod reload;
 pub mod status;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control::Operations;
+use nfs::duty::Duty;
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
@@ -18,7 +19,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
 use crate::center::{CenterError, StorageCenter};
-use crate::config::{Config, ConfigError, SecretError, read_or_make_key};
+use crate::config::{Config, ConfigError, SecretError, read_or_make_key, read_pair_key};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
@@ -26,6 +27,8 @@ use crate::host;
 use crate::journal::{self, Journal, JournalError};
 use crate::lock_ledger::LockLedger;
 use crate::object::Objects;
+use crate::pair::Paired;
+use crate::pair::role::Role;
 use crate::reload::Reloader;
 use crate::status;
 use crate::translator::Translator;
@@ -118,6 +121,7 @@ pub struct Port {
     state_dir: PathBuf,
     control: UnixListener,
     reloader: Arc<Reloader>,
+    paired: Option<Arc<Paired<client::Center>>>,
     /// Held as long as the port lives.
     _lock: File,
 }
@@ -139,8 +143,13 @@ impl Port {
             .map_err(|error| StartError::Control { path: state_dir.clone(), error })?;
         // The sockets before the rest: if they are taken, another port may be using the other directories.
         let ledger = Arc::new(LockLedger::new(state_dir.join("lock_clients")));
-        let server = Server::bind(config.server(ledger)).await?;
-        let key = HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?);
+        let role = config.pair.is_some().then(Arc::<Role>::default);
+        let duty = role.as_ref().map_or_else(Duty::default, |role| role.duty());
+        let server = Server::bind(config.server(ledger, duty.clone())).await?;
+        let key = match &config.pair {
+            Some(pair) => HandleKey::of_pair(&read_pair_key(&pair.key_file)?),
+            None => HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?),
+        };
         let (journal, recovery) =
             Journal::open(journal::Settings::new(config.journal.dir.clone(), config.journal.bytes))?;
         for damage in &recovery.damage {
@@ -168,16 +177,21 @@ impl Port {
                 (id, Arc::new(Customer::new(id, secret, center, directory, objects)))
             })
             .collect();
-        let uploader = Uploader::new(journal.clone(), customers.clone(), config.upload.quiet());
+        let uploader = Uploader::new(journal.clone(), customers.clone(), config.upload.quiet(), duty.clone());
         let translator = Translator::new(
             exports,
             customers.clone(),
             journal.clone(),
             Arc::clone(&uploader),
             key,
-            &host::random(),
+            duty,
+            host::random(),
         );
         let translator = Arc::new(translator);
+        let nfs = server.addresses().nfs.first().copied();
+        let paired = role
+            .zip(nfs)
+            .map(|(role, nfs)| Paired::new(role, Arc::clone(&translator), Arc::clone(&uploader), nfs));
         let reloader =
             Reloader::new(path.to_owned(), config.clone(), customers.clone(), Arc::clone(&translator));
         Ok(Self {
@@ -189,6 +203,7 @@ impl Port {
             state_dir,
             control,
             reloader: Arc::new(reloader),
+            paired,
             _lock: lock,
         })
     }
@@ -201,8 +216,18 @@ impl Port {
     /// Serves clients until `shutdown`; then makes durable what was taken, uploads for a while, and saves what is known.
     /// `ready` is told where clients are served.
     pub async fn serve(self, ready: impl FnOnce(&Addresses), shutdown: impl Future<Output = ()>) {
-        let Self { server, customers, journal, uploader, translator, state_dir, control, reloader, _lock } =
-            self;
+        let Self {
+            server,
+            customers,
+            journal,
+            uploader,
+            translator,
+            state_dir,
+            control,
+            reloader,
+            paired,
+            _lock,
+        } = self;
         let directories: Directories<_> =
             customers.values().map(|customer| (customer.id, Arc::clone(&customer.directory))).collect();
         let mut tasks = JoinSet::new();
@@ -218,7 +243,12 @@ impl Port {
             customers: customers.clone(),
             journal: journal.clone(),
         };
-        tasks.spawn(control::socket::serve(control, Arc::new(operations(reloader, sources))));
+        let mut operations = operations(reloader, sources);
+        if let Some(paired) = paired {
+            paired.add_operations(&mut operations);
+            tasks.spawn(paired.inform());
+        }
+        tasks.spawn(control::socket::serve(control, Arc::new(operations)));
         let contact = async {
             for (_, directory) in &directories {
                 directory.reachable().await;

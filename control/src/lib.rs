@@ -1,7 +1,7 @@
 //! The control socket of a daemon: how this machine's administrator, and its other daemon, ask the running one.
 //!
 //! A Unix socket in the daemon's state directory, for the daemon's own user and root. One request is one line of JSON,
-//! and so is its answer ([`message`]); [`socket`] carries them, [`Operations`] knows who answers what. Nobody on a network
+//! and so is its answer ([`message`]), but for a watch, which is answered by a line whenever there is news; [`socket`] carries them, [`Operations`] knows who answers what. Nobody on a network
 //! reaches it.
 
 pub mod message;
@@ -12,12 +12,28 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+use futures::stream::BoxStream;
 use serde_json::Value;
 
 use self::message::{Reply, Request, VERSION};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
-type Operation = Box<dyn Fn(Value) -> Answer + Send + Sync>;
+
+/// Lines of JSON, as long as somebody listens.
+pub type Lines = BoxStream<'static, Value>;
+
+enum Operation {
+    Question(Box<dyn Fn(Value) -> Answer + Send + Sync>),
+    Watch(Box<dyn Fn() -> Lines + Send + Sync>),
+}
+
+/// What becomes of a request.
+pub(crate) enum Response {
+    /// One line.
+    Reply(Reply),
+    /// A line whenever there is news.
+    Lines(Lines),
+}
 
 /// What can be asked, by name.
 #[derive(Default)]
@@ -30,23 +46,32 @@ impl Operations {
     where
         A: Future<Output = Result<Value, String>> + Send + 'static,
     {
-        self.0.insert(name, Box::new(move |arguments| Box::pin(operation(arguments))));
+        self.0.insert(name, Operation::Question(Box::new(move |arguments| Box::pin(operation(arguments)))));
+    }
+
+    /// Lets `watch` be followed: who asks for it is sent its lines until he, or the port, ends.
+    pub fn add_watch(&mut self, name: &'static str, watch: impl Fn() -> Lines + Send + Sync + 'static) {
+        self.0.insert(name, Operation::Watch(Box::new(watch)));
     }
 
     /// Answers one request.
-    async fn answer(&self, request: Request) -> Reply {
+    async fn answer(&self, request: Request) -> Response {
         if request.version != VERSION {
-            return Reply::refused(format!(
+            return Response::Reply(Reply::refused(format!(
                 "this daemon speaks version {VERSION} of the control protocol, not {}: use the command it came with",
                 request.version
-            ));
+            )));
         }
         match self.0.get(request.operation.as_str()) {
-            Some(operation) => operation(request.arguments).await.into(),
+            Some(Operation::Question(operation)) => {
+                Response::Reply(operation(request.arguments).await.into())
+            }
+            Some(Operation::Watch(watch)) => Response::Lines(watch()),
             None => {
                 let known: Vec<_> = self.0.keys().copied().collect();
                 let known = known.join(", ");
-                Reply::refused(format!("no operation `{}`; there are: {known}", request.operation))
+                let why = format!("no operation `{}`; there are: {known}", request.operation);
+                Response::Reply(Reply::refused(why))
             }
         }
     }

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::Operations;
 use crate::message::{Outcome, Reply, Request, VERSION};
+use crate::{Lines, Operations, Response};
 
 /// The socket's name in the state directory.
 const NAME: &str = "control";
@@ -28,6 +29,8 @@ const REQUEST_BYTES_MAX: u64 = 16 << 10;
 const REPLY_BYTES_MAX: u64 = 4 << 20;
 /// Requests at once; others wait to be accepted.
 const CONNECTIONS_MAX: usize = 8;
+/// Watches at once, beside the requests: one for the judge, one for who looks on.
+const WATCHES_MAX: usize = 2;
 /// How long a request may take to arrive, and an answer to be taken.
 const TRANSFER_TIME: Duration = Duration::from_secs(5);
 /// How long a caller waits for an answer.
@@ -94,6 +97,7 @@ pub async fn serve(listener: UnixListener, operations: Arc<Operations>) {
 
 async fn serve_within(transfer_time: Duration, listener: UnixListener, operations: Arc<Operations>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let watches = Arc::new(Semaphore::new(WATCHES_MAX));
     let mut conversations = JoinSet::new();
     loop {
         // Never closed.
@@ -101,12 +105,11 @@ async fn serve_within(transfer_time: Duration, listener: UnixListener, operation
         while conversations.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
-                let operations = Arc::clone(&operations);
+                let (operations, watches) = (Arc::clone(&operations), Arc::clone(&watches));
                 conversations.spawn(async move {
-                    if let Err(error) = converse(stream, &operations, transfer_time).await {
+                    if let Err(error) = converse(stream, &operations, &watches, slot, transfer_time).await {
                         tracing::debug!("a request at the control socket was not answered: {error}");
                     }
-                    drop(slot);
                 });
             }
             Err(error) => {
@@ -120,6 +123,8 @@ async fn serve_within(transfer_time: Duration, listener: UnixListener, operation
 async fn converse(
     mut stream: UnixStream,
     operations: &Operations,
+    watches: &Semaphore,
+    slot: OwnedSemaphorePermit,
     transfer_time: Duration,
 ) -> io::Result<()> {
     let caller = stream.peer_cred()?.uid();
@@ -129,17 +134,51 @@ async fn converse(
     let mut line = Vec::new();
     let mut limited = BufReader::new(&mut stream).take(REQUEST_BYTES_MAX);
     timeout(transfer_time, limited.read_until(b'\n', &mut line)).await??;
-    let reply = match serde_json::from_slice::<Request>(&line) {
+    let response = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => operations.answer(request).await,
-        Err(error) => Reply::refused(format!(
+        Err(error) => Response::Reply(Reply::refused(format!(
             "not a request of one line and at most {REQUEST_BYTES_MAX} bytes, such as \
              {{\"version\":{VERSION},\"operation\":\"status\"}}: {error}"
-        )),
+        ))),
     };
-    let mut text = serde_json::to_vec(&reply)?;
-    text.push(b'\n');
-    timeout(transfer_time, stream.write_all(&text)).await??;
+    let reply = match (response, watches.try_acquire()) {
+        (Response::Reply(reply), _) => reply,
+        (Response::Lines(lines), Ok(_watch)) => {
+            drop(slot);
+            return tell(stream, lines, transfer_time).await;
+        }
+        (Response::Lines(_), Err(_)) => {
+            Reply::refused(format!("{WATCHES_MAX} watch already: there is no room for another"))
+        }
+    };
+    write_line(&mut stream, &reply, transfer_time).await?;
     stream.shutdown().await
+}
+
+/// Sends lines as they come, until the listener hangs up or does not take one in time.
+async fn tell(mut stream: UnixStream, mut lines: Lines, transfer_time: Duration) -> io::Result<()> {
+    let mut nothing = [0];
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line,
+            // He has nothing more to say: whatever comes is his end.
+            _ = stream.read(&mut nothing) => return Ok(()),
+        };
+        match line {
+            Some(line) => write_line(&mut stream, &line, transfer_time).await?,
+            None => return stream.shutdown().await,
+        }
+    }
+}
+
+async fn write_line(
+    stream: &mut UnixStream,
+    line: &impl serde::Serialize,
+    transfer_time: Duration,
+) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    timeout(transfer_time, stream.write_all(&text)).await?
 }
 
 /// Asks the daemon whose state directory this is; errors call it `daemon`.

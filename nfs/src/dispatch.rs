@@ -3,14 +3,16 @@
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 
+use crate::duty::Duty;
 use crate::filesystem::{Caller, Filesystem, Limits, RequestKey, Segment};
 use crate::nlm::service::Locks;
+use crate::nlm::terms::Present;
 use crate::outbound::any;
 use crate::record::Record;
 use crate::reply::Reply;
 use crate::rpc::{self, BadCall, Call, Refusal};
 use crate::xdr::{Decoder, Encoder};
-use crate::{mount, nlm, nsm, rpcbind, v3};
+use crate::{duty, mount, nlm, nsm, rpcbind, v3};
 
 /// A call's key covers this much of its record. Only a WRITE is longer, and its data need not be hashed: a repeated
 /// WRITE does what it did before.
@@ -57,20 +59,23 @@ pub struct Service<F> {
     filesystem: Arc<F>,
     limits: Limits,
     mounts: mount::Table,
-    locks: Option<Arc<Locks>>,
+    duty: Duty,
+    locks: Option<Present>,
     registrations: rpcbind::Table,
 }
 
 impl<F: Filesystem> Service<F> {
-    /// Serves `filesystem`, remembers `mounts_max` mounts, serves `locks` and tells clients of `registrations`.
+    /// Serves `filesystem` while on `duty`, remembers `mounts_max` mounts, serves `locks` and tells clients of
+    /// `registrations`.
     pub fn new(
         filesystem: Arc<F>,
         mounts_max: usize,
-        locks: Option<Arc<Locks>>,
+        duty: Duty,
+        locks: Option<Present>,
         registrations: rpcbind::Table,
     ) -> Self {
         let limits = filesystem.limits();
-        Self { filesystem, limits, mounts: mount::Table::new(mounts_max), locks, registrations }
+        Self { filesystem, limits, mounts: mount::Table::new(mounts_max), duty, locks, registrations }
     }
 
     /// What the file system can do, as it said at the start.
@@ -126,6 +131,9 @@ impl<F: Filesystem> Service<F> {
         args: &mut Decoder<'_>,
         out: &mut Encoder,
     ) -> Result<Vec<Segment>, Refusal> {
+        if !is_probe(&call) {
+            self.duty.awaited().await;
+        }
         match (call.program, programs) {
             (v3::PROGRAM, Programs::NfsAndMount) => {
                 require_version(&call, v3::VERSION, v3::VERSION)?;
@@ -144,7 +152,7 @@ impl<F: Filesystem> Service<F> {
                 mount::call(&context, version, procedure, args, out).await.map(|()| Vec::new())
             }
             (nlm::PROGRAM, Programs::NfsAndMount | Programs::Mount) => {
-                let locks = self.locks.as_deref().ok_or(Refusal::ProgramUnavailable)?;
+                let locks = &*self.present_locks().await?;
                 require_version(&call, nlm::VERSION, nlm::VERSION)?;
                 let (procedure, local) = (call.procedure, origin.reached());
                 let caller = caller(origin, call, record);
@@ -152,9 +160,9 @@ impl<F: Filesystem> Service<F> {
                 nlm::call(&context, procedure, args, out).await.map(|()| Vec::new())
             }
             (nsm::PROGRAM, Programs::NfsAndMount | Programs::Mount) => {
-                let locks = self.locks.as_deref().ok_or(Refusal::ProgramUnavailable)?;
+                let locks = self.present_locks().await?;
                 require_version(&call, nsm::VERSION, nsm::VERSION)?;
-                nsm::call(locks, origin.peer, call.procedure, args, out).map(|()| Vec::new())
+                nsm::call(&locks, origin.peer, call.procedure, args, out).map(|()| Vec::new())
             }
             (rpcbind::PROGRAM, Programs::Rpcbind) => {
                 require_version(&call, rpcbind::VERSION_MIN, rpcbind::VERSION_MAX)?;
@@ -163,6 +171,21 @@ impl<F: Filesystem> Service<F> {
             _ => Err(Refusal::ProgramUnavailable),
         }
     }
+
+    /// The locks of this time of duty, which may be about to be there.
+    async fn present_locks(&self) -> Result<Arc<Locks>, Refusal> {
+        let present = self.locks.as_ref().ok_or(Refusal::ProgramUnavailable)?;
+        let known = present.borrow().clone();
+        match known {
+            Some(locks) => Ok(locks),
+            None => duty::awaited(present).await.ok_or(Refusal::ProgramUnavailable),
+        }
+    }
+}
+
+/// Whether a call asks no more than whether the server is there.
+const fn is_probe(call: &Call) -> bool {
+    call.procedure == 0 || (call.program == v3::PROGRAM && call.procedure == v3::procedure::GETATTR)
 }
 
 fn require_version(call: &Call, low: u32, high: u32) -> Result<(), Refusal> {

@@ -7,8 +7,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 pub use crate::dispatch::Programs;
 use crate::dispatch::{Origin, Service};
+use crate::duty::Duty;
 use crate::filesystem::{Filesystem, Segment};
 use crate::nlm;
 use crate::nlm::service::Locks;
@@ -37,7 +40,9 @@ impl<F: Filesystem> Door<F> {
     ) -> io::Result<Self> {
         let registrations = registrations(addresses, locks.is_some());
         let locks = locks.map(Locks::open).transpose()?.map(Arc::new);
-        Ok(Self(Service::new(Arc::new(filesystem), mounts_max, locks, registrations)))
+        let locks = locks.map(|locks| watch::channel(Some(locks)).1);
+        let service = Service::new(Arc::new(filesystem), mounts_max, Duty::default(), locks, registrations);
+        Ok(Self(service))
     }
 
     /// The reply to a record, with its mark; `None` if the record is no call. Also what the connection asks first: how

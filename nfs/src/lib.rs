@@ -9,6 +9,7 @@
 //! send with its own decoder alone.
 
 mod dispatch;
+pub mod duty;
 pub mod filesystem;
 #[doc(hidden)]
 pub mod fuzz;

@@ -15,15 +15,18 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::dispatch::{Programs, Service};
+use crate::duty::Duty;
 use crate::filesystem::Filesystem;
 use crate::nlm::service::Locks;
+use crate::nlm::{self, terms};
 use crate::rpcbind::register::{self, RegisterError};
 use crate::rpcbind::{self, Registration, Table, Transport};
 use crate::settings::{Bounds, Rpcbind, Settings};
+use crate::transport::close::CloseMark;
 use crate::transport::listener::Clients;
 use crate::transport::reactor::Reactors;
 use crate::transport::{Shared, datagram, ended, listener};
-use crate::{mount, nlm, nsm, v3};
+use crate::{mount, nsm, v3};
 
 /// A record may be longer than its data by this: headers, credential, handle, and some slack for clients that round.
 const RECORD_OVERHEAD_BYTES: usize = 16 << 10;
@@ -81,12 +84,15 @@ pub struct Server {
     registrations: Table,
     register_with: Option<SocketAddr>,
     reactors: Reactors,
-    locks: Option<Arc<Locks>>,
+    locks: Option<(nlm::Settings, watch::Sender<Option<Arc<Locks>>>)>,
+    duty: Duty,
+    close_mark: CloseMark,
     bounds: Bounds,
 }
 
 #[derive(Debug, Default)]
 struct Sockets {
+    listen_ahead: bool,
     streams: Vec<(TcpListener, Programs)>,
     datagrams: Vec<(UdpSocket, Programs)>,
 }
@@ -100,7 +106,7 @@ impl Server {
         if settings.nfs.is_empty() {
             return Err(BindError::NoAddress);
         }
-        let mut sockets = Sockets::default();
+        let mut sockets = Sockets { listen_ahead: settings.listen_ahead, ..Sockets::default() };
         let mut nfs = Vec::new();
         for address in settings.nfs {
             nfs.push(sockets.listen("NFS", address, Programs::NfsAndMount)?);
@@ -130,8 +136,12 @@ impl Server {
             }
         }
         let addresses = Addresses { nfs, mount, rpcbind };
-        let locks = settings.locks.as_ref().map(Locks::open).transpose().map_err(BindError::Locks)?;
-        let locks = locks.map(Arc::new);
+        let locks = match &settings.locks {
+            // Each time of duty begins with what the ledger says then.
+            Some(_) if settings.duty.changes() => None,
+            Some(locks) => Some(Arc::new(Locks::open(locks).map_err(BindError::Locks)?)),
+            None => None,
+        };
         let registrations = registrations(&addresses, settings.locks.is_some());
         let register_with = match settings.rpcbind {
             Rpcbind::Register(address) => Some(address),
@@ -148,8 +158,10 @@ impl Server {
             addresses,
             registrations,
             register_with,
-            locks,
+            locks: settings.locks.map(|settings| (settings, watch::Sender::new(locks))),
             reactors,
+            duty: settings.duty,
+            close_mark: CloseMark::new(settings.close_mark),
             bounds: settings.bounds,
         })
     }
@@ -163,8 +175,9 @@ impl Server {
     /// system starts belongs to the runtime on which this is called.
     pub async fn serve<F: Filesystem>(self, filesystem: Arc<F>, shutdown: impl Future<Output = ()>) {
         let (end, ending) = watch::channel(false);
-        let locks = self.locks.clone();
-        let service = Service::new(filesystem, self.bounds.mounts, locks, self.registrations.clone());
+        let present = self.locks.as_ref().map(|(_, present)| present.subscribe());
+        let (duty, registrations) = (self.duty.clone(), self.registrations.clone());
+        let service = Service::new(filesystem, self.bounds.mounts, duty, present, registrations);
         let record_bytes_max = service.limits().write_bytes_max as usize + RECORD_OVERHEAD_BYTES;
         let memory = Arc::new(Semaphore::new(self.bounds.bytes_in_total.min(Semaphore::MAX_PERMITS)));
         let clients = Clients::new(self.bounds.connections, self.bounds.connections_per_client);
@@ -176,6 +189,8 @@ impl Server {
             record_bytes_max,
             memory,
             ending: ending.clone(),
+            duty: self.duty.clone(),
+            close_mark: self.close_mark,
         });
         let reactors = Arc::new(self.reactors);
 
@@ -187,11 +202,11 @@ impl Server {
         for (socket, programs) in self.sockets.datagrams {
             tasks.spawn(datagram::serve(Arc::clone(&shared), socket, programs));
         }
-        if let Some(locks) = self.locks {
-            let mut ending = ending.clone();
+        if let Some((settings, present)) = self.locks {
+            let (mut ending, duty) = (ending.clone(), self.duty);
             tasks.spawn(async move {
                 tokio::select! {
-                    () = locks.run() => {}
+                    () = terms::keep(&settings, &duty, &present) => {}
                     () = ended(&mut ending) => {}
                 }
             });
@@ -222,7 +237,7 @@ impl Sockets {
         programs: Programs,
     ) -> Result<SocketAddr, BindError> {
         let listen = || {
-            let socket = socket(address, Type::STREAM)?;
+            let socket = socket(address, Type::STREAM, self.listen_ahead)?;
             socket.listen(BACKLOG)?;
             let listener = TcpListener::from_std(socket.into())?;
             let bound = listener.local_addr()?;
@@ -239,7 +254,7 @@ impl Sockets {
         address: SocketAddr,
         programs: Programs,
     ) -> Result<(), BindError> {
-        let receive = || UdpSocket::from_std(socket(address, Type::DGRAM)?.into());
+        let receive = || UdpSocket::from_std(socket(address, Type::DGRAM, self.listen_ahead)?.into());
         let socket = receive().map_err(|source| BindError::Listen { service, address, source })?;
         self.datagrams.push((socket, programs));
         Ok(())
@@ -247,7 +262,7 @@ impl Sockets {
 }
 
 /// A bound, nonblocking socket. An IPv6 address stands for IPv6 alone, so that both unspecified addresses can be named.
-fn socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+fn socket(address: SocketAddr, kind: Type, ahead: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -255,6 +270,12 @@ fn socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     if kind == Type::STREAM {
         // Otherwise a restart would have to wait for the last connections of the server before.
         socket.set_reuse_address(true)?;
+    }
+    if ahead {
+        match address {
+            SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+            SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+        }
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

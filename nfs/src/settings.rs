@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
+use crate::duty::Duty;
 use crate::nlm;
 
 /// Port registered for NFS (RFC 1813 §2.1).
@@ -28,6 +29,13 @@ pub struct Settings {
     pub threads: usize,
     /// Whether and how locks are served (NLM, NSM): at the addresses of MOUNT, and over TCP at those of NFS too.
     pub locks: Option<nlm::Settings>,
+    /// When clients are answered: always, unless there is another server that does it in turn.
+    pub duty: Duty,
+    /// The mark (`SO_MARK`) of the packets with which the server closes connections by its own decision: whoever mutes
+    /// what a dead server's kernel says can so let these pass.
+    pub close_mark: Option<u32>,
+    /// Whether to listen at addresses that this machine does not have yet.
+    pub listen_ahead: bool,
     /// How much is taken on at once.
     pub bounds: Bounds,
 }
@@ -43,6 +51,9 @@ impl Default for Settings {
             rpcbind: Rpcbind::Serve(vec![SocketAddr::new(any, RPCBIND_PORT)]),
             threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             locks: None,
+            duty: Duty::default(),
+            close_mark: None,
+            listen_ahead: false,
             bounds: Bounds::default(),
         }
     }

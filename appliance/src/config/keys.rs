@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 /// Per table (by its path, arrays of tables like tables): its keys.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["state", "center", "customer", "export", "nfs", "cache", "journal", "upload"]),
+    ("", &["state", "center", "customer", "export", "nfs", "cache", "journal", "upload", "pair"]),
     ("state", &["dir"]),
     ("center", &["ddm", "dosm", "ca_file", "deadline_seconds"]),
     ("customer", &["id", "secret_file"]),
@@ -42,6 +42,21 @@ const KEYS: &[(&str, &[&str])] = &[
     ("cache.disk", &["path", "bytes"]),
     ("journal", &["dir", "bytes"]),
     ("upload", &["quiet_ms"]),
+    (
+        "pair",
+        &[
+            "name",
+            "member",
+            "key_file",
+            "listen",
+            "peer",
+            "certificate_file",
+            "certificate_key_file",
+            "ca_file",
+            "when_alone",
+            "acknowledge_ms",
+        ],
+    ),
 ];
 
 /// A key that means nothing.

@@ -5,16 +5,18 @@
 
 mod changes;
 mod keys;
+mod pair;
 mod parts;
 mod secret;
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nfs::duty::Duty;
 use nfs::nsm::ledger::Ledger;
 use nfs::settings::{RPCBIND_PORT, Rpcbind};
 use protocol::id::CustomerId;
@@ -22,9 +24,10 @@ use protocol::srl::{Secret, SrlVersion};
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{Change, changes};
+pub use self::pair::{Member, Pair, WhenAlone};
 pub use self::parts::{Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, State, Upload};
 pub use self::secret::SecretError;
-pub(crate) use self::secret::read_or_make_key;
+pub(crate) use self::secret::{read_or_make_key, read_pair_key};
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
 use crate::translator::handle::ExportId;
 
@@ -49,6 +52,8 @@ pub struct Config {
     /// When it goes to the center.
     #[serde(default)]
     pub upload: Upload,
+    /// The other port with which this one shares its addresses, if there is one.
+    pub pair: Option<Pair>,
 }
 
 /// What is wrong with a configuration: one line, for the operator.
@@ -101,6 +106,9 @@ pub enum ConfigError {
 
 /// Room for some blocks; below that a cache disk is only work.
 const CACHE_DISK_BYTES_MIN: u64 = 4 << 20;
+/// On the packets with which a port of a pair closes connections: "SPO". What ends a connection without it comes from
+/// a kernel whose port has died, and is kept from clients.
+const CLOSE_MARK: u32 = 0x0053_504f;
 /// A segment of the journal is at most a quarter of it, and must hold the largest write.
 const JOURNAL_BYTES_MIN: u64 = 32 << 20;
 
@@ -173,6 +181,7 @@ impl Config {
         if self.journal.bytes < JOURNAL_BYTES_MIN {
             return Err(format!("[journal]: give it at least {JOURNAL_BYTES_MIN} `bytes`"));
         }
+        self.pair.as_ref().map_or(Ok(()), Pair::check)?;
         self.exports().map(|_| ()).map_err(|error| error.to_string())
     }
 
@@ -216,11 +225,19 @@ impl Config {
         self.customer.iter().map(read).collect()
     }
 
-    /// What the NFS server is told; `ledger` remembers clients that hold locks.
-    pub fn server(&self, ledger: Arc<dyn Ledger>) -> nfs::settings::Settings {
+    /// What the NFS server is told; `ledger` remembers clients that hold locks, `duty` says when clients are answered.
+    pub fn server(&self, ledger: Arc<dyn Ledger>, duty: Duty) -> nfs::settings::Settings {
+        let mut nfs = vec![self.nfs.listen];
+        if self.pair.is_some()
+            && !self.nfs.listen.ip().is_unspecified()
+            && !self.nfs.listen.ip().is_loopback()
+        {
+            // Where the port is asked whether it is well while it does not have its address.
+            nfs.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.nfs.listen.port()));
+        }
         let rpcbind_port = self.nfs.rpcbind_port.unwrap_or(RPCBIND_PORT);
         nfs::settings::Settings {
-            nfs: vec![self.nfs.listen],
+            nfs,
             mount: self.nfs.mount_listen.into_iter().collect(),
             rpcbind: match self.nfs.rpcbind {
                 parts::RpcbindMode::Off => Rpcbind::Off,
@@ -237,6 +254,9 @@ impl Config {
                 rpcbind_port: self.nfs.client_rpcbind_port.unwrap_or(RPCBIND_PORT),
                 ..nfs::nlm::Settings::new(ledger)
             }),
+            duty,
+            close_mark: self.pair.is_some().then_some(CLOSE_MARK),
+            listen_ahead: self.pair.is_some(),
             ..nfs::settings::Settings::default()
         }
     }

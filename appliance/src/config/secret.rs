@@ -13,6 +13,9 @@ use crate::whole_file;
 /// Bits of a mode that let others than the owner in.
 const OTHERS: u32 = 0o077;
 
+/// Shortest key of a pair.
+const PAIR_KEY_BYTES_MIN: usize = 32;
+
 /// Why a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -47,6 +50,14 @@ pub enum SecretError {
         /// Which file.
         path: PathBuf,
     },
+    /// The pair's key cannot be read.
+    #[error("key of the pair {path}: {error} (`key_file` of [pair], the same on both ports)")]
+    PairKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// The handle key cannot be read or made.
     #[error("handle key {path}: {error}")]
     Key {
@@ -63,6 +74,19 @@ pub(super) fn read(customer: CustomerId, path: &Path) -> Result<Secret, SecretEr
     check_mode(path, &fs::metadata(path).map_err(unreadable)?)?;
     let content = fs::read(path).map_err(unreadable)?;
     Secret::from_file_content(&content).map_err(|_| SecretError::TooShort { customer, path: path.to_owned() })
+}
+
+/// Reads the key of a pair. Any form will do, as long as both ports have the same file.
+pub(crate) fn read_pair_key(path: &Path) -> Result<Vec<u8>, SecretError> {
+    let failed = |error| SecretError::PairKey { path: path.to_owned(), error };
+    check_mode(path, &fs::metadata(path).map_err(failed)?)?;
+    let key = fs::read(path).map_err(failed)?;
+    let key = key.trim_ascii_end();
+    if key.len() < PAIR_KEY_BYTES_MIN {
+        let short = format!("less than {PAIR_KEY_BYTES_MIN} bytes: make it with `openssl rand -hex 32`");
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, short)));
+    }
+    Ok(key.to_vec())
 }
 
 /// Reads the key of 32 bytes at `path`, or makes it of `fresh` bytes at the first start.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use nfs::duty::Duty;
 use nfs::filesystem::{
     Attributes, Caller, CreateHow, Filesystem, FsResult, Groups, Handle, Read, RequestKey, Segment,
     SetAttributes, Stability,
@@ -65,7 +66,8 @@ impl TestPort {
         let customer =
             Arc::new(Customer::new(CUSTOMER, secret, Arc::clone(&center), Arc::clone(&directory), objects));
         let customers = HashMap::from([(CUSTOMER, Arc::clone(&customer))]);
-        let uploader = Uploader::new(journal.clone(), customers.clone(), Duration::from_millis(10));
+        let uploader =
+            Uploader::new(journal.clone(), customers.clone(), Duration::from_millis(10), Duty::default());
         let exports = [("/export", Tree::Files), ("/SRL", Tree::Srl)]
             .map(|(path, tree)| change(crate::translator::export::tests::export(path, tree)));
         let key = HandleKey::new([7; 32]);
@@ -75,7 +77,8 @@ impl TestPort {
             journal.clone(),
             Arc::clone(&uploader),
             key.clone(),
-            &[1; 16],
+            Duty::default(),
+            [1; 16],
         );
         let mut tasks = JoinSet::new();
         tasks.spawn({

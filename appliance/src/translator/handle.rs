@@ -79,6 +79,11 @@ pub struct HandleKey {
 }
 
 impl HandleKey {
+    /// The key that both ports make of their pair's key, whatever that is.
+    pub fn of_pair(key: &[u8]) -> Self {
+        Self::new(blake3::derive_key("storage port: file handles of a pair", key))
+    }
+
     /// A key of 32 random bytes.
     pub fn new(secret: [u8; 32]) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(&secret);
@@ -136,11 +141,13 @@ impl HandleKey {
         verifier
     }
 
-    /// The write verifier of one run of the port: `boot` is random at each start.
-    pub fn write_verifier(&self, boot: &[u8; 16]) -> [u8; 8] {
+    /// The write verifier of one run of the port, and in a pair of one time of duty: `boot` is random at each start. Two
+    /// ports of a pair never have the same one, nor has one port in two generations.
+    pub fn write_verifier(&self, boot: &[u8; 16], generation: Option<u64>) -> [u8; 8] {
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         hasher.update(b"writes");
         hasher.update(boot);
+        hasher.update(&generation.unwrap_or_default().to_be_bytes());
         let mut verifier = [0; 8];
         hasher.finalize_xof().fill(&mut verifier);
         verifier
@@ -217,6 +224,16 @@ mod tests {
     fn a_handle_is_the_same_from_build_to_build() {
         let hex: String = key().seal(&PLACE).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "02010000deadbeef000000070102030405060708cf90e2129b355ac5f626bed0");
+    }
+
+    /// FO-8: clients see by it that what they did not commit may be gone.
+    #[test]
+    fn a_write_verifier_is_of_one_run_and_one_generation() {
+        let verifiers =
+            [([1; 16], None), ([2; 16], None), ([1; 16], Some(1)), ([1; 16], Some(2)), ([2; 16], Some(2))];
+        let all: std::collections::HashSet<_> =
+            verifiers.iter().map(|(boot, generation)| key().write_verifier(boot, *generation)).collect();
+        assert_eq!(all.len(), verifiers.len());
     }
 
     #[test]

@@ -19,6 +19,9 @@ impl<C: StorageCenter> Translator<C> {
     pub(super) async fn mount_path(&self, caller: &Caller, path: &str) -> FsResult<Handle> {
         let exports = self.exports.load_full();
         let (export, rest) = exports.find(path).ok_or(FsError::NotFound)?;
+        if !self.duty.is_on() {
+            return Err(FsError::TryLater);
+        }
         if !export.admits(caller.address) {
             return Err(FsError::AccessDenied);
         }
@@ -30,12 +33,28 @@ impl<C: StorageCenter> Translator<C> {
         if content_of(&entry.row).is_some() {
             return Err(FsError::NotDirectory);
         }
-        Ok(self.key.seal(&Place {
-            tree: export.tree,
-            export: export.id,
-            customer: export.customer,
-            object: entry.row.id,
-        }))
+        Ok(self.handle_in(export, &entry))
+    }
+
+    fn handle_in(&self, export: &Export, entry: &Entry) -> Handle {
+        let Export { tree, id, customer, .. } = *export;
+        self.key.seal(&Place { tree, export: id, customer, object: entry.row.id })
+    }
+
+    /// What a probe may ask for while the port is off duty: an export's root.
+    pub(super) async fn probed<'a>(&'a self, caller: &'a Caller, handle: &Handle) -> FsResult<Object<'a, C>> {
+        let object = self.named(caller, handle)?;
+        let root = root(&object.export, object.customer).await?;
+        if object.place.object == root.row.id { Ok(object) } else { Err(FsError::TryLater) }
+    }
+
+    /// The root of the first export, in order of path, for probes; `None` while the storage center never said which
+    /// folder it is.
+    pub async fn probe_handle(&self) -> Option<Handle> {
+        let exports = self.exports.load_full();
+        let export = exports.iter().next()?;
+        let root = root(export, self.customers.get(&export.customer)?).await.ok()?;
+        Some(self.handle_in(export, &root))
     }
 
     /// LOOKUP. `..` of an export's root is the root itself: no name leads out of an export.

@@ -38,6 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use nfs::duty::Duty;
 use nfs::filesystem::{
     Access, Attributes, Caller, CreateHow, Export as ExportLine, Filesystem, FsError, FsResult, Handle,
     Limits, ListFrom, Listing, Mutation, Read, Renamed, SetAttributes, Space, Stability, Time, Wcc, Written,
@@ -67,7 +68,8 @@ pub struct Translator<C> {
     journal: Journal,
     uploader: Arc<Uploader<C>>,
     key: HandleKey,
-    write_verifier: [u8; 8],
+    duty: Duty,
+    boot: [u8; 16],
     /// The journal refused the last write for want of room, and that was told.
     is_short_of_room: AtomicBool,
 }
@@ -81,19 +83,20 @@ struct Object<'a, C> {
 }
 
 impl<C: StorageCenter> Translator<C> {
-    /// A file system of these parts. `boot` is random at each start: the write verifier depends on it.
+    /// A file system of these parts. The write verifier depends on `boot`, which is random at each start, and on the
+    /// time of `duty`: off duty nobody is told anything but an export's root, which probes ask for.
     pub fn new(
         exports: Exports,
         customers: HashMap<CustomerId, Arc<Customer<C>>>,
         journal: Journal,
         uploader: Arc<Uploader<C>>,
         key: HandleKey,
-        boot: &[u8; 16],
+        duty: Duty,
+        boot: [u8; 16],
     ) -> Self {
-        let write_verifier = key.write_verifier(boot);
         let is_short_of_room = AtomicBool::new(false);
         let exports = ArcSwap::from_pointee(exports);
-        Self { exports, customers, journal, uploader, key, write_verifier, is_short_of_room }
+        Self { exports, customers, journal, uploader, key, duty, boot, is_short_of_room }
     }
 
     /// Offers other exports from the next call on. One of a customer that the port does not serve is offered to nobody.
@@ -108,6 +111,10 @@ impl<C: StorageCenter> Translator<C> {
 
     /// What a handle names. Asks nobody.
     fn object<'a>(&'a self, caller: &'a Caller, handle: &Handle) -> FsResult<Object<'a, C>> {
+        if self.duty.is_on() { self.named(caller, handle) } else { Err(FsError::TryLater) }
+    }
+
+    fn named<'a>(&'a self, caller: &'a Caller, handle: &Handle) -> FsResult<Object<'a, C>> {
         let place = self.key.open(handle).ok_or(FsError::BadHandle)?;
         let export = Arc::clone(self.exports.load().of_handle(place.export, caller.address)?);
         // A handle of a time when this path was another customer's, or of another tree.
@@ -281,7 +288,7 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
     }
 
     fn write_verifier(&self) -> [u8; 8] {
-        self.write_verifier
+        self.key.write_verifier(&self.boot, self.duty.term())
     }
 
     fn limits(&self) -> Limits {
@@ -300,7 +307,11 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
     }
 
     async fn getattr(&self, caller: &Caller, object: &Handle) -> FsResult<Attributes> {
-        let object = self.object(caller, object)?;
+        let object = if self.duty.is_on() {
+            self.object(caller, object)?
+        } else {
+            self.probed(caller, object).await?
+        };
         let staged = self.staged(&object);
         Ok(self.show(&object, &*object.entry().await?, staged.as_ref()))
     }

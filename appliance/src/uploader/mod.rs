@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nfs::duty::Duty;
 use protocol::id::CustomerId;
 use protocol::vfs::VfsErrorCode;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -80,6 +81,7 @@ pub struct Uploader<C> {
     /// Do not wait for files to be quiet: the journal is full, or the port stops.
     is_urgent: AtomicBool,
     settled: watch::Sender<()>,
+    duty: Duty,
 }
 
 #[derive(Default)]
@@ -94,11 +96,13 @@ struct Failed {
 }
 
 impl<C: StorageCenter> Uploader<C> {
-    /// An uploader of files that have been `quiet` for so long; [`run`](Self::run) must run beside it.
+    /// An uploader of files that have been `quiet` for so long, while the port is on `duty`; [`run`](Self::run) must run
+    /// beside it.
     pub fn new(
         journal: Journal,
         customers: HashMap<CustomerId, Arc<Customer<C>>>,
         quiet: Duration,
+        duty: Duty,
     ) -> Arc<Self> {
         let uploader = Self {
             journal,
@@ -109,8 +113,9 @@ impl<C: StorageCenter> Uploader<C> {
             wake: Notify::new(),
             is_urgent: AtomicBool::new(false),
             settled: watch::Sender::new(()),
+            duty,
         };
-        uploader.note_recovered();
+        uploader.note_staged();
         Arc::new(uploader)
     }
 
@@ -151,7 +156,7 @@ impl<C: StorageCenter> Uploader<C> {
     pub async fn drain(&self, most: Duration) {
         let finish = async {
             let mut settled = self.settled.subscribe();
-            while self.journal.usage().files > 0 && self.is_any_reachable() {
+            while self.journal.usage().files > 0 && self.is_any_reachable() && self.duty.is_on() {
                 self.hurry();
                 let _ = tokio::time::timeout(TICK_MAX, settled.changed()).await;
             }
@@ -160,6 +165,9 @@ impl<C: StorageCenter> Uploader<C> {
     }
 
     fn start_ready(self: &Arc<Self>) {
+        if !self.duty.is_on() {
+            return;
+        }
         let usage = self.journal.usage();
         let is_urgent =
             self.is_urgent.swap(false, Ordering::Relaxed) || usage.bytes_used > usage.bytes_max / 2;
@@ -218,8 +226,8 @@ impl<C: StorageCenter> Uploader<C> {
         self.settled.send_replace(());
     }
 
-    /// Counts what a restart found in the journal.
-    fn note_recovered(&self) {
+    /// Counts what the journal holds: what a restart found there, or what came from the other port of a pair.
+    pub fn note_staged(&self) {
         let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
         for file in self.journal.candidates(host::now(), all, |_| true) {
             match self.customers.get(&file.customer) {

@@ -2,7 +2,8 @@
 //! waits for them.
 //!
 //! `procedures` carries out calls; [`manager`] decides, told the time; [`service`] is the shell around it: it keeps the
-//! ledger of clients durable and runs what happens without a call; `courier` calls clients. Locks are advisory: no READ or WRITE looks at them.
+//! ledger of clients durable and runs what happens without a call; `courier` calls clients; `terms` begins anew with each
+//! time of duty. Locks are advisory: no READ or WRITE looks at them.
 //! They live in memory; after a restart clients take theirs again (see [`crate::nsm`]).
 
 mod clients;
@@ -11,6 +12,7 @@ pub mod manager;
 mod procedures;
 pub mod service;
 pub mod table;
+pub(crate) mod terms;
 pub mod wire;
 
 use std::sync::Arc;

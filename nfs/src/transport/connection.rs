@@ -21,6 +21,7 @@ use super::output::Output;
 use super::turn::Turn;
 use super::{Shared, ended};
 use crate::dispatch::{Origin, Programs};
+use crate::duty::Watch;
 use crate::filesystem::Filesystem;
 use crate::record::{Record, RecordError};
 use crate::settings::Bounds;
@@ -53,6 +54,9 @@ pub(crate) enum Ended {
     /// The server is gone.
     #[error("the server is gone")]
     ServerGone(#[from] AcquireError),
+    /// The server's duty ended: the client is another server's now, and hears nothing more from this one.
+    #[error("off duty")]
+    OffDuty,
 }
 
 /// Serves one connection until the client or the server ends it.
@@ -81,6 +85,7 @@ pub(crate) async fn serve<F: Filesystem>(
         claim: Claim::new(shared.memory.clone(), shared.bounds.bytes_in_total),
         held: None,
         encoding: Vec::new(),
+        term: shared.duty.watch(),
         turn: Turn::default(),
         had_call: false,
         is_quiet: true,
@@ -88,7 +93,12 @@ pub(crate) async fn serve<F: Filesystem>(
         received_at: Instant::now(),
         written_at: Instant::now(),
     };
-    connection.run(work).await
+    let ended = connection.run(work).await;
+    // A server that ends is to look dead until the other one has taken over.
+    if !matches!(ended, Err(Ended::OffDuty)) && !connection.is_ending {
+        shared.close_mark.put_on(&connection.stream);
+    }
+    ended
 }
 
 struct Connection<'a, F, W> {
@@ -102,6 +112,8 @@ struct Connection<'a, F, W> {
     held: Option<Record>,
     /// Memory in which the next reply is encoded.
     encoding: Vec<u8>,
+    /// The time of duty that the connection belongs to.
+    term: Watch,
     turn: Turn,
     had_call: bool,
     /// The buffers were given back and not used since.
@@ -123,6 +135,9 @@ where
         let mut end = std::pin::pin!(ended(&mut ending));
         let mut alarm = std::pin::pin!(sleep_until(self.deadline()));
         loop {
+            if self.term.is_over() {
+                return Err(Ended::OffDuty);
+            }
             if self.turn.is_over() {
                 self.turn = Turn::default();
                 yield_now().await;
@@ -150,6 +165,7 @@ where
                     turn?;
                     self.received_at = Instant::now();
                 }
+                () = self.term.over() => return Err(Ended::OffDuty),
                 () = &mut end, if !self.is_ending => self.is_ending = true,
                 () = &mut alarm => {
                     self.check_time()?;

@@ -105,7 +105,10 @@ pub(crate) async fn serve<F: Filesystem>(
                             let connection = serve_one(Arc::clone(&shared), stream, peer, programs, admitted);
                             reactors.serve(&mut connections, connection);
                         }
-                        None => tracing::debug!(%peer, "connection closed: too many are open"),
+                        None => {
+                            shared.close_mark.put_on(&stream);
+                            tracing::debug!(%peer, "connection closed: too many are open");
+                        }
                     }
                 }
                 Err(error) if is_the_clients(&error) => tracing::debug!(%error, "connection lost before it began"),

@@ -5,6 +5,7 @@
 
 mod calls;
 mod claim;
+pub(crate) mod close;
 mod connection;
 pub(crate) mod datagram;
 mod input;
@@ -18,7 +19,9 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+use self::close::CloseMark;
 use crate::dispatch::Service;
+use crate::duty::Duty;
 use crate::settings::Bounds;
 
 /// What all sockets of a server share.
@@ -36,6 +39,10 @@ pub(crate) struct Shared<F> {
     pub memory: Arc<Semaphore>,
     /// True from the moment the server is to end.
     pub ending: watch::Receiver<bool>,
+    /// When clients are answered.
+    pub duty: Duty,
+    /// On what the server closes by its own decision.
+    pub close_mark: CloseMark,
 }
 
 /// Waits until the server is to end.

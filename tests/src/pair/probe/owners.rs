@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pnet::datalink::{self, Channel, Config, DataLinkSender, MacAddr, NetworkInterface};
-use pnet::packet::Packet;
-use pnet::packet::arp::{ArpHardwareTypes, ArpOperations, ArpPacket, MutableArpPacket};
-use pnet::packet::ethernet::{EtherTypes, EthernetPacket, MutableEthernetPacket};
+use pnet_datalink::{Channel, Config, DataLinkSender, MacAddr, NetworkInterface};
+use pnet_packet::Packet;
+use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, ArpPacket, MutableArpPacket};
+use pnet_packet::ethernet::{EtherTypes, EthernetPacket, MutableEthernetPacket};
 
 use super::report::Owners;
 use crate::poll;
@@ -82,12 +82,12 @@ impl Default for Watch {
 /// # Errors
 /// If there is no such interface, or no raw socket at it.
 pub fn run(interface: &str, address: Ipv4Addr, watch: &Arc<Mutex<Watch>>) -> io::Result<()> {
-    let interface = datalink::interfaces()
+    let interface = pnet_datalink::interfaces()
         .into_iter()
         .find(|candidate| candidate.name == interface)
         .ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("no interface {interface}")))?;
     let config = Config { read_timeout: Some(PERIOD), ..Config::default() };
-    let Channel::Ethernet(mut sender, mut receiver) = datalink::channel(&interface, config)? else {
+    let Channel::Ethernet(mut sender, mut receiver) = pnet_datalink::channel(&interface, config)? else {
         return Err(io::Error::other("no Ethernet"));
     };
     let answers = Arc::clone(watch);
