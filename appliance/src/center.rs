@@ -12,6 +12,7 @@ use client::{ClientError, Source};
 use nfs::filesystem::FsError;
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::id::Token;
+use protocol::pair::Generation;
 use protocol::vfs::{Answered, Operation, Request, VfsError, VfsErrorCode};
 
 /// The change feed tries for so long to reach the center. Shortly, for it finds out on behalf of all other calls.
@@ -60,6 +61,10 @@ pub enum CenterError {
     /// No answer in time from any endpoint; the same call may succeed later.
     #[error("{0}")]
     Unavailable(Arc<str>),
+    /// A newer generation of the port's pair is in force: unless that is this port's own by now, it is not the active one
+    /// any more, and answers nobody.
+    #[error("the other storage port of the pair is active, in generation {0}")]
+    Superseded(Generation),
     /// The center does not accept this port's secret.
     #[error("the secret is not accepted: {0}")]
     Refused(Arc<str>),
@@ -117,12 +122,15 @@ impl From<CenterError> for FsError {
                 VfsErrorCode::QuotaExceeded => Self::QuotaExceeded,
                 VfsErrorCode::Invalid => Self::Invalid,
                 VfsErrorCode::NoSuchObject => Self::Io,
-                VfsErrorCode::VersionMismatch | VfsErrorCode::Denied | VfsErrorCode::Unavailable => {
-                    Self::TryLater
-                }
+                VfsErrorCode::VersionMismatch
+                | VfsErrorCode::Denied
+                | VfsErrorCode::Unavailable
+                | VfsErrorCode::Superseded(_) => Self::TryLater,
             },
             // A refused secret is the operator's to mend: clients wait meanwhile instead of losing writes.
-            CenterError::Unavailable(_) | CenterError::Refused(_) => Self::TryLater,
+            CenterError::Unavailable(_) | CenterError::Refused(_) | CenterError::Superseded(_) => {
+                Self::TryLater
+            }
             CenterError::NoSpace(_) => Self::NoSpace,
             CenterError::NoObject | CenterError::Wrong(_) | CenterError::Source(_) => Self::Io,
         }
@@ -161,6 +169,7 @@ impl From<ClientError> for CenterError {
         match error {
             ClientError::Vfs(error) => Self::Vfs(error),
             ClientError::Unavailable { .. } => Self::Unavailable(text),
+            ClientError::Superseded { generation } => Self::Superseded(generation),
             ClientError::Refused { ref code, .. } => match code.as_str() {
                 "not-found" => Self::NoObject,
                 "no-space" | "quota" => Self::NoSpace(text),

@@ -201,7 +201,7 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
             existing: Existing::Refuse,
         };
         let request = Request { key: Some(upload.token), operation };
-        let answered = self.manager.perform(customer, request, host::now()).await?;
+        let answered = self.manager.perform(customer, None, request, host::now()).await?;
         match answered.answer {
             Answer::Changed(changed) => changed.row.map(|row| row.id).ok_or_else(no_row),
             _ => Err(no_row()),

@@ -314,7 +314,7 @@ mod tests {
             existing: Existing::Refuse,
         };
         let manager = DirectoryManager::new(vfs.clone(), Arc::new(LocalCluster::new(isn.clone(), None)));
-        manager.perform(customer.id, Request { key: None, operation }, Timestamp(2)).await.unwrap();
+        manager.perform(customer.id, None, Request { key: None, operation }, Timestamp(2)).await.unwrap();
     }
 
     /// REF-4, ISN-2: the reference comes back to the disk that lost it though the other one has it still.
@@ -362,7 +362,7 @@ mod tests {
                 let operation =
                     Operation::Delete { target: Target::Id(file), kind: Kind::File, recursive: false };
                 let request = Request { key: None, operation };
-                self.manager.perform(row.customer, request, Timestamp(3)).await.unwrap();
+                self.manager.perform(row.customer, None, request, Timestamp(3)).await.unwrap();
                 release_all(&self.vfs, &self.isn).await;
             }
             Holders::restore(&self.isn, row, now).await

@@ -106,7 +106,7 @@ impl Center {
     }
 
     fn vfs(&self, customer: u32, operation: Operation) -> Reply {
-        let document = encode_requests(&[Request { key: None, operation }]);
+        let document = encode_requests(&[Request { key: None, operation }], None);
         let ticket = control_ticket(SrlVersion::HmacSha256, &self.secret(customer), &document);
         let srl = request(AccessMethod::StoragePort, customer, SrlOperation::Control { ticket });
         let path = format!("/vfs/v1{}", srl.sign(&self.secret(customer)).path(b""));

@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use protocol::pair::Stamp;
 use protocol::vfs::{OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Reply, Request, VfsErrorCode};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
@@ -209,6 +210,11 @@ impl Gathering {
     fn depart(&self) -> Option<(Departure, Vec<Waiting>)> {
         self.batch().depart(Instant::now())
     }
+
+    /// Has nothing leave that waits now; whoever waits for it hears that it was not answered.
+    pub(crate) fn forget_waiting(&self) {
+        self.batch().waiting.clear();
+    }
 }
 
 impl Center {
@@ -252,8 +258,11 @@ impl Center {
     /// Sends the documents that may leave now, each in a task of its own: whoever asked first may go, the others still
     /// want their answers.
     fn send_waiting(&self) {
-        while let Some((departure, document)) = self.gathering().depart() {
-            let away = Away { center: self.clone(), departure, is_answered: false };
+        loop {
+            // Before the departure, so that nothing leaves with the stamp of a later generation than it was asked for in.
+            let stamp = self.stamp_now();
+            let Some((departure, document)) = self.gathering().depart() else { return };
+            let away = Away { center: self.clone(), stamp, departure, is_answered: false };
             // Without a runtime nobody waits any more: all is dropped.
             if let Ok(runtime) = Handle::try_current() {
                 runtime.spawn(away.carry(document));
@@ -265,6 +274,7 @@ impl Center {
 /// A document that is away. Dropping it, however that comes about, lets the next one leave.
 struct Away {
     center: Center,
+    stamp: Option<Stamp>,
     departure: Departure,
     is_answered: bool,
 }
@@ -288,7 +298,7 @@ impl Away {
     /// Has the document answered; once it is overdue, others leave meanwhile.
     async fn converse(&self, requests: &[Request], until: Instant) -> Result<Vec<Reply>, ClientError> {
         let center = self.center.with_deadline(until.saturating_duration_since(Instant::now()));
-        let mut conversation = pin!(center.converse(requests));
+        let mut conversation = pin!(center.converse(requests, self.stamp.clone()));
         match timeout_at(self.departure.overdue(), &mut conversation).await {
             Ok(fate) => fate,
             Err(_) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
+use protocol::pair::Stamp;
 use protocol::srl::{
     AccessMethod, Secret, SignedSrl, SrlKind, SrlOperation, SrlRequest, SrlVersion, control_ticket,
 };
@@ -34,6 +35,8 @@ struct Shared {
     settings: Settings,
     /// The secret that counts; that of `settings` is the first.
     secret: RwLock<Arc<Secret>>,
+    /// Of changes.
+    stamp: RwLock<Option<Stamp>>,
     transport: Transport,
     ddm: Pool,
     dosm: Pool,
@@ -67,6 +70,7 @@ impl Center {
             dosm: Pool::parse("dosm", &settings.dosm)?,
             transport: Transport::new(settings.connect_timeout, settings.ca_certificates.as_deref())?,
             secret: RwLock::new(Arc::new(settings.secret.clone())),
+            stamp: RwLock::default(),
             gathering: Gathering::default(),
             settings,
         };
@@ -99,6 +103,16 @@ impl Center {
         *self.shared.secret.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secret);
     }
 
+    /// In which generation changes are asked for from now on.
+    pub(crate) fn replace_stamp(&self, stamp: Option<Stamp>) {
+        *self.shared.stamp.write().unwrap_or_else(PoisonError::into_inner) = stamp;
+    }
+
+    /// In which generation changes are asked for.
+    pub(crate) fn stamp_now(&self) -> Option<Stamp> {
+        self.shared.stamp.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The secret requests are signed with.
     pub(crate) fn secret(&self) -> Arc<Secret> {
         Arc::clone(&self.shared.secret.read().unwrap_or_else(PoisonError::into_inner))
@@ -127,9 +141,14 @@ impl Center {
     /// # Errors
     /// Any but [`ClientError::Vfs`], which stands in the replies. After [`ClientError::Unavailable`] it is not known
     /// what was done: ask again with the same keys.
-    pub async fn vfs(&self, mut requests: Vec<Request>) -> Result<Vec<Reply>, ClientError> {
+    pub async fn vfs(&self, requests: Vec<Request>) -> Result<Vec<Reply>, ClientError> {
+        let stamp = self.stamp_now();
+        self.ask(requests, stamp).await
+    }
+
+    async fn ask(&self, mut requests: Vec<Request>, stamp: Option<Stamp>) -> Result<Vec<Reply>, ClientError> {
         requests.iter_mut().for_each(give_key);
-        self.converse_until(&requests, |replies| {
+        self.converse_until(&requests, stamp, |replies| {
             replies.iter().find_map(|reply| match reply {
                 Err(error) if error.code == VfsErrorCode::Unavailable => Some(error.message.clone()),
                 _ => None,
@@ -200,32 +219,39 @@ impl Center {
     /// Any [`ClientError`]; the VFS's refusal is [`ClientError::Vfs`].
     pub async fn operate(&self, mut request: Request) -> Result<Answered, ClientError> {
         let until = Instant::now() + self.deadline;
+        let stamp = self.stamp_now();
         give_key(&mut request);
         let alone = match self.change_with_others(request, until).await {
-            Ok(reply) => return reply?.map_err(ClientError::Vfs),
+            Ok(reply) => return Ok(reply??),
             Err(alone) => alone,
         };
         let center = self.with_deadline(until.saturating_duration_since(Instant::now()));
-        // `vfs` gives as many replies as it took requests.
-        let reply = center.vfs(vec![alone.request]).await?.pop();
-        reply.ok_or_else(|| ClientError::Invalid("no operation".to_owned()))?.map_err(ClientError::Vfs)
+        // As many replies as requests.
+        let reply = center.ask(vec![alone.request], stamp).await?.pop();
+        Ok(reply.ok_or_else(|| ClientError::Invalid("no operation".to_owned()))??)
     }
 
     /// One document and its replies, those included that say "not now".
-    pub(crate) async fn converse(&self, requests: &[Request]) -> Result<Vec<Reply>, ClientError> {
-        self.converse_until(requests, |_| None).await
+    pub(crate) async fn converse(
+        &self,
+        requests: &[Request],
+        stamp: Option<Stamp>,
+    ) -> Result<Vec<Reply>, ClientError> {
+        self.converse_until(requests, stamp, |_| None).await
     }
 
     /// One document and its replies; sent again while `not_now` finds a reason in them.
     async fn converse_until(
         &self,
         requests: &[Request],
+        stamp: Option<Stamp>,
         not_now: impl Fn(&[Reply]) -> Option<String>,
     ) -> Result<Vec<Reply>, ClientError> {
         if requests.is_empty() || requests.len() > OPERATIONS_MAX {
             return Err(ClientError::Invalid(format!("a request has 1 to {OPERATIONS_MAX} operations")));
         }
-        let document = Bytes::from(encode_requests(requests));
+        let stamp = stamp.filter(|_| requests.iter().any(|request| request.operation.is_change()));
+        let document = Bytes::from(encode_requests(requests, stamp.as_ref()));
         if document.len() > REQUEST_BYTES_MAX {
             return Err(ClientError::Invalid(format!("a request has at most {REQUEST_BYTES_MAX} bytes")));
         }

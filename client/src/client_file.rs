@@ -95,6 +95,7 @@ impl Center {
         let operation = SrlOperation::Delete { object: ObjectName::ClientFile(file) };
         let mut exchange = transfer(Method::DELETE, self.sign(operation).path(b""));
         exchange.headers.insert(UPLOAD_TOKEN, header(&key.to_string())?);
+        self.stamp(&mut exchange)?;
         self.exchange(self.dosm(), &exchange, Duration::ZERO, |_, _| Ok(())).await
     }
 }

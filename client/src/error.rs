@@ -4,6 +4,7 @@ use std::io;
 
 use http::StatusCode;
 use protocol::digest::DigestMismatch;
+use protocol::pair::Generation;
 use protocol::vfs::{VfsError, VfsErrorCode};
 use thiserror::Error;
 
@@ -12,7 +13,7 @@ use thiserror::Error;
 pub enum ClientError {
     /// The VFS understood the operation and refused it.
     #[error("{0}")]
-    Vfs(#[from] VfsError),
+    Vfs(VfsError),
     /// No endpoint could be reached, or none answered in time, or all said "not now", until the deadline.
     #[error("the storage center cannot be reached at {endpoint}: {why}")]
     Unavailable {
@@ -31,6 +32,15 @@ pub enum ClientError {
         /// Its text.
         message: String,
     },
+    /// The change was asked for in an older generation of the port's pair than is in force ([`Center::set_stamp`]). It was
+    /// not made; if the newer generation is not this port's own, the other port is active.
+    ///
+    /// [`Center::set_stamp`]: crate::Center::set_stamp
+    #[error("the other storage port of the pair is active, in generation {generation}")]
+    Superseded {
+        /// In force.
+        generation: Generation,
+    },
     /// The bytes that came are not those asked for.
     #[error("the storage center sent wrong bytes: {0}")]
     Corrupt(#[from] DigestMismatch),
@@ -48,6 +58,15 @@ pub enum ClientError {
     /// The call itself makes no sense; it was not sent.
     #[error("{0}")]
     Invalid(String),
+}
+
+impl From<VfsError> for ClientError {
+    fn from(error: VfsError) -> Self {
+        match error.code {
+            VfsErrorCode::Superseded(generation) => Self::Superseded { generation },
+            _ => Self::Vfs(error),
+        }
+    }
 }
 
 impl ClientError {

@@ -54,6 +54,7 @@
 //! | bytes in | [`Center::store`], [`Center::delete`] |
 //! | bytes out | [`Center::fetch`], [`Center::fetch_range`], [`Center::fetch_digests`] |
 //! | files under ids of your own, in no folder | [`Center::store_client_file`] and those beside it |
+//! | a pair of ports: its lease, and whose changes count | [`Center::port_lease`], [`Center::set_stamp`] |
 //! | URLs for others | [`Center::download_url`], [`Center::end_user_url`] |
 //! | URLs from others | [`Bearer::look`], [`Bearer::download`], [`Bearer::upload`] |
 //!
@@ -73,6 +74,7 @@ mod center;
 mod client_file;
 mod error;
 mod object;
+mod pair;
 mod pool;
 mod random;
 mod retry;

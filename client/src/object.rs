@@ -161,7 +161,8 @@ impl Center {
         content: &Content,
         source: Source,
     ) -> Result<Stored, ClientError> {
-        let exchange = upload(self.sign(operation).path(b""), token, content, source)?;
+        let mut exchange = upload(self.sign(operation).path(b""), token, content, source)?;
+        self.stamp(&mut exchange)?;
         self.exchange(self.dosm(), &exchange, Duration::ZERO, |endpoint, answer| {
             check_stored(endpoint, &answer, content, token)
         })
@@ -187,6 +188,7 @@ impl Center {
         let operation = SrlOperation::Delete { object: ObjectName::Content(*fingerprint) };
         let mut exchange = transfer(Method::DELETE, self.sign(operation).path(b""));
         exchange.headers.insert(UPLOAD_TOKEN, header(&token.to_string())?);
+        self.stamp(&mut exchange)?;
         self.exchange(self.dosm(), &exchange, Duration::ZERO, |_, _| Ok(())).await
     }
 

@@ -19,7 +19,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use protocol::vfs::xml::decode_error;
+use protocol::vfs::xml::{ErrorDocument, decode_error};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
@@ -229,6 +229,9 @@ async fn receive(
         return Ok(Answer { status: head.status, headers: head.headers, body: body.freeze() });
     }
     let (code, message) = match decode_error(&body) {
+        Ok(ErrorDocument { generation: Some(generation), .. }) => {
+            return Err(ClientError::Superseded { generation });
+        }
         Ok(error) => (error.code, error.message),
         Err(_) => (String::new(), "it gave no reason".to_owned()),
     };

@@ -52,7 +52,7 @@ fn serve(bytes: &Bytes, content: &Content, asked: &Asked) -> Option<Answer> {
     let mut answer = match asked.headers.get("range") {
         None => status(200, bytes.clone())?,
         Some(_) if asked.headers["if-match"] != etag => {
-            return status(412, encode_error("precondition", "no"));
+            return status(412, encode_error("precondition", None, "no"));
         }
         Some(range) => {
             let (first, last) = range.to_str().unwrap()["bytes=".len()..].split_once('-').unwrap();
@@ -109,7 +109,7 @@ async fn an_srl_is_enough_to_upload() {
     let file = Some(ObjectId(7));
     for (code, is_taken) in [(201, false), (303, false), (409, true)] {
         let fake = Fake::start(move |_| match is_taken {
-            true => status(code, encode_error("exists", "the name is taken")),
+            true => status(code, encode_error("exists", None, "the name is taken")),
             false => status(code, encode_stored(&Stored { content, token: TOKEN, file })),
         });
         let fake = fake.await;
@@ -131,7 +131,7 @@ async fn an_srl_is_enough_to_upload() {
 #[tokio::test]
 async fn a_refusal_has_words() {
     let (_, content) = object();
-    let fake = Fake::start(|_| status(403, encode_error("expired", "the SRL has expired"))).await;
+    let fake = Fake::start(|_| status(403, encode_error("expired", None, "the SRL has expired"))).await;
     let refused = bearer().look(&fetch_url(&fake, &content)).await.unwrap_err();
     assert!(matches!(&refused, ClientError::Refused { code, .. } if code == "expired"), "{refused}");
     let methods: Vec<Method> = fake.log().iter().map(|asked| asked.method.clone()).collect();

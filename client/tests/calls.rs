@@ -66,7 +66,7 @@ fn dosm(bytes: &Bytes, digests: &BlockDigests, asked: &Asked) -> Option<HttpAnsw
             answer.headers_mut().insert("content-range", told.parse().unwrap());
             Some(answer)
         }
-        _ => status(404, encode_error("not-found", "no")),
+        _ => status(404, encode_error("not-found", None, "no")),
     }
 }
 
@@ -90,7 +90,7 @@ async fn the_center_refusing_is_no_reason_to_try_again() {
     assert!(!error.is_unavailable());
 
     let denied =
-        Fake::start(|_| status(403, encode_error("not-authentic", "the SRL is not authentic"))).await;
+        Fake::start(|_| status(403, encode_error("not-authentic", None, "the SRL is not authentic"))).await;
     let error = center(&[&denied.url], &[&denied.url]).operate(usage()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -298,9 +298,11 @@ async fn a_source_that_cannot_be_read_is_the_callers_matter() {
 #[tokio::test]
 async fn an_early_refusal_of_a_store_is_heard() {
     let (bytes, content, _) = object(3_000_000);
-    let url =
-        fake::refusing_early("507 Insufficient Storage", encode_error("no-space", "the disks are full"))
-            .await;
+    let url = fake::refusing_early(
+        "507 Insufficient Storage",
+        encode_error("no-space", None, "the disks are full"),
+    )
+    .await;
     let error = center(&[&url], &[&url]).store(TOKEN, &content, Source::bytes(bytes)).await.unwrap_err();
     assert!(matches!(&error, ClientError::Refused { code, .. } if code == "no-space"), "{error}");
 }
@@ -355,7 +357,7 @@ async fn deleting_and_probing_use_their_own_srls() {
     assert_eq!(log[0].headers["x-upload-token"], TOKEN.to_string());
     assert_eq!(log[1].srl.operation, SrlOperation::NoOp);
 
-    let missing = Fake::start(|_| status(404, encode_error("not-found", "no such object"))).await;
+    let missing = Fake::start(|_| status(404, encode_error("not-found", None, "no such object"))).await;
     let error = self::center(&[&missing.url], &[&missing.url]).fetch_range(&content, 0, 1).await.unwrap_err();
     assert!(error.is_not_found());
     assert!(matches!(error, ClientError::Refused { status: StatusCode::NOT_FOUND, .. }));
@@ -532,7 +534,7 @@ async fn one_bad_change_fails_no_other() {
         let is_bad = |request: &Request| request == &remove(3);
         let mut answers = removals(asked);
         match asked.requests.iter().position(is_bad) {
-            Some(_) if asked.requests.len() == 1 => status(400, encode_error("malformed", "bad")),
+            Some(_) if asked.requests.len() == 1 => status(400, encode_error("malformed", None, "bad")),
             Some(bad) => {
                 answers[bad] = Err(VfsError { code: VfsErrorCode::Unavailable, message: "no".to_owned() });
                 replies(&answers)
@@ -600,7 +602,7 @@ async fn changes_of_a_refused_document_go_alone_a_few_at_a_time() {
             let (here, most) = (here.clone(), most.clone());
             async move {
                 if asked.requests.len() > 1 {
-                    return status(400, encode_error("malformed", "bad"));
+                    return status(400, encode_error("malformed", None, "bad"));
                 }
                 most.fetch_max(here.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(30)).await;

@@ -7,5 +7,6 @@ pub mod dosp;
 pub mod id;
 pub mod metadata;
 pub mod name;
+pub mod pair;
 pub mod srl;
 pub mod vfs;

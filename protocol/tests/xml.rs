@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use protocol::digest::{Content, Digest, Fingerprint};
 use protocol::id::{FeedPosition, ObjectId, Timestamp, Token};
 use protocol::name::Name;
+use protocol::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName, Stamp};
 use protocol::vfs::xml::{
     ErrorDocument, Stored, XmlError, decode_error, decode_replies, decode_requests, decode_stored,
     encode_error, encode_replies, encode_requests, encode_stored,
 };
 use protocol::vfs::{
-    Answer, Answered, Before, Body, Change, Changed, Existing, FolderChange, Kind, OPERATIONS_MAX, Operation,
+    Answer, Answered, Before, Body, Change, Changed, Document, Existing, FolderChange, Kind, OPERATIONS_MAX, Operation,
     REQUEST_BYTES_MAX, Reply, Request, Row, Target, Upload, Usage, VfsError, VfsErrorCode,
 };
 
@@ -111,12 +112,46 @@ fn operation() -> impl Strategy<Value = Operation> {
         Just(Operation::Usage),
         (any::<u64>(), any::<u32>())
             .prop_map(|(since, wait_ms)| Operation::Changes { since: FeedPosition(since), wait_ms }),
+        (pair(), prop_oneof![Just(Member::A), Just(Member::B)], question())
+            .prop_map(|(pair, member, question)| Operation::PortLease { pair, member, question }),
     ]
 }
 
-fn requests() -> impl Strategy<Value = Vec<Request>> {
+fn pair() -> impl Strategy<Value = PairName> {
+    "[a-z0-9-]{1,64}".prop_filter_map("not a pair's name", |text| PairName::parse(&text))
+}
+
+fn generation() -> impl Strategy<Value = Generation> {
+    any::<u64>().prop_map(Generation)
+}
+
+fn question() -> impl Strategy<Value = LeaseQuestion> {
+    prop_oneof![
+        (generation(), any::<Option<u64>>(), any::<u32>())
+            .prop_map(|(from, renewals, lease_ms)| LeaseQuestion::Acquire { from, renewals, lease_ms }),
+        (generation(), any::<u32>())
+            .prop_map(|(generation, lease_ms)| LeaseQuestion::Renew { generation, lease_ms }),
+        generation().prop_map(|generation| LeaseQuestion::Release { generation }),
+        Just(LeaseQuestion::Ping),
+    ]
+}
+
+fn lease() -> impl Strategy<Value = LeaseAnswer> {
+    prop_oneof![
+        (generation(), any::<u32>())
+            .prop_map(|(generation, lease_ms)| LeaseAnswer::Granted { generation, lease_ms }),
+        (generation(), any::<u64>(), any::<u32>())
+            .prop_map(|(generation, renewals, lease_ms)| LeaseAnswer::Held { generation, renewals, lease_ms }),
+        generation().prop_map(|generation| LeaseAnswer::Superseded { generation }),
+        Just(LeaseAnswer::Released),
+        generation().prop_map(|generation| LeaseAnswer::InForce { generation }),
+    ]
+}
+
+fn document() -> impl Strategy<Value = Document> {
     let request = (option::of(token()), operation()).prop_map(|(key, operation)| Request { key, operation });
-    vec(request, 1..8)
+    let stamp = (pair(), generation()).prop_map(|(pair, generation)| Stamp { pair, generation });
+    (option::of(stamp), vec(request, 1..8)).prop_map(|(stamp, requests)| Document { stamp, requests })
 }
 
 fn row() -> impl Strategy<Value = Row> {
@@ -183,11 +218,16 @@ fn answer() -> impl Strategy<Value = Answer> {
         (vec(change, 0..4), any::<u64>(), any::<bool>()).prop_map(|(changes, position, reset)| {
             Answer::Changes { changes, position: FeedPosition(position), reset }
         }),
+        lease().prop_map(Answer::Lease),
     ]
 }
 
 fn reply() -> impl Strategy<Value = Reply> {
-    let error = (proptest::sample::select(VfsErrorCode::ALL.to_vec()), "[!-~ä][ -~ä]{0,40}")
+    let code = prop_oneof![
+        proptest::sample::select(VfsErrorCode::ALL.to_vec()),
+        generation().prop_map(VfsErrorCode::Superseded),
+    ];
+    let error = (code, "[!-~ä][ -~ä]{0,40}")
         .prop_map(|(code, message)| VfsError { code, message });
     prop_oneof![
         4 => (any::<u64>(), answer())
@@ -386,9 +426,12 @@ fn characters_that_xml_does_not_have_are_refused() {
 
 #[test]
 fn an_error_survives_and_control_characters_do_not() {
-    let error = decode_error(&encode_error("expired", "gone <since> \"1970\" & 'before'")).unwrap();
+    let error = decode_error(&encode_error("expired", None, "gone <since> \"1970\" & 'before'")).unwrap();
     let expected =
         ErrorDocument { code: "expired".into(), message: "gone <since> \"1970\" & 'before'".into() };
     assert_eq!(error, expected);
-    assert_eq!(decode_error(&encode_error("x", "a\u{1b}[31m\n")).unwrap().message, "a\u{fffd}[31m\u{fffd}");
+    assert_eq!(
+        decode_error(&encode_error("x", None, "a\u{1b}[31m\n")).unwrap().message,
+        "a\u{fffd}[31m\u{fffd}"
+    );
 }

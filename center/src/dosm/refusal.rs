@@ -1,6 +1,7 @@
 //! Every way a request can fail, and the one table that turns it into status, code and words.
 
 use http::{HeaderValue, Response, StatusCode, header};
+use protocol::pair::Generation;
 use protocol::srl::SrlError;
 use protocol::vfs::xml::encode_error;
 use protocol::vfs::{VfsError, VfsErrorCode};
@@ -94,13 +95,22 @@ impl Refusal {
         self.status_and_code().0
     }
 
+    /// The generation in force, if that is why.
+    fn generation(&self) -> Option<Generation> {
+        match self {
+            Self::Row(error) => error.code.generation(),
+            _ => None,
+        }
+    }
+
     /// The answer: an XML error.
     pub fn into_response(self) -> Response<Body> {
         let (status, code) = self.status_and_code();
         if let Self::Unavailable(reason) = &self {
             tracing::warn!(reason, "a request was put off");
         }
-        let mut response = complete(status, "application/xml", encode_error(code, &self.to_string()));
+        let mut response =
+            complete(status, "application/xml", encode_error(code, self.generation(), &self.to_string()));
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
@@ -132,7 +142,8 @@ fn status_of(code: VfsErrorCode) -> StatusCode {
         | VfsErrorCode::NotEmpty
         | VfsErrorCode::NotFolder
         | VfsErrorCode::IsFolder
-        | VfsErrorCode::VersionMismatch => StatusCode::CONFLICT,
+        | VfsErrorCode::VersionMismatch
+        | VfsErrorCode::Superseded(_) => StatusCode::CONFLICT,
         VfsErrorCode::QuotaExceeded => StatusCode::INSUFFICIENT_STORAGE,
         VfsErrorCode::Invalid => StatusCode::BAD_REQUEST,
         VfsErrorCode::Denied => StatusCode::FORBIDDEN,

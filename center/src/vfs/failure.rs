@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use protocol::id::CustomerId;
+use protocol::pair::PairName;
 use protocol::vfs::{VfsError, VfsErrorCode};
 use thiserror::Error;
 
@@ -86,6 +87,9 @@ pub enum StoreError {
     /// No such customer.
     #[error("there is no customer {0}")]
     NoSuchCustomer(CustomerId),
+    /// No such pair of ports.
+    #[error("the customer has no pair {0}: see `storage-center pair list`")]
+    NoSuchPair(PairName),
     /// The id or name of a new customer is taken: choose another.
     #[error("there is a customer {0} already: choose another id or name")]
     CustomerExists(String),

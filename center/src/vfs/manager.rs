@@ -10,10 +10,11 @@ use futures::future::BoxFuture;
 use protocol::digest::Content;
 use protocol::dosp::Reference;
 use protocol::id::{ClientFile, CustomerId, FeedPosition, Timestamp, Token};
+use protocol::pair::{LeaseQuestion, Stamp};
 use protocol::srl::{Secret, SignedSrl, SrlError, SrlOperation, check_control_ticket};
 use protocol::vfs::{
-    Answer, Body, Existing, Kind, Operation, REQUEST_BYTES_MAX, Reply, Request, Row, Target, Upload,
-    VfsError, VfsErrorCode, xml,
+    Answer, Body, Document, Existing, Kind, Operation, REQUEST_BYTES_MAX, Reply, Request, Row, Target,
+    Upload, VfsError, VfsErrorCode, xml,
 };
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -115,9 +116,9 @@ impl<C: Cluster> DirectoryManager<C> {
             return Err(DocumentError::Malformed("a request document has at most 1 MiB".to_owned()));
         }
         let customer = self.authenticate(srl, document, now).await?;
-        let requests = decode(document)?;
+        let asked = decode(document)?;
         if let Some(elsewhere) = &self.elsewhere
-            && requests.iter().any(|request| request.operation.is_change())
+            && asked.requests.iter().any(|request| request.operation.is_written())
             && let Some(forwarded) = elsewhere.forward(customer, document).await
         {
             return forwarded.map_err(|reason| {
@@ -125,7 +126,7 @@ impl<C: Cluster> DirectoryManager<C> {
                 StoreError::NotNow.into()
             });
         }
-        Ok(self.answer(customer, requests, now).await)
+        Ok(self.answer(customer, asked, now).await)
     }
 
     /// Answers a document that is known to be the customer's.
@@ -141,24 +142,31 @@ impl<C: Cluster> DirectoryManager<C> {
         Ok(self.answer(customer, decode(document)?, now).await)
     }
 
-    async fn answer(&self, customer: CustomerId, requests: Vec<Request>, now: Timestamp) -> Vec<u8> {
+    async fn answer(&self, customer: CustomerId, asked: Document, now: Timestamp) -> Vec<u8> {
+        let Document { stamp, requests } = asked;
         let mut replies = Vec::with_capacity(requests.len());
         let mut requests = requests.into_iter().peekable();
         while let Some(request) = requests.next() {
             if !request.operation.is_change() {
-                replies.push(self.perform(customer, request, now).await);
+                replies.push(self.perform(customer, None, request, now).await);
                 continue;
             }
             // Changes in a row go to the writer together, so that one COMMIT takes them.
             let mut changes = vec![request];
             changes.extend(std::iter::from_fn(|| requests.next_if(|next| next.operation.is_change())));
-            replies.extend(self.change(customer, changes, now).await);
+            replies.extend(self.change(customer, stamp.clone(), changes, now).await);
         }
         xml::encode_replies(&replies)
     }
 
-    /// Does one operation for a customer who is already known to be authentic.
-    pub async fn perform(&self, customer: CustomerId, request: Request, now: Timestamp) -> Reply {
+    /// Does one operation for a customer who is already known to be authentic; a change with the stamp of who asks.
+    pub async fn perform(
+        &self,
+        customer: CustomerId,
+        stamp: Option<Stamp>,
+        request: Request,
+        now: Timestamp,
+    ) -> Reply {
         let query = match request.operation {
             Operation::OpenRoot => Query::OpenRoot,
             Operation::OpenFolder { folder, after, limit, srl_expires } => {
@@ -170,12 +178,17 @@ impl<C: Cluster> DirectoryManager<C> {
                 Err(error) => return Err(VfsError::unavailable(error.to_string())),
             },
             Operation::Changes { since, wait_ms } => return self.changes(customer, since, wait_ms).await,
+            Operation::PortLease { pair, question: LeaseQuestion::Ping, .. } => Query::InForce { pair },
+            Operation::PortLease { pair, member, question } => {
+                let answered = self.store.lease(customer, pair, member, question).await;
+                return answered.map_err(Failure::into_vfs_error);
+            }
             Operation::CreateFolder { .. }
             | Operation::CreateFile { .. }
             | Operation::Move { .. }
             | Operation::Delete { .. }
             | Operation::Update { .. } => {
-                let reply = self.change(customer, vec![request], now).await.pop();
+                let reply = self.change(customer, stamp, vec![request], now).await.pop();
                 return reply.unwrap_or_else(|| Err(VfsError::unavailable("the change was not made")));
             }
         };
@@ -203,7 +216,7 @@ impl<C: Cluster> DirectoryManager<C> {
         let existing = if replace { Existing::Replace } else { Existing::Refuse };
         let operation =
             Operation::CreateFile { parent, name, metadata: Vec::new(), upload: Some(upload), existing };
-        self.perform(customer, Request { key: Some(upload.token), operation }, now).await.map(drop)
+        self.perform(customer, None, Request { key: Some(upload.token), operation }, now).await.map(drop)
     }
 
     /// What is stored as a file that the customer calls by an id of its own.
@@ -218,7 +231,7 @@ impl<C: Cluster> DirectoryManager<C> {
     ) -> Result<Content, VfsError> {
         let operation =
             Operation::Open { target: self.client_file(customer, file).await?, srl_expires: None };
-        match self.perform(customer, Request { key: None, operation }, now).await?.answer {
+        match self.perform(customer, None, Request { key: None, operation }, now).await?.answer {
             Answer::Row(Row { body: Body::File { content }, .. }) => Ok(content),
             _ => Err(no_such_file()),
         }
@@ -238,7 +251,7 @@ impl<C: Cluster> DirectoryManager<C> {
     ) -> Result<(), VfsError> {
         let target = self.client_file(customer, file).await?;
         let operation = Operation::Delete { target, kind: Kind::File, recursive: false };
-        self.perform(customer, Request { key: Some(key), operation }, now).await.map(drop)
+        self.perform(customer, None, Request { key: Some(key), operation }, now).await.map(drop)
     }
 
     async fn client_file(&self, customer: CustomerId, file: ClientFile) -> Result<Target, VfsError> {
@@ -301,12 +314,18 @@ impl<C: Cluster> DirectoryManager<C> {
     }
 
     /// As many replies as requests.
-    async fn change(&self, customer: CustomerId, requests: Vec<Request>, now: Timestamp) -> Vec<Reply> {
+    async fn change(
+        &self,
+        customer: CustomerId,
+        stamp: Option<Stamp>,
+        requests: Vec<Request>,
+        now: Timestamp,
+    ) -> Vec<Reply> {
         let mut changes = Vec::with_capacity(requests.len());
         for request in requests {
             changes.push(self.prepare(customer, request, now).await);
         }
-        self.store.change(customer, changes, now).await
+        self.store.change(customer, stamp, changes, now).await
     }
 
     /// Finds out what the writer needs to know of an operation's upload.
@@ -376,7 +395,7 @@ impl<C: Cluster> DirectoryManager<C> {
     }
 }
 
-fn decode(document: &[u8]) -> Result<Vec<Request>, DocumentError> {
+fn decode(document: &[u8]) -> Result<Document, DocumentError> {
     xml::decode_requests(document).map_err(|error| DocumentError::Malformed(error.to_string()))
 }
 

@@ -3,6 +3,7 @@
 //! Each is answered from one snapshot, together with the feed position of that snapshot.
 
 use protocol::id::{CustomerId, FeedPosition, ObjectId};
+use protocol::pair::{LeaseAnswer, PairName};
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
 use protocol::vfs::{Answer, Answered, Body, ENTRIES_MAX, Row, Target, VfsErrorCode};
 
@@ -10,6 +11,7 @@ use super::customer;
 use super::engine::Database;
 use super::failure::Failure;
 use super::feed;
+use super::pairs;
 use super::tree::{Entry, Tree};
 
 /// A reading operation; see [`protocol::vfs::Operation`] for the fields.
@@ -25,6 +27,8 @@ pub enum Query {
     Usage { bytes_free: u64 },
     /// Changes there are after a position.
     Changes { since: FeedPosition },
+    /// Which generation of a pair is in force.
+    InForce { pair: PairName },
 }
 
 /// Answers a query through a connection that is inside a transaction.
@@ -46,6 +50,9 @@ pub fn answer(db: &dyn Database, customer: CustomerId, query: &Query) -> Result<
             Answer::Usage(usage)
         }
         Query::Changes { since } => feed::read(db, customer, tree.account.position, *since)?,
+        Query::InForce { pair } => {
+            Answer::Lease(LeaseAnswer::InForce { generation: pairs::in_force(db, customer, pair)? })
+        }
     };
     Ok(Answered { position: tree.account.position, answer })
 }

@@ -89,7 +89,8 @@ pub fn is_memorable(reply: &Reply) -> bool {
             VfsErrorCode::QuotaExceeded
             | VfsErrorCode::NoSuchObject
             | VfsErrorCode::Denied
-            | VfsErrorCode::Unavailable => false,
+            | VfsErrorCode::Unavailable
+            | VfsErrorCode::Superseded(_) => false,
             VfsErrorCode::NotFound
             | VfsErrorCode::Exists
             | VfsErrorCode::NotEmpty

@@ -11,6 +11,7 @@ use protocol::dosp::operations::{AccessNewsOut, AccessOut};
 use protocol::dosp::{NEWS_MAX, Reference};
 use protocol::id::{CustomerId, ObjectId, Timestamp, Token};
 use protocol::name::Name;
+use protocol::pair::{LeaseQuestion, Member, PairName, Stamp};
 use protocol::srl::Secret;
 use protocol::vfs::{Answer, Answered, Operation, Reply, Request, VfsError};
 use tokio::sync::{Notify, watch};
@@ -27,10 +28,12 @@ use super::feed::Waiters;
 use super::mirror::{self, Keep, Mirror, Names};
 use super::nodes::{self, KnownNode};
 use super::outbox::{self, Release};
+use super::pairs::{self, Pair};
 use super::query::{self, Query};
 use super::readers::Readers;
 use super::references::{self, Held};
 use super::replies;
+use super::tree::Tree;
 use super::writer::Writer;
 
 /// The directory database. Clones share it.
@@ -272,10 +275,12 @@ impl MetaStore {
     }
 
     /// Applies changes in order, or recalls the answers of those whose keys are known. The answers are durable, and
-    /// each stands for its own change: one that is refused takes no other with it.
+    /// each stands for its own change: one that is refused takes no other with it. Those of a port of a pair are all
+    /// refused if a newer generation than its own is in force.
     pub(super) async fn change(
         &self,
         customer: CustomerId,
+        stamp: Option<Stamp>,
         changes: Vec<Prepared>,
         now: Timestamp,
     ) -> Vec<Reply> {
@@ -291,6 +296,7 @@ impl MetaStore {
         };
         let count = changes.len();
         let apply_all = move |db: &dyn Database| -> Result<Vec<Outcome>, Failure> {
+            stamp.iter().try_for_each(|stamp| pairs::admit(db, customer, stamp))?;
             replies::forget(db, now, 2 * count)?;
             Ok(changes.into_iter().map(|prepared| perform(db, customer, prepared, now)).collect())
         };
@@ -298,6 +304,32 @@ impl MetaStore {
             Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.reply).collect(),
             Err(failure) => vec![Err(failure.into_vfs_error()); count],
         }
+    }
+
+    /// Answers what a port asks about its pair's lease. Durable when this returns.
+    pub(super) async fn lease(
+        &self,
+        customer: CustomerId,
+        pair: PairName,
+        member: Member,
+        question: LeaseQuestion,
+    ) -> Result<Answered, Failure> {
+        let ask = move |db: &dyn Database| -> Result<Answered, Failure> {
+            let position = Tree::open(db, customer)?.account.position;
+            let answer = Answer::Lease(pairs::ask(db, customer, &pair, member, question)?);
+            Ok(Answered { position, answer })
+        };
+        self.writer.write(vec![customer], ask, |_| ()).await
+    }
+
+    /// All pairs of ports, by customer and name.
+    pub async fn pairs(&self) -> Result<Vec<Pair>, StoreError> {
+        self.readers.read(pairs::list).await
+    }
+
+    /// Takes the lease of a pair back, whoever has it; the pair since.
+    pub async fn release_pair(&self, id: CustomerId, name: PairName) -> Result<Pair, StoreError> {
+        self.writer.write(vec![id], move |db| pairs::release(db, id, &name), |_| ()).await
     }
 
     /// Releases the reference of an upload, unless a row holds it.

@@ -13,7 +13,7 @@ pub struct Table {
 }
 
 /// In an order in which rows come after those they refer to.
-pub const TABLES: [Table; 10] = [
+pub const TABLES: [Table; 11] = [
     Table {
         name: "customer",
         keys: 1,
@@ -37,6 +37,11 @@ pub const TABLES: [Table; 10] = [
     Table { name: "access_generation", keys: 1, columns: &["id", "value"] },
     Table { name: "secret", keys: 2, columns: &["customer", "rank", "secret"] },
     Table { name: "revocation", keys: 2, columns: &["customer", "mark", "what", "since"] },
+    Table {
+        name: "port_pair",
+        keys: 2,
+        columns: &["customer", "name", "generation", "holder", "held", "renewals", "lease_ms"],
+    },
     Table {
         name: "entry",
         keys: 1,

@@ -100,7 +100,7 @@ async fn respond<A: Future<Output = Option<Answer>>>(
     let mut requests = Vec::new();
     if is_vfs {
         check_control_ticket(&srl, &[secret()], &body).unwrap();
-        requests = decode_requests(&body).unwrap();
+        requests = decode_requests(&body).unwrap().requests;
     }
     let number = log.lock().unwrap().len();
     let asked = Arc::new(Asked { number, method: head.method, srl, requests, headers: head.headers, body });
@@ -115,7 +115,7 @@ pub fn status(status: u16, body: impl Into<Bytes>) -> Option<Answer> {
 }
 
 pub fn not_now() -> Option<Answer> {
-    status(503, encode_error("unavailable", "starting"))
+    status(503, encode_error("unavailable", None, "starting"))
 }
 
 pub fn replies(replies: &[Reply]) -> Option<Answer> {

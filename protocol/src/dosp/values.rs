@@ -7,6 +7,7 @@ use super::{Malformed, Message, REASON_BYTES_MAX, Reader, SECRET_BYTES_MAX};
 use crate::digest::{Content, Digest, Fingerprint};
 use crate::id::{ClientFile, CustomerId, ObjectId, Token};
 use crate::name::{NAME_BYTES_MAX, Name};
+use crate::pair::{Generation, PAIR_NAME_BYTES_MAX, PairName, Stamp};
 use crate::srl::{Mark, Secret};
 use crate::vfs::{Upload, VfsError, VfsErrorCode};
 
@@ -34,6 +35,7 @@ impl Reference {
 layout!(Reference { fingerprint, customer, token });
 layout!(Content { fingerprint, size, digest });
 layout!(Upload { content, token });
+layout!(Stamp { pair, generation });
 
 macro_rules! newtypes {
     ($($name:ident),*) => {$(
@@ -48,7 +50,7 @@ macro_rules! newtypes {
         }
     )*};
 }
-newtypes!(Fingerprint, Digest, Token, ClientFile, CustomerId, ObjectId, Mark);
+newtypes!(Fingerprint, Digest, Token, ClientFile, CustomerId, ObjectId, Mark, Generation);
 
 impl Message for Name {
     fn encode(&self, to: &mut Vec<u8>) {
@@ -58,6 +60,17 @@ impl Message for Name {
     fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let bytes: Box<[u8]> = from.at_most(NAME_BYTES_MAX)?;
         Self::new(&bytes).map_err(|_| Malformed::BadValue)
+    }
+}
+
+impl Message for PairName {
+    fn encode(&self, to: &mut Vec<u8>) {
+        encode_bytes(self.as_str().as_bytes(), to);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let text: String = from.at_most(PAIR_NAME_BYTES_MAX)?;
+        Self::parse(&text).ok_or(Malformed::BadValue)
     }
 }
 
@@ -98,14 +111,20 @@ impl Message for SocketAddr {
     }
 }
 
+/// Its word; behind `superseded` the generation.
 impl Message for VfsErrorCode {
     fn encode(&self, to: &mut Vec<u8>) {
         encode_bytes(self.as_str().as_bytes(), to);
+        if let Some(generation) = self.generation() {
+            generation.encode(to);
+        }
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let word: String = from.at_most(CODE_BYTES_MAX)?;
-        Self::parse(&word).ok_or(Malformed::BadValue)
+        let has_generation = word == Self::Superseded(Generation(0)).as_str();
+        let generation = has_generation.then(|| from.get()).transpose()?;
+        Self::parse(&word, generation).ok_or(Malformed::BadValue)
     }
 }
 
@@ -156,6 +175,8 @@ mod tests {
         for code in VfsErrorCode::ALL {
             assert_eq!(VfsErrorCode::from_bytes(&code.to_bytes()), Ok(code));
         }
+        let superseded = VfsErrorCode::Superseded(Generation(7));
+        assert_eq!(VfsErrorCode::from_bytes(&superseded.to_bytes()), Ok(superseded));
         assert_eq!(VfsErrorCode::from_bytes(&[1, 0, 0, 0, b'x']), Err(Malformed::BadValue));
     }
 }

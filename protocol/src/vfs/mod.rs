@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::digest::Content;
 use crate::id::{FeedPosition, ObjectId, Timestamp, Token};
 use crate::name::Name;
+use crate::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName, Stamp};
 
 /// Most bytes of a request document.
 pub const REQUEST_BYTES_MAX: usize = 1 << 20;
@@ -19,6 +20,16 @@ pub const OPERATIONS_MAX: usize = 64;
 pub const ENTRIES_MAX: u32 = 1_000;
 /// Most changes of one CHANGES answer.
 pub const CHANGES_MAX: u32 = 1_000;
+
+/// What a request document says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// In which generation of its pair a port asks for the changes in it; `None` for everybody else. Where a newer one is
+    /// in force they are refused ([`VfsErrorCode::Superseded`]).
+    pub stamp: Option<Stamp>,
+    /// At most [`OPERATIONS_MAX`].
+    pub requests: Vec<Request>,
+}
 
 /// One operation, and the key under which its answer is remembered for ten minutes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,22 +132,40 @@ pub enum Operation {
         /// How long to wait for a change, in milliseconds, at most 30,000.
         wait_ms: u32,
     },
+    /// About the lease of a pair of ports → [`Answer::Lease`]. Its answer is not remembered, for it may be repeated anyway.
+    PortLease {
+        /// Which pair.
+        pair: PairName,
+        /// Who asks.
+        member: Member,
+        /// What.
+        question: LeaseQuestion,
+    },
 }
 
 impl Operation {
-    /// Whether it may change something: then it wants a key, so that it can be repeated.
+    /// Whether it may change a file or folder: then it wants a key, so that it can be repeated.
     pub fn is_change(&self) -> bool {
         match self {
             Self::OpenRoot
             | Self::OpenFolder { .. }
             | Self::Open { .. }
             | Self::Usage
-            | Self::Changes { .. } => false,
+            | Self::Changes { .. }
+            | Self::PortLease { .. } => false,
             Self::CreateFolder { .. }
             | Self::CreateFile { .. }
             | Self::Move { .. }
             | Self::Delete { .. }
             | Self::Update { .. } => true,
+        }
+    }
+
+    /// Whether it has to be done where the directory is written.
+    pub fn is_written(&self) -> bool {
+        match self {
+            Self::PortLease { question, .. } => question.is_change(),
+            other => other.is_change(),
         }
     }
 }
@@ -270,6 +299,8 @@ pub enum Answer {
         /// The feed no longer reaches back that far: forget everything.
         reset: bool,
     },
+    /// What became of the lease of a pair.
+    Lease(LeaseAnswer),
 }
 
 /// What a change did.
@@ -377,10 +408,12 @@ pub enum VfsErrorCode {
     Denied,
     /// The VFS cannot answer now; the same request may be sent again.
     Unavailable,
+    /// The port that asks is not the active one of its pair any more: this generation is in force. Nothing was changed.
+    Superseded(Generation),
 }
 
 impl VfsErrorCode {
-    /// All of them.
+    /// All that are told by a word alone.
     pub const ALL: [Self; 11] = [
         Self::NotFound,
         Self::Exists,
@@ -409,11 +442,23 @@ impl VfsErrorCode {
             Self::NoSuchObject => "no-such-object",
             Self::Denied => "denied",
             Self::Unavailable => "unavailable",
+            Self::Superseded(_) => "superseded",
         }
     }
 
-    /// Reads its word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.as_str() == word)
+    /// Reads its word, and the generation that goes with `superseded`.
+    pub fn parse(word: &str, generation: Option<Generation>) -> Option<Self> {
+        match generation {
+            Some(generation) => Some(Self::Superseded(generation)).filter(|code| code.as_str() == word),
+            None => Self::ALL.into_iter().find(|code| code.as_str() == word),
+        }
+    }
+
+    /// The generation in force, of a refusal for its sake.
+    pub fn generation(self) -> Option<Generation> {
+        match self {
+            Self::Superseded(generation) => Some(generation),
+            _ => None,
+        }
     }
 }

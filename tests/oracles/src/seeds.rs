@@ -35,7 +35,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "vfs_requests" => requests(),
         "vfs_replies" => replies(),
         "vfs_documents" => vec![
-            encode_error("not-found", "no such <file>"),
+            encode_error("not-found", None, "no such <file>"),
             encode_stored(&Stored { content: content(), token: Token([7; 16]), file: Some(ObjectId(9)) }),
         ],
         "srl" => srls(),
@@ -345,7 +345,7 @@ fn requests() -> Vec<Vec<u8>> {
     let mut documents: Vec<_> = operations
         .iter()
         .cloned()
-        .map(|operation| encode_requests(&[Request { key: None, operation }]))
+        .map(|operation| encode_requests(&[Request { key: None, operation }], None))
         .collect();
     documents.push(encode_requests(&operations.map(request)));
     documents

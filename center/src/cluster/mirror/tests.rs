@@ -167,7 +167,7 @@ async fn pair(witness: Option<SocketAddr>) -> (Center, Center) {
 fn document(name: &str) -> Vec<u8> {
     let (name, parent) = (Name::new(name.as_bytes()).unwrap(), protocol::id::ObjectId(100));
     let operation = Operation::CreateFolder { parent, name, metadata: Vec::new() };
-    xml::encode_requests(&[Request { key: None, operation }])
+    xml::encode_requests(&[Request { key: None, operation }], None)
 }
 
 /// VFS-21, VFS-22: over real sessions a follower copies and follows; what it hands on is there when it is answered; the

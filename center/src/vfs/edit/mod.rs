@@ -73,7 +73,8 @@ impl<'a> Edit<'a> {
             | Operation::OpenFolder { .. }
             | Operation::Open { .. }
             | Operation::Usage
-            | Operation::Changes { .. } => Err(Failure::new(VfsErrorCode::Invalid, "that changes nothing")),
+            | Operation::Changes { .. }
+            | Operation::PortLease { .. } => Err(Failure::new(VfsErrorCode::Invalid, "that changes nothing")),
         }
     }
 

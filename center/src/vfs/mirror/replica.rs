@@ -13,6 +13,7 @@ use super::log::{self, Keep, Position};
 use super::rows;
 use crate::vfs::engine::{Database, Engine, OwnedValue, Session, restore, values};
 use crate::vfs::failure::StoreError;
+use crate::vfs::pairs;
 
 /// So far the counters leap at a takeover that may have lost changes: what the last writer gave to whom is not given
 /// again, and feeds that heard of its changes begin anew.
@@ -125,6 +126,7 @@ impl Replica {
         log::begin(db, &next)?;
         db.execute("UPDATE customer SET position = position + ?1", values![LEAP])?;
         db.execute("DELETE FROM change", &[])?;
+        pairs::forget_holders(db, LEAP)?;
         db.set_last_id("entry", db.last_id("entry")?.saturating_add_unsigned(LEAP))?;
         if let Some(image) = rows::take(db)? {
             log::append(db, &image.encode(), keep, 0)?;

@@ -27,7 +27,7 @@ fn mkdir_and_list(vfs: &Fixture) -> Vec<u8> {
         Operation::CreateFolder { parent: vfs.root, name: name("d"), metadata: Vec::new() },
         Operation::OpenFolder { folder: vfs.root, after: None, limit: 10, srl_expires: Some(1_000) },
     ];
-    xml::encode_requests(&operations.map(|operation| Request { key: None, operation }))
+    xml::encode_requests(&operations.map(|operation| Request { key: None, operation }), None)
 }
 
 async fn handle(vfs: &Fixture, srl: &SignedSrl, document: &[u8]) -> Result<Vec<Reply>, DocumentError> {
@@ -78,7 +78,7 @@ async fn changes_in_a_row_stand_each_for_itself() {
         Request { key: key(5), operation: remove("a") },
         Request { key: key(6), operation: remove("a") },
     ];
-    let document = xml::encode_requests(&requests);
+    let document = xml::encode_requests(&requests, None);
     let srl = control(&vfs, &secret(), &document, SrlVersion::HmacSha256);
     let replies = handle(&vfs, &srl, &document).await.unwrap();
     let codes: Vec<_> = replies.iter().map(|reply| reply.as_ref().err().map(|error| error.code)).collect();
@@ -137,7 +137,7 @@ async fn a_document_that_is_none_is_malformed() {
 async fn secrets_rotate_without_a_gap() {
     let vfs = Fixture::new().await;
     let numbered = |number: u8| Secret::new(vec![number; 16]).unwrap();
-    let document = xml::encode_requests(&[Request { key: None, operation: Operation::OpenRoot }]);
+    let document = xml::encode_requests(&[Request { key: None, operation: Operation::OpenRoot }], None);
     let works = async |secret: &Secret, at: i64| {
         let srl = control(&vfs, secret, &document, SrlVersion::HmacSha256);
         vfs.manager.handle(&srl, &document, Timestamp(at * 1_000_000_000)).await.is_ok()

@@ -80,7 +80,7 @@ impl Center {
     async fn apply(&self, operations: Vec<Operation>) -> Vec<Reply> {
         let now = Timestamp(self.clock.fetch_add(1_000, Ordering::SeqCst));
         let change = |operation| Change { request: Request { key: None, operation }, verified: None };
-        self.store.change(CUSTOMER, operations.into_iter().map(change).map(Ok).collect(), now).await
+        self.store.change(CUSTOMER, None, operations.into_iter().map(change).map(Ok).collect(), now).await
     }
 
     async fn root(&self) -> ObjectId {

@@ -141,6 +141,7 @@ pub(crate) fn unexpected(answer: &Answer) -> ClientError {
         Answer::Changed(_) => "a change",
         Answer::Usage(_) => "the usage",
         Answer::Changes { .. } => "changes",
+        Answer::Lease(_) => "a lease",
     };
     ClientError::Invalid(format!("the center answered {kind}, which was not asked for"))
 }

@@ -2,10 +2,12 @@
 
 use super::XmlError;
 use super::element::Document;
+use super::pairs::generation;
 use super::rows::{id, read_content, write_content};
 use super::writer::Writer;
 use crate::digest::Content;
 use crate::id::{ObjectId, Token};
+use crate::pair::Generation;
 
 /// Most bytes of these documents.
 const BYTES_MAX: usize = 16 << 10;
@@ -25,8 +27,10 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorDocument {
     /// What a program decides by, beside the status: `malformed`, `not-authentic`, `expired`, `not-allowed`,
-    /// `not-found`, `digest-mismatch`, `collision`, `no-space`, `quota`, `unavailable`.
+    /// `not-found`, `digest-mismatch`, `collision`, `no-space`, `quota`, `superseded`, `unavailable`.
     pub code: String,
+    /// The generation in force, with `superseded`.
+    pub generation: Option<Generation>,
     /// What a person reads.
     pub message: String,
 }
@@ -51,10 +55,10 @@ pub fn decode_stored(document: &[u8]) -> Result<Stored, XmlError> {
     Ok(stored)
 }
 
-/// `<error code="…">message</error>`
-pub fn encode_error(code: &str, message: &str) -> Vec<u8> {
+/// `<error code="…" generation="…">message</error>`
+pub fn encode_error(code: &str, generation: Option<Generation>, message: &str) -> Vec<u8> {
     let mut writer = Writer::new(256);
-    writer.start("error").attribute("code", code).text(message).end();
+    writer.start("error").attribute("code", code).optional("generation", generation).text(message).end();
     writer.finish()
 }
 
@@ -63,7 +67,8 @@ pub fn decode_error(document: &[u8]) -> Result<ErrorDocument, XmlError> {
     let document = Document::read(document, BYTES_MAX)?;
     let mut element = document.root("error")?;
     let code = element.optional_text("code").ok_or_else(|| element.missing("code"))?.into_owned();
-    let error = ErrorDocument { code, message: element.take_text() };
+    let generation = element.optional("generation", generation)?;
+    let error = ErrorDocument { code, generation, message: element.take_text() };
     element.finish()?;
     Ok(error)
 }

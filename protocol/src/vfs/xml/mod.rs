@@ -7,6 +7,7 @@
 mod element;
 mod http;
 mod names;
+mod pairs;
 mod replies;
 mod requests;
 mod rows;

@@ -1,6 +1,7 @@
 //! `<replies>`: one element per request, in order.
 
 use super::element::{Document, Element, boolean, number};
+use super::pairs::{generation, read_lease, write_lease};
 use super::rows::{id, is_row, read_row, timestamp, write_row};
 use super::writer::Writer;
 use super::{REPLIES_BYTES_MAX, XmlError};
@@ -24,7 +25,8 @@ pub fn encode_replies(replies: &[Reply]) -> Vec<u8> {
         match reply {
             Ok(answered) => write_answer(&mut writer, answered),
             Err(VfsError { code, message }) => {
-                writer.start("error").attribute("code", code.as_str()).text(message).end();
+                writer.start("error").attribute("code", code.as_str());
+                writer.optional("generation", code.generation()).text(message).end();
             }
         }
     }
@@ -42,7 +44,8 @@ pub fn decode_replies(document: &[u8]) -> Result<Vec<Reply>, XmlError> {
     let mut replies = Vec::new();
     while let Some(mut element) = root.child() {
         let reply = if element.name == "error" {
-            let code = element.required("code", VfsErrorCode::parse)?;
+            let generation = element.optional("generation", generation)?;
+            let code = element.required("code", |word| VfsErrorCode::parse(word, generation))?;
             Err(VfsError { code, message: element.take_text() })
         } else {
             let position = position(&mut element, "position")?;
@@ -62,6 +65,7 @@ fn write_answer(writer: &mut Writer, answered: &Answered) {
         Answer::Changed(_) => "changed",
         Answer::Usage(_) => "usage",
         Answer::Changes { .. } => "changes",
+        Answer::Lease(_) => "lease",
     };
     writer.start(name).attribute("position", answered.position.0);
     match &answered.answer {
@@ -80,6 +84,7 @@ fn write_answer(writer: &mut Writer, answered: &Answered) {
                 writer.optional("version", *version).end();
             }
         }
+        Answer::Lease(lease) => write_lease(writer, lease),
     }
     writer.end();
 }
@@ -118,6 +123,7 @@ fn read_answer(element: &mut Element<'_>) -> Result<Answer, XmlError> {
             }
             Answer::Changes { changes, position: next, reset }
         }
+        "lease" => Answer::Lease(read_lease(element)?),
         _ => return Err(element.unknown_in("replies")),
     })
 }

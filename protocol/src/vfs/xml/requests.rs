@@ -1,18 +1,22 @@
 //! `<requests>`: one element per operation.
 
 use super::XmlError;
-use super::element::{Document, Element, boolean, number};
+use super::element::{self, Element, boolean, number};
 use super::names::{Encoded, base64, bytes, name};
+use super::pairs::{read_port_lease, write_port_lease};
 use super::rows::{id, read_content, timestamp, write_content};
 use super::writer::Writer;
 use crate::id::{FeedPosition, Token};
-use crate::vfs::{Existing, Kind, OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Request, Target, Upload};
+use crate::pair::Stamp;
+use crate::vfs::{
+    Document, Existing, Kind, OPERATIONS_MAX, Operation, REQUEST_BYTES_MAX, Request, Target, Upload,
+};
 
-/// Writes a request document. A document of more than [`OPERATIONS_MAX`] operations, of none, or of more than
+/// Writes a request document, stamped or not. A document of more than [`OPERATIONS_MAX`] operations, of none, or of more than
 /// [`REQUEST_BYTES_MAX`] bytes will be refused by [`decode_requests`].
-pub fn encode_requests(requests: &[Request]) -> Vec<u8> {
+pub fn encode_requests(requests: &[Request], stamp: Option<&Stamp>) -> Vec<u8> {
     let mut writer = Writer::new(256 * requests.len() + 128);
-    writer.start("requests");
+    writer.start("requests").optional("stamp", stamp);
     for request in requests {
         write_operation(&mut writer, request);
     }
@@ -24,9 +28,10 @@ pub fn encode_requests(requests: &[Request]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`XmlError`]: the document as a whole is refused, none of its operations may be done.
-pub fn decode_requests(document: &[u8]) -> Result<Vec<Request>, XmlError> {
-    let document = Document::read(document, REQUEST_BYTES_MAX)?;
+pub fn decode_requests(document: &[u8]) -> Result<Document, XmlError> {
+    let document = element::Document::read(document, REQUEST_BYTES_MAX)?;
     let mut root = document.root("requests")?;
+    let stamp = root.optional("stamp", Stamp::parse)?;
     let mut requests = Vec::new();
     while let Some(mut element) = root.child() {
         if requests.len() == OPERATIONS_MAX {
@@ -38,7 +43,7 @@ pub fn decode_requests(document: &[u8]) -> Result<Vec<Request>, XmlError> {
         requests.push(Request { key, operation });
     }
     root.finish()?;
-    if requests.is_empty() { Err(XmlError::OperationCount) } else { Ok(requests) }
+    if requests.is_empty() { Err(XmlError::OperationCount) } else { Ok(Document { stamp, requests }) }
 }
 
 fn write_operation(writer: &mut Writer, request: &Request) {
@@ -82,6 +87,7 @@ fn write_operation(writer: &mut Writer, request: &Request) {
         Operation::Changes { since, wait_ms } => {
             writer.attribute("since", since.0).attribute("wait-ms", wait_ms);
         }
+        Operation::PortLease { pair, member, question } => write_port_lease(writer, pair, *member, question),
     }
     writer.end();
 }
@@ -102,6 +108,7 @@ fn element_name(operation: &Operation) -> &'static str {
         Operation::Update { .. } => "update",
         Operation::Usage => "usage",
         Operation::Changes { .. } => "changes",
+        Operation::PortLease { .. } => "port-lease",
     }
 }
 
@@ -148,6 +155,7 @@ fn read_operation(element: &mut Element<'_>) -> Result<Operation, XmlError> {
             since: FeedPosition(element.required("since", number)?),
             wait_ms: element.required("wait-ms", number)?,
         },
+        "port-lease" => read_port_lease(element)?,
         _ => return Err(element.unknown_in("requests")),
     })
 }

@@ -152,7 +152,7 @@ impl Center {
     }
 
     fn exchange(&self, connection: &mut Connection, key: Option<Token>, operation: Operation) -> Answer {
-        let document = encode_requests(&[Request { key, operation }]);
+        let document = encode_requests(&[Request { key, operation }], None);
         let request = SrlRequest {
             kind: SrlKind::Standard,
             version: SrlVersion::HmacSha256,

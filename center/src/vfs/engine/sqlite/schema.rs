@@ -14,7 +14,7 @@ use crate::vfs::failure::StoreError;
 
 /// Each entry brings the schema from version `index` to `index + 1` (`PRAGMA user_version`). Never edit one that was
 /// released: append.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("schema.sql"),
     include_str!("nodes.sql"),
     include_str!("upload_page.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("client_files.sql"),
     include_str!("access.sql"),
     include_str!("mirror.sql"),
+    include_str!("pairs.sql"),
 ];
 
 /// How long a statement waits for another process (the `customer` commands) to end its transaction.
