@@ -41,7 +41,9 @@ pub enum FenceError {
     #[error("a fence cannot be named after {0:?}: use letters, digits, `-`, `_` and `.`")]
     Name(String),
     /// No nftables here. The addresses' lifetime alone is slower.
-    #[error("nftables cannot be used ({0}): install nft and use a kernel with CONFIG_NF_TABLES_NETDEV")]
+    #[error(
+        "nftables cannot be used ({0}): install nft and use a kernel with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS"
+    )]
     Unavailable(String),
     /// Another program has taken the table away: nothing is fenced. Raise it anew.
     #[error(
@@ -64,7 +66,6 @@ pub struct Fence {
     interface: u32,
     /// There may be an element that opens it.
     open: bool,
-    muted: bool,
 }
 
 impl Fence {
@@ -81,13 +82,7 @@ impl Fence {
         let rules = Rules::new(pair, &interface.name, floating, port)?;
         run_nft(&rules.raise())?;
         let netlink = Netlink::open(Some(NETFILTER), 0)?;
-        Ok(Self {
-            netlink,
-            table: rules.table().to_owned(),
-            interface: interface.index,
-            open: false,
-            muted: false,
-        })
+        Ok(Self { netlink, table: rules.table().to_owned(), interface: interface.index, open: false })
     }
 
     /// Opens it, or leaves it open, until `deadline`, and never longer.
@@ -134,9 +129,6 @@ impl Fence {
     /// # Errors
     /// See [`FenceError`].
     pub fn mute(&mut self, mute: bool) -> Result<(), FenceError> {
-        if mute == self.muted {
-            return Ok(());
-        }
         let element = Element { set: rules::MUTED, interface: self.interface };
         let mut batch = Batch::new(&mut self.netlink, &self.table);
         if mute {
@@ -144,9 +136,11 @@ impl Fence {
         } else {
             batch.delete(element)
         }
-        batch.commit().map_err(gone)?;
-        self.muted = mute;
-        Ok(())
+        match batch.commit() {
+            // It was not mute.
+            Err(error) if !mute && error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+            other => other.map_err(gone),
+        }
     }
 
     /// Takes it away. Only who holds no floating address may.
@@ -166,11 +160,10 @@ impl Fence {
             batch.delete(element);
         }
         batch.add(element, Some(remaining));
+        // Also if the kernel's answer is lost.
+        self.open = true;
         match batch.commit() {
-            Ok(()) => {
-                self.open = true;
-                Ok(true)
-            }
+            Ok(()) => Ok(true),
             Err(error) if renewed && error.raw_os_error() == Some(libc::ENOENT) => {
                 self.open = false;
                 Ok(false)

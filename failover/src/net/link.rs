@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use pnet_base::MacAddr;
 
 use super::netlink::{Netlink, ROUTE};
@@ -73,7 +73,8 @@ impl Links {
     /// See [`LinkError`].
     pub fn find(&mut self, name: &str) -> Result<Interface, LinkError> {
         let link = self.ask(name)?;
-        let mac = link.attributes.iter().find_map(|attribute| match attribute {
+        let ethernet = link.header.link_layer_type == LinkLayerType::Ether;
+        let mac = link.attributes.iter().filter(|_| ethernet).find_map(|attribute| match attribute {
             LinkAttribute::Address(bytes) => <[u8; 6]>::try_from(bytes.as_slice()).ok(),
             _ => None,
         });

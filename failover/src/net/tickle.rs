@@ -25,23 +25,19 @@ const HOPS: u8 = 64;
 /// Sends tickles.
 #[derive(Debug)]
 pub struct Tickler {
-    four: Socket,
-    six: Socket,
+    four: Option<Socket>,
+    six: Option<Socket>,
 }
 
 impl Tickler {
-    /// A way to send them.
+    /// A way to send them from these addresses, by the families that there are among them.
     ///
     /// # Errors
     /// Not permitted, or no descriptor is left.
-    pub fn new() -> io::Result<Self> {
-        // Of this protocol the sender writes the header of IP himself (raw(7), ipv6(7)).
-        let raw = |domain| {
-            let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
-            socket.set_nonblocking(true)?;
-            Ok::<_, io::Error>(socket)
-        };
-        Ok(Self { four: raw(Domain::IPV4)?, six: raw(Domain::IPV6)? })
+    pub fn new(floating: &[IpAddr]) -> io::Result<Self> {
+        let four = floating.iter().any(IpAddr::is_ipv4).then(|| raw(Domain::IPV4)).transpose()?;
+        let six = floating.iter().any(IpAddr::is_ipv6).then(|| raw(Domain::IPV6)).transpose()?;
+        Ok(Self { four, six })
     }
 
     /// Tickles each of these clients once.
@@ -57,15 +53,22 @@ impl Tickler {
     }
 
     fn send(&self, client: SocketAddr, floating: SocketAddr) -> io::Result<()> {
+        let socket = if client.is_ipv4() { &self.four } else { &self.six };
+        let (Some(socket), Some(packet)) = (socket, packet(client, floating)) else {
+            return Ok(());
+        };
         let mut to = client;
         // In a raw socket's address the port means a protocol.
         to.set_port(0);
-        match packet(client, floating) {
-            Some(packet) if client.is_ipv4() => self.four.send_to(&packet, &to.into()).map(drop),
-            Some(packet) => self.six.send_to(&packet, &to.into()).map(drop),
-            None => Ok(()),
-        }
+        socket.send_to(&packet, &to.into()).map(drop)
     }
+}
+
+/// A socket whose user writes the header of IP himself (raw(7), ipv6(7)).
+fn raw(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// The packet, from the floating address. None if the two are not of one family: there is no such connection.

@@ -15,6 +15,7 @@ use failover::net::announce::{Announcer, Probe};
 use failover::net::clock;
 use failover::net::fence::{DELIBERATE, Fence, FenceError};
 use failover::net::link::{LinkError, Links};
+use failover::net::realtime;
 use failover::net::sockets::Sockets;
 use failover::net::tickle::Tickler;
 use ipnetwork::IpNetwork;
@@ -116,6 +117,21 @@ fn owners(asker: &Host, within: Duration) -> Vec<(MacAddr, IpAddr)> {
     })
 }
 
+/// Waits until somebody has answered for each floating address, and says who.
+fn owner(asker: &Host) -> Vec<MacAddr> {
+    let mut found = Vec::new();
+    until("both addresses have an owner", || {
+        for claim in owners(asker, Duration::from_millis(20)) {
+            if !found.contains(&claim) {
+                found.push(claim);
+            }
+        }
+        found.len() >= 2
+    });
+    found.sort();
+    found.into_iter().map(|(mac, _)| mac).collect()
+}
+
 /// Makes the client know that host's link-layer address without asking, so that nothing but IP decides.
 fn know(client: &Host, owner: &Host) {
     let mac = owner.nic().mac.to_string();
@@ -177,7 +193,7 @@ fn a_pulled_cable_is_news() {
     let site = Site::new("link");
     let mut links = site.a.inside(|| Links::new().unwrap());
     assert!(matches!(links.find("none0"), Err(LinkError::Absent(_))));
-    assert!(matches!(links.find("lo"), Ok(_) | Err(LinkError::NotEthernet(_))));
+    assert!(matches!(links.find("lo"), Err(LinkError::NotEthernet(_))));
     assert!(links.state(NIC).unwrap().carrier);
     while links.changed().unwrap() {}
 
@@ -201,16 +217,17 @@ fn a_floating_address_goes_by_itself_when_nobody_renews_it() {
     assert_eq!(addresses.held().unwrap(), []);
     addresses.drop_all().unwrap();
 
-    addresses.hold(Duration::from_secs(1)).unwrap();
+    let valid = Duration::from_secs(2);
+    addresses.hold(valid).unwrap();
     let start = clock::now();
-    while clock::now().since(start) < Duration::from_secs(3) {
+    while clock::now().since(start) < 2 * valid {
         assert_eq!(addresses.held().unwrap(), floating());
-        pause(Duration::from_millis(200));
-        addresses.hold(Duration::from_secs(1)).unwrap();
+        pause(valid / 10);
+        addresses.hold(valid).unwrap();
     }
     let took = until("the addresses are gone", || addresses.held().unwrap().is_empty());
-    println!("with a lifetime of 1 s they were gone after {took:?}");
-    assert!(took > Duration::from_millis(500) && took < Duration::from_secs(4), "{took:?}");
+    println!("with a lifetime of {valid:?} they were gone after {took:?}");
+    assert!(took > valid / 2 && took < 2 * valid, "{took:?}");
     let _listener = listen(&site.client);
     for client in ["192.0.2.100", "2001:db8::100"] {
         assert!(connect(&site.a, client.parse().unwrap(), PATIENCE).is_some(), "the way to {client}");
@@ -258,9 +275,7 @@ fn nothing_of_a_floating_address_passes_a_shut_fence() {
     }
 
     open(&mut fence);
-    let mut found = owners(&site.client, SILENCE);
-    found.sort();
-    assert_eq!(found, ips().into_iter().map(|ip| (mac, ip)).collect::<Vec<_>>());
+    assert_eq!(owner(&site.client), [mac, mac]);
     for address in ips() {
         assert!(connect(&site.client, address, PATIENCE).is_some(), "{address}");
     }
@@ -272,7 +287,8 @@ fn nothing_of_a_floating_address_passes_a_shut_fence() {
     }
     assert_eq!(owners(&site.client, SILENCE), []);
     fence.open_until(clock::now() + Duration::from_secs(600)).unwrap();
-    assert_eq!(owners(&site.client, SILENCE).len(), 2, "after it ran out it can be opened again");
+    // After it ran out it can be opened again.
+    assert_eq!(owner(&site.client), [mac, mac]);
     fence.shut().unwrap();
     assert_eq!(owners(&site.client, SILENCE), []);
     assert!(matches!(fence.open_until(clock::now() - Duration::from_millis(1)), Err(FenceError::Late)));
@@ -288,7 +304,8 @@ fn a_fence_that_was_left_is_taken_over_shut() {
     left.mute(true).unwrap();
     drop(left);
     let _held = hold(&site.a);
-    assert_eq!(owners(&site.client, SILENCE).len(), 2, "nobody shut it");
+    // Nobody shut it.
+    owner(&site.client);
     let mut next = fence(&site.a);
     assert_eq!(owners(&site.client, SILENCE), []);
     next.mute(true).unwrap();
@@ -334,12 +351,14 @@ fn a_stopped_judge_loses_the_addresses_in_time() {
     let site = Site::new("stopped");
     let _held = hold(&site.a);
     let mut judge = Judge::start(site.a.namespace());
-    until("the judge opens its fence", || owners(&site.client, Duration::from_millis(20)).len() == 2);
+    owner(&site.client);
     let nic = site.client.nic();
     for _ in 0..10 {
         judge.signal(Signal::STOP);
         let stopped = clock::now();
         let last = site.client.inside(|| {
+            // Where that is allowed: what is late here looks as if it had been answered late.
+            let _ = realtime::go_first();
             let probe = Probe::new(&nic, &floating()).unwrap();
             let mut last = stopped;
             while clock::now().since(stopped) < 3 * LEASE {
@@ -355,7 +374,7 @@ fn a_stopped_judge_loses_the_addresses_in_time() {
         // An answer is on its way for some time, and is read some time later.
         assert!(last.since(stopped) < LEASE + Duration::from_millis(20), "{:?}", last.since(stopped));
         judge.signal(Signal::CONT);
-        until("it goes on", || owners(&site.client, Duration::from_millis(20)).len() == 2);
+        owner(&site.client);
     }
     judge.signal(Signal::KILL);
     pause(LEASE);
@@ -407,9 +426,8 @@ fn of_two_ports_with_the_addresses_one_answers() {
     let _held = (hold(&site.a), hold(&site.b));
     let (mac_a, mac_b) = (site.a.nic().mac, site.b.nic().mac);
     let answering = |mac: MacAddr| {
-        let found = owners(&site.client, SILENCE);
-        assert!(found.iter().all(|(owner, _)| *owner == mac), "{found:?}");
-        assert_eq!(found.len(), 2);
+        assert_eq!(owner(&site.client), [mac, mac]);
+        assert!(owners(&site.client, SILENCE).iter().all(|(owner, _)| *owner == mac));
     };
     for _ in 0..3 {
         open(&mut fence_a);
@@ -436,9 +454,7 @@ fn a_probe_passes_a_shut_fence_and_an_announcement_does_not() {
 
     let _held = hold(&site.b);
     let mac_b = site.b.nic().mac;
-    let found = owners(&site.a, SILENCE);
-    assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found.iter().all(|(owner, _)| *owner == mac_b));
+    assert_eq!(owner(&site.a), [mac_b, mac_b]);
     drop(sniffer.frames());
 
     let announcer = site.a.inside(|| Announcer::new(&nic, floating()).unwrap());
@@ -545,34 +561,39 @@ fn destroyed_connections_say_nothing() {
     let site = Site::new("destroy");
     let mut fence = fence(&site.a);
     let mut held = hold(&site.a);
-    open(&mut fence);
-    let listener = listen(&site.a);
     let mut sockets = site.a.inside(|| Sockets::new().unwrap());
-    let mut ends = Vec::new();
-    let mut expected = Vec::new();
-    for address in ips() {
-        let client = connect(&site.client, address, PATIENCE).unwrap();
-        expected.push((client.local_addr().unwrap(), service(address)));
-        ends.push((client, listener.accept().unwrap().0));
-    }
-    let mut found = sockets.established(&ips(), PORT).unwrap();
-    found.sort();
-    assert_eq!(found, expected);
-    assert_eq!(sockets.established(&ips()[..1], PORT).unwrap(), expected[..1]);
-    assert_eq!(sockets.established(&ips(), PORT + 1).unwrap(), []);
+    let four_alone = || site.a.inside(|| TcpListener::bind(("0.0.0.0", PORT)).unwrap());
+    let both = || listen(&site.a);
+    for (listen, addresses) in [(&four_alone as &dyn Fn() -> TcpListener, &ips()[..1]), (&both, &ips()[..])] {
+        let listener = listen();
+        held.hold(Duration::from_secs(60)).unwrap();
+        open(&mut fence);
+        let mut ends = Vec::new();
+        let mut expected = Vec::new();
+        for &address in addresses {
+            let client = connect(&site.client, address, PATIENCE).unwrap();
+            expected.push((client.local_addr().unwrap(), service(address)));
+            ends.push((client, listener.accept().unwrap().0));
+        }
+        let mut found = sockets.established(&ips(), PORT).unwrap();
+        found.sort();
+        assert_eq!(found, expected);
+        assert_eq!(sockets.established(&ips()[..1], PORT).unwrap(), expected[..1]);
+        assert_eq!(sockets.established(&ips(), PORT + 1).unwrap(), []);
 
-    let sniffer = Sniffer::new(&site.client);
-    fence.shut().unwrap();
-    held.drop_all().unwrap();
-    assert_eq!(sockets.destroy(&ips(), PORT).unwrap(), 2);
-    assert_eq!(sockets.established(&ips(), PORT).unwrap(), []);
-    for (_, server) in &mut ends {
-        assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionAborted);
+        let sniffer = Sniffer::new(&site.client);
+        fence.shut().unwrap();
+        held.drop_all().unwrap();
+        assert_eq!(sockets.destroy(&ips(), PORT).unwrap(), addresses.len());
+        assert_eq!(sockets.established(&ips(), PORT).unwrap(), []);
+        for (_, server) in &mut ends {
+            assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionAborted);
+        }
+        pause(SILENCE);
+        let of_the_floating = |frame: &Vec<u8>| ips().iter().any(|&ip| holds(frame, ip));
+        let said: Vec<_> = sniffer.frames().into_iter().filter(of_the_floating).collect();
+        assert!(said.is_empty(), "{said:?}");
     }
-    pause(SILENCE);
-    let of_the_floating = |frame: &Vec<u8>| ips().iter().any(|&ip| holds(frame, ip));
-    let said: Vec<_> = sniffer.frames().into_iter().filter(of_the_floating).collect();
-    assert!(said.is_empty(), "{said:?}");
 }
 
 /// FO-2: a client whose request the old port's kernel has acknowledged has nothing to send again, and would wait for
@@ -600,7 +621,7 @@ fn a_tickled_client_finds_out_in_milliseconds() {
     held_a.drop_all().unwrap();
     let nic = site.b.nic();
     let (announcer, tickler) =
-        site.b.inside(|| (Announcer::new(&nic, floating()).unwrap(), Tickler::new().unwrap()));
+        site.b.inside(|| (Announcer::new(&nic, floating()).unwrap(), Tickler::new(&ips()).unwrap()));
     let _held_b = hold(&site.b);
     open(&mut fence_b);
     announcer.announce().unwrap();

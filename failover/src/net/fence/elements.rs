@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL,
-    NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
+    DecodeError, DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK, NLM_F_CREATE, NetlinkDeserializable,
+    NetlinkHeader, NetlinkPayload, NetlinkSerializable,
 };
 
 use crate::net::netlink::Netlink;
@@ -47,10 +47,10 @@ impl<'a> Batch<'a> {
         Self { netlink, table, bytes, orders: 0 }
     }
 
-    /// Adds an element that must not be there, for good or for so many whole milliseconds.
+    /// Adds an element if it is not there, for good or for so many whole milliseconds.
     pub fn add(&mut self, element: Element, timeout: Option<Duration>) {
         let timeout = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        self.order(libc::NFT_MSG_NEWSETELEM, element, timeout, NLM_F_CREATE | NLM_F_EXCL);
+        self.order(libc::NFT_MSG_NEWSETELEM, element, timeout, NLM_F_CREATE);
     }
 
     /// Deletes an element that must be there.
