@@ -13,8 +13,8 @@ use protocol::vfs::xml::{
     encode_error, encode_replies, encode_requests, encode_stored,
 };
 use protocol::vfs::{
-    Answer, Answered, Before, Body, Change, Changed, Document, Existing, FolderChange, Kind, OPERATIONS_MAX, Operation,
-    REQUEST_BYTES_MAX, Reply, Request, Row, Target, Upload, Usage, VfsError, VfsErrorCode,
+    Answer, Answered, Before, Body, Change, Changed, Document, Existing, FolderChange, Kind, OPERATIONS_MAX,
+    Operation, REQUEST_BYTES_MAX, Reply, Request, Row, Target, Upload, Usage, VfsError, VfsErrorCode,
 };
 
 fn id() -> impl Strategy<Value = ObjectId> {
@@ -140,8 +140,9 @@ fn lease() -> impl Strategy<Value = LeaseAnswer> {
     prop_oneof![
         (generation(), any::<u32>())
             .prop_map(|(generation, lease_ms)| LeaseAnswer::Granted { generation, lease_ms }),
-        (generation(), any::<u64>(), any::<u32>())
-            .prop_map(|(generation, renewals, lease_ms)| LeaseAnswer::Held { generation, renewals, lease_ms }),
+        (generation(), any::<u64>(), any::<u32>()).prop_map(|(generation, renewals, lease_ms)| {
+            LeaseAnswer::Held { generation, renewals, lease_ms }
+        }),
         generation().prop_map(|generation| LeaseAnswer::Superseded { generation }),
         Just(LeaseAnswer::Released),
         generation().prop_map(|generation| LeaseAnswer::InForce { generation }),
@@ -227,8 +228,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         proptest::sample::select(VfsErrorCode::ALL.to_vec()),
         generation().prop_map(VfsErrorCode::Superseded),
     ];
-    let error = (code, "[!-~ä][ -~ä]{0,40}")
-        .prop_map(|(code, message)| VfsError { code, message });
+    let error = (code, "[!-~ä][ -~ä]{0,40}").prop_map(|(code, message)| VfsError { code, message });
     prop_oneof![
         4 => (any::<u64>(), answer())
             .prop_map(|(position, answer)| Ok(Answered { position: FeedPosition(position), answer })),

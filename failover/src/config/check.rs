@@ -111,6 +111,9 @@ impl Config {
         if timers.lease_ms < QUERIES_PER_LEASE_MIN.saturating_mul(timers.query_ms) {
             return Err(format!("[timers] lease_ms must be {QUERIES_PER_LEASE_MIN} times query_ms, or more"));
         }
+        if timers.hold_down_max_ms < timers.hold_down_ms {
+            return Err("[timers] hold_down_max_ms is less than hold_down_ms".into());
+        }
         let silences = [
             ("service_silent_ms", timers.service_silent_ms, "service_probe_ms", timers.service_probe_ms),
             ("lan_silent_ms", timers.lan_silent_ms, "lan_probe_ms", timers.lan_probe_ms),

@@ -19,6 +19,8 @@ const KEYS: &[(&str, &[&str])] = &[
             "query_ms",
             "center_lease_ms",
             "wan_lost_ms",
+            "hold_down_ms",
+            "hold_down_max_ms",
             "service_probe_ms",
             "service_silent_ms",
             "lan_probe_ms",

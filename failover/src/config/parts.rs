@@ -113,6 +113,10 @@ pub struct Timers {
     pub center_lease_ms: u32,
     /// After so long without the center the active makes room for a peer that reaches it.
     pub wan_lost_ms: u32,
+    /// After the addresses have moved by ill health they do not move by it again for so long; doubled if they soon do.
+    pub hold_down_ms: u32,
+    /// Longest of these.
+    pub hold_down_max_ms: u32,
     /// How often the NFS service is asked.
     pub service_probe_ms: u32,
     /// After so long without an answer it counts as dead.
@@ -131,6 +135,8 @@ impl Default for Timers {
             query_ms: 10,
             center_lease_ms: 300,
             wan_lost_ms: 450,
+            hold_down_ms: 10_000,
+            hold_down_max_ms: 300_000,
             service_probe_ms: 100,
             service_silent_ms: 300,
             lan_probe_ms: 50,
@@ -158,6 +164,16 @@ impl Timers {
     /// `wan_lost_ms`.
     pub fn wan_lost(&self) -> Duration {
         millis(self.wan_lost_ms)
+    }
+
+    /// `hold_down_ms`.
+    pub fn hold_down(&self) -> Duration {
+        millis(self.hold_down_ms)
+    }
+
+    /// `hold_down_max_ms`.
+    pub fn hold_down_max(&self) -> Duration {
+        millis(self.hold_down_max_ms)
     }
 
     /// `service_probe_ms`.
@@ -340,5 +356,10 @@ impl Watchdog {
 
     fn default_timeout() -> u32 {
         10
+    }
+
+    /// `timeout_seconds`.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout_seconds))
     }
 }

@@ -83,13 +83,14 @@ impl Ground {
     ) -> Result<Kernel, StartError> {
         let (heartbeat, lan) = (&config.heartbeat, &config.lan);
         let floating = lan.addresses.clone();
+        let ips: Vec<IpAddr> = floating.iter().map(IpNetwork::ip).collect();
         let references: Vec<IpNetwork> = lan.reference.iter().copied().map(IpNetwork::from).collect();
         let references = match references.as_slice() {
             [] => None,
             some => Some(Probe::new(&self.interface, some)?),
         };
         let watchdog = match &config.watchdog {
-            Some(watchdog) => Some(Watchdog::open(&watchdog.device, watchdog.timeout_seconds)?),
+            Some(watchdog) => Some(Watchdog::open(&watchdog.device, watchdog.timeout())?),
             None => None,
         };
         Ok(Kernel {
@@ -98,7 +99,7 @@ impl Ground {
             heartbeat: path("heartbeat", &heartbeat.interface, heartbeat.listen, heartbeat.peer)?,
             lan: path("lan", &lan.interface, lan.listen, lan.peer)?,
             announcer: Announcer::new(&self.interface, floating.clone())?,
-            tickler: Tickler::new()?,
+            tickler: Tickler::new(&ips)?,
             interface: self.interface,
             floating,
             nfs_port: config.port.nfs_port,

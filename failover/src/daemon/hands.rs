@@ -1,7 +1,5 @@
 //! What the judge does to the world, as a trait: the loop's own logic is tried without root and without a network.
 
-use std::time::Duration;
-
 use super::port::Role;
 use crate::machine::action::Question;
 use crate::machine::event::{Generation, Path};
@@ -74,7 +72,7 @@ pub(super) trait Hands {
     /// See [`crate::machine::action::Action::ShutFence`].
     fn shut_fence(&mut self) -> Done;
     /// See [`crate::machine::action::Action::HoldAddresses`].
-    fn hold_addresses(&mut self, span: Duration) -> Done;
+    fn hold_addresses(&mut self, until: Time) -> Done;
     /// See [`crate::machine::action::Action::DropAddresses`].
     fn drop_addresses(&mut self) -> Done;
     /// Asks the LAN once for the floating addresses, and listens from now on.

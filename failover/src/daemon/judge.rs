@@ -276,8 +276,8 @@ impl<H: Hands> Judge<H> {
                 self.done(Deed::OpenFence, now, |hands| hands.open_fence(until));
             }
             Action::ShutFence => self.done(Deed::ShutFence, now, H::shut_fence),
-            Action::HoldAddresses(span) => {
-                self.done(Deed::HoldAddresses, now, |hands| hands.hold_addresses(span));
+            Action::HoldAddresses(until) => {
+                self.done(Deed::HoldAddresses, now, |hands| hands.hold_addresses(until));
             }
             Action::DropAddresses => {
                 self.is_active = false;
@@ -373,5 +373,214 @@ fn tell(severity: Severity, text: &str) {
         Severity::Info => tracing::info!("{text}"),
         Severity::Warning => tracing::warn!("{text}"),
         Severity::Alarm => tracing::error!("ALARM: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path as FilePath;
+
+    use super::*;
+    use crate::machine::action::Question;
+    use crate::machine::event::{Generation, Member};
+    use crate::machine::settings::Settings;
+
+    /// Notes what it is told to do.
+    #[derive(Default)]
+    struct Notes {
+        done: Vec<String>,
+        questions: Vec<(Question, Time)>,
+        role: Option<Role>,
+        is_center_full: bool,
+        claimed_by: Option<String>,
+        is_fence_broken: bool,
+    }
+
+    impl Notes {
+        fn note(&mut self, what: &str) -> Done {
+            self.done.push(what.to_owned());
+            Ok(())
+        }
+    }
+
+    impl Hands for Notes {
+        fn send(&mut self, _: Path, _: &Message) {}
+        fn open_fence(&mut self, _: Time) -> Done {
+            self.note("open")?;
+            if self.is_fence_broken { Err(super::super::hands::Trouble::of("no such table")) } else { Ok(()) }
+        }
+        fn shut_fence(&mut self) -> Done {
+            self.note("shut")
+        }
+        fn hold_addresses(&mut self, _: Time) -> Done {
+            self.note("hold")
+        }
+        fn drop_addresses(&mut self) -> Done {
+            self.note("drop")
+        }
+        fn probe_addresses(&mut self) -> Done {
+            self.note("probe")
+        }
+        fn claimed_by(&mut self, _: bool) -> Option<String> {
+            self.claimed_by.take()
+        }
+        fn announce(&mut self, _: &[Connection]) -> Done {
+            self.note("announce")
+        }
+        fn tickle(&mut self, _: &[Connection]) -> Done {
+            self.note("tickle")
+        }
+        fn mute(&mut self, _: bool) -> Done {
+            self.note("mute")
+        }
+        fn ask_center(&mut self, question: Question, now: Time) -> bool {
+            self.questions.push((question, now));
+            !self.is_center_full
+        }
+        fn command_port(&mut self, role: Role) {
+            self.role = Some(role);
+        }
+        fn remember(&mut self, generation: Generation) -> Done {
+            self.note(&format!("remember {generation}"))
+        }
+        fn feed(&mut self) -> Done {
+            Ok(())
+        }
+        fn ask_references(&mut self) -> Done {
+            self.note("ask references")
+        }
+    }
+
+    /// A judge whose peer is never heard, and its clock.
+    struct Scene {
+        judge: Judge<Notes>,
+        now: Time,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let config = Config::load(FilePath::new("port-failover.example.toml")).unwrap();
+            let now = Time(10_000_000);
+            let settings = Settings::new(Member::A);
+            let probe_span = settings.probe;
+            let machine = Machine::new(settings, 7, Generation(3), now);
+            let mut scene =
+                Self { judge: Judge::new(&config, machine, probe_span, Notes::default(), now), now };
+            scene.judge.look(now);
+            scene.news(News::CenterReached(true));
+            scene.news(News::Port(PortEvent::Up { caught_up: true, owed: 0 }));
+            scene.news(News::Port(PortEvent::Passive));
+            scene
+        }
+
+        fn news(&mut self, news: News) {
+            self.judge.news(news, self.now);
+        }
+
+        /// As the loop does: from one moment at which something is due to the next, while the LAN lives.
+        fn go_on_until(&mut self, mut is_so: impl FnMut(&mut Judge<Notes>) -> bool) {
+            let end = self.now + Duration::from_secs(30);
+            while !is_so(&mut self.judge) {
+                assert!(self.now < end, "it never came to that; done: {:?}", self.judge.hands.done);
+                self.now = self.judge.next().max(self.now + Duration::from_micros(100));
+                self.judge.reference_heard(self.now);
+                self.judge.look(self.now);
+            }
+        }
+
+        fn grant(&mut self) -> Generation {
+            self.go_on_until(|judge| !judge.hands.questions.is_empty());
+            let (question, sent) = self.judge.hands.questions.pop().unwrap();
+            let Question::Acquire { from, .. } = question else { panic!("{question:?}") };
+            let generation = Generation(from.0 + 1);
+            let lease = Duration::from_secs(20);
+            self.news(News::Center {
+                sent,
+                answer: CenterAnswer::Granted { generation, lease, renewals: 1 },
+            });
+            generation
+        }
+
+        fn status(&mut self) -> super::super::status::Status {
+            let (answer, mut answered) = oneshot::channel();
+            self.news(News::Status(answer));
+            answered.try_recv().unwrap()
+        }
+    }
+
+    fn position(done: &[String], what: &str) -> usize {
+        done.iter().position(|other| other == what).unwrap_or_else(|| panic!("no {what} in {done:?}"))
+    }
+
+    /// FO-2: remembered, probed, opened, announced, in this order; and told with its steps.
+    #[test]
+    fn a_port_without_a_peer_takes_over_step_by_step() {
+        let mut scene = Scene::new();
+        let generation = scene.grant();
+        assert_eq!(generation, Generation(4));
+        scene.go_on_until(|judge| judge.hands.role == Some(Role::Active { generation: 4 }));
+        scene.news(News::Port(PortEvent::Active(generation)));
+        scene.go_on_until(|judge| judge.is_active());
+        let order = ["remember 4", "probe", "open", "hold", "announce", "tickle"];
+        let places = order.map(|what| position(&scene.judge.hands.done, what));
+        assert!(places.is_sorted(), "{:?}", scene.judge.hands.done);
+        let status = scene.status();
+        assert_eq!((status.role.as_str(), status.generation, status.takeovers), ("active", 4, 1));
+        let steps = status.last_takeover.unwrap().steps.unwrap();
+        assert!(steps.probe_ms >= 8.0 && steps.open_ms >= steps.probe_ms, "{steps:?}");
+        assert!(status.problems.iter().any(|problem| problem.contains("peer is not heard")));
+    }
+
+    /// FO-11: an address that somebody answers for is not taken.
+    #[test]
+    fn an_address_that_is_taken_is_not_held() {
+        let mut scene = Scene::new();
+        let generation = scene.grant();
+        scene.news(News::Port(PortEvent::Active(generation)));
+        scene.judge.hands.claimed_by = Some("02:00:00:00:00:01 has 192.0.2.10".to_owned());
+        scene.go_on_until(|judge| judge.hands.claimed_by.is_none());
+        assert!(!scene.judge.hands.done.iter().any(|what| what == "open" || what == "hold"));
+    }
+
+    /// FO-5: a port whose kernel does not obey is sick, and says why.
+    #[test]
+    fn what_the_kernel_refuses_makes_the_port_sick() {
+        let mut scene = Scene::new();
+        scene.judge.hands.is_fence_broken = true;
+        let generation = scene.grant();
+        scene.news(News::Port(PortEvent::Active(generation)));
+        scene.go_on_until(|judge| judge.hands.done.iter().any(|what| what == "open"));
+        scene.judge.look(scene.now);
+        let health = scene.status().health;
+        assert!(health.score >= health.threshold, "{health:?}");
+        assert!(health.reasons[0].text.contains("open the fence: no such table"), "{health:?}");
+    }
+
+    #[test]
+    fn a_question_that_cannot_be_asked_counts_as_not_answered() {
+        let mut scene = Scene::new();
+        scene.judge.hands.is_center_full = true;
+        scene.go_on_until(|judge| judge.hands.questions.len() > 2);
+        assert!(!scene.judge.is_active());
+    }
+
+    /// FO-4: carrier and health are told on; a lost LAN at once.
+    #[test]
+    fn a_lost_carrier_is_a_problem_at_once() {
+        let mut scene = Scene::new();
+        assert!(scene.status().health.lan);
+        scene.judge.carrier(Nic::Lan, false, scene.now);
+        let status = scene.status();
+        assert!(!status.health.lan && !status.links.lan.carrier);
+        assert!(status.problems.iter().any(|problem| problem == "the LAN cannot be used"), "{status:?}");
+    }
+
+    #[test]
+    fn the_end_comes_when_the_machine_has_done_its_part() {
+        let mut scene = Scene::new();
+        let (answer, mut answered) = oneshot::channel();
+        scene.news(News::Order(Order::Stop, answer));
+        scene.go_on_until(|judge| judge.is_stopped());
+        answered.try_recv().unwrap().unwrap();
     }
 }

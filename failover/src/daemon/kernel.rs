@@ -18,6 +18,7 @@ use crate::machine::message::{Connection, Message};
 use crate::machine::time::Time;
 use crate::net::addresses::Addresses;
 use crate::net::announce::{Announcer, Probe};
+use crate::net::clock;
 use crate::net::fence::{Fence, FenceError};
 use crate::net::link::Interface;
 use crate::net::sockets::Sockets;
@@ -87,7 +88,7 @@ impl Kernel {
         if let Some(Err(error)) = self.fence.take().map(Fence::remove) {
             tracing::error!("at the end: {error}");
         }
-        if let Some(Err(error)) = self.watchdog.take().map(Watchdog::close) {
+        if let Some(Err(error)) = self.watchdog.take().map(Watchdog::release) {
             tracing::error!("at the end: {error}");
         }
     }
@@ -128,8 +129,12 @@ impl Hands for Kernel {
         self.fence.as_mut().map_or(Ok(()), Fence::shut).map_err(Trouble::of)
     }
 
-    fn hold_addresses(&mut self, span: Duration) -> Done {
-        self.addresses.hold(span).map_err(Trouble::of)
+    fn hold_addresses(&mut self, until: Time) -> Done {
+        // Whole seconds, rounded down: never longer than the lease.
+        match until.since(clock::now()).as_secs() {
+            0 => Ok(()),
+            seconds => self.addresses.hold(Duration::from_secs(seconds)).map_err(Trouble::of),
+        }
     }
 
     fn drop_addresses(&mut self) -> Done {

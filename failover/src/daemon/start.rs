@@ -4,8 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -147,10 +147,13 @@ pub fn run<S: Future<Output = ()>>(
     let memory = Memory::new(state_dir);
     let remembered = memory.recall().map_err(failed_at(state_dir.join("generation")))?;
 
+    if let Err(error) = realtime::stay_in_memory() {
+        tracing::warn!("{error}");
+    }
     let runtime = Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("talk")
-        .on_thread_start(|| realtime::enter_or_warn(realtime::Rank::Talk))
+        .on_thread_start(go_first)
         .enable_all()
         .build()?;
     let stop = {
@@ -177,7 +180,7 @@ pub fn run<S: Future<Output = ()>>(
     let senses = Senses { inbox, links, nics, alarm: Alarm::new()?, is_active };
     let (ended, end) = oneshot::channel();
     thread::Builder::new().name("judge".into()).spawn(move || {
-        realtime::enter_or_warn(realtime::Rank::Judge);
+        go_first();
         // Nobody has gone: the receiver is waited for below.
         let _ = ended.send(turns::run(judge, senses));
     })?;
@@ -296,6 +299,8 @@ fn settings(config: &Config, fence: bool) -> Settings {
         query: timers.query(),
         center_lease: timers.center_lease(),
         wan_patience: timers.wan_lost(),
+        hold_down: timers.hold_down(),
+        hold_down_max: timers.hold_down_max(),
         misses_max: rhythm(timers).periods_max,
         threshold: config.health.threshold,
         fence,
@@ -317,6 +322,14 @@ fn nics(config: &Config) -> [(Nic, String); 3] {
         (Nic::Lan, config.lan.interface.clone()),
         (Nic::Wan, config.wan.interface.clone()),
     ]
+}
+
+/// Lets the calling thread go first. Told once if it may not: what is refused to one is refused to all.
+fn go_first() {
+    static TOLD: Once = Once::new();
+    if let Err(error) = realtime::go_first() {
+        TOLD.call_once(|| tracing::warn!("{error}"));
+    }
 }
 
 /// Another one at each start.

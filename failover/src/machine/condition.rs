@@ -1,5 +1,7 @@
 //! How this port itself is: what the probes found, and what its process says.
 
+use std::time::Duration;
+
 use super::event::{Generation, Health, PortEvent};
 use super::settings::Settings;
 use super::time::Time;
@@ -12,6 +14,7 @@ pub(super) struct Condition {
     up: Option<Up>,
     misses: u32,
     serving: Serving,
+    dead_since: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +57,16 @@ impl Condition {
             PortEvent::Passive => self.serving = Serving::Nobody,
             PortEvent::Refused(_) => {}
         }
+    }
+
+    /// Keeps since when nobody can be served here.
+    pub(super) fn look(&mut self, settings: &Settings, now: Time) {
+        self.dead_since = self.dead(settings).and(self.dead_since.or(Some(now)));
+    }
+
+    /// For how long nobody could be served here.
+    pub(super) fn dead_for(&self, now: Time) -> Duration {
+        self.dead_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// What it serves as.

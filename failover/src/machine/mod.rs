@@ -27,7 +27,7 @@
 //! | READY | answers RELEASE | steps down if its generation is higher | steps down, RELEASE |
 //! | RELEASE | – | need not wait for its promise | – |
 //! | higher generation, from whomever | learns it | steps down | steps down |
-//! | service dead (process ended, hung, LAN lost) | is not fit | gives up | gives up at once, if the peer is fit |
+//! | service dead (process ended, hung, LAN lost) | is not fit | gives up | gives up at once if the peer is fit; after 300 ms if it is not heard |
 //! | WAN lost for 450 ms, or score over the threshold | says so | – | hands over, if the peer is better and no hold-down runs |
 //! | an address is answered for | – | waits, alarms, probes again | – |
 //! | maintenance | claims nothing | goes on | hands nothing over by itself |
@@ -174,7 +174,7 @@ impl Machine {
         self.check_lease(now);
         self.excuse_own_pause(now);
         match event {
-            Event::Timer => {}
+            Event::Timer => self.wakes_at = None,
             Event::Received { path, message } => self.received(path, message, now),
             Event::Health(health) => self.condition.probed(health, now),
             Event::Center { sent, answer } => self.answered(sent, answer, now),
@@ -183,6 +183,7 @@ impl Machine {
             Event::Connections(connections) => self.listed(connections),
             Event::Command(command) => self.ordered(command, now),
         }
+        self.condition.look(&self.settings, now);
         self.go_on(now);
         self.check_command(now);
         self.speak(now);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Generation, Health, Path};
-use super::lease::Giver;
+pub use super::lease::Giver;
 use super::message::Role;
 use super::time::Time;
 use super::{Machine, State};

@@ -367,13 +367,24 @@ impl Machine {
         if self.maintenance {
             return;
         }
-        let Some(peer) = self.successor(now) else { return };
-        if let Some(dead) = self.condition.dead(&self.settings) {
+        let dead = self.condition.dead(&self.settings);
+        let successor = self.successor(now);
+        if let Some(dead) = dead
+            && (successor.is_some() || self.is_in_the_way(now))
+        {
             self.step_down(dead, now);
-        } else if let Some(why) = self.ill_health(peer, now) {
+        } else if let Some(peer) = successor
+            && let Some(why) = self.ill_health(peer, now)
+        {
             self.hold_down.moved(self.settings.hold_down, self.settings.hold_down_max, now);
             self.hand_over(why, now);
         }
+    }
+
+    /// A dead service must not keep the center's lease for ever: a peer that is not heard may be well.
+    fn is_in_the_way(&self, now: Time) -> bool {
+        let is_alone = self.peer.within(self.settings.lease, now).is_none();
+        self.condition.dead_for(now) >= self.settings.center_lease && is_alone
     }
 
     /// The peer, if it could take over now.

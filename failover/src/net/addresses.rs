@@ -16,11 +16,6 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::link::Interface;
 use super::netlink::{Netlink, ROUTE};
 
-/// Metric of the route to the LAN that comes with an IPv6 address. It must differ from the kernel's usual one (256): to
-/// a route that is there already the kernel would give our short lifetime, and with it the LAN would go from an address
-/// that stays.
-const ROUTE_METRIC: u32 = 1024;
-
 /// Why the addresses cannot be changed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} the floating address {address}: {error}")]
@@ -130,7 +125,6 @@ fn message(interface: u32, address: IpNetwork, seconds: u32) -> AddressMessage {
             // kernel's own duplicate detection would keep it silent for a second; ours has been done by then.
             lifetime.ifa_preferred = 0;
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
-            message.attributes.push(AddressAttribute::RoutePriority(ROUTE_METRIC));
         }
     }
     message.attributes.push(AddressAttribute::CacheInfo(lifetime));
