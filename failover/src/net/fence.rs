@@ -27,7 +27,8 @@ use super::link::Interface;
 use super::netlink::Netlink;
 use crate::machine::time::Time;
 use elements::{Batch, Element};
-pub use rules::{DELIBERATE, Rules};
+pub use rules::DELIBERATE;
+use rules::Rules;
 
 /// How long a batch may be on its way to the kernel. It is there after some microseconds unless the judge was held up.
 const PROMPT: Duration = Duration::from_millis(2);
@@ -42,7 +43,8 @@ pub enum FenceError {
     Name(String),
     /// No nftables here. The addresses' lifetime alone is slower.
     #[error(
-        "nftables cannot be used ({0}): install nft and use a kernel with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS"
+        "nftables cannot be used ({0}): \
+         install nft and use a kernel with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS"
     )]
     Unavailable(String),
     /// Another program has taken the table away: nothing is fenced. Raise it anew.

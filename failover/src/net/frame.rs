@@ -73,7 +73,9 @@ pub fn claim(frame: &[u8]) -> Option<(MacAddr, IpAddr)> {
         EtherTypes::Arp => {
             let arp = ArpPacket::new(ethernet.payload())?;
             let sender = arp.get_sender_proto_addr();
-            (!sender.is_unspecified()).then_some((arp.get_sender_hw_addr(), sender.into()))
+            let of_ipv4 = (arp.get_protocol_type(), arp.get_hw_addr_len(), arp.get_proto_addr_len());
+            (of_ipv4 == (EtherTypes::Ipv4, 6, 4) && !sender.is_unspecified())
+                .then_some((arp.get_sender_hw_addr(), sender.into()))
         }
         EtherTypes::Ipv6 => {
             let ipv6 = Ipv6Packet::new(ethernet.payload())?;

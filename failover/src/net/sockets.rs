@@ -1,4 +1,7 @@
 //! The clients' connections at the floating addresses: listed, and ended without a word.
+//!
+//! For either the kernel walks its whole table of connections, once for each family: some milliseconds, more on a
+//! machine with much memory. The thread that renews leases has no time for that.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
