@@ -56,7 +56,7 @@ mod condition;
 pub mod connections;
 pub mod event;
 mod holddown;
-mod lease;
+pub mod lease;
 pub mod message;
 mod peer;
 pub mod settings;

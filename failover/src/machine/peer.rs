@@ -16,6 +16,8 @@ const SENT_MAX: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peer {
     boot: Option<u64>,
+    /// The newest datagram of a boot that has not shown yet that it hears this one: it is echoed, so that it can.
+    stranger: Option<(u64, u64)>,
     former: VecDeque<u64>,
     sequence: u64,
     heard: Option<Time>,
@@ -60,8 +62,10 @@ impl Peer {
         }
         if !is_known {
             if message.echo.and_then(|echo| sent.when(echo)).is_none() {
+                self.stranger = Some((message.boot, message.sequence));
                 return Taken::Dropped;
             }
+            self.stranger = None;
             self.former.extend(self.boot.replace(message.boot));
             if self.former.len() > FORMER_MAX {
                 self.former.pop_front();
@@ -85,9 +89,10 @@ impl Peer {
         if is_known { Taken::News } else { Taken::Reborn }
     }
 
-    /// What to echo.
-    pub(super) fn echo(&self) -> Option<(u64, u64)> {
-        Some((self.boot?, self.sequence))
+    /// What to echo: the peer while it is heard, else whoever says that it is the peer.
+    pub(super) fn echo(&self, silent: Duration, now: Time) -> Option<(u64, u64)> {
+        let known = self.boot.map(|boot| (boot, self.sequence));
+        known.filter(|_| self.within(silent, now).is_some()).or(self.stranger).or(known)
     }
 
     /// When the newest datagram came.
@@ -226,6 +231,21 @@ mod tests {
             Taken::Dropped,
             "that boot is over"
         );
+    }
+
+    /// FO-4: two that have just started find each other, although neither believes the first word of the other; a peer
+    /// that is heard is echoed whatever somebody replays.
+    #[test]
+    fn two_strangers_get_acquainted() {
+        let (mut peer, sent) = (Peer::default(), sent());
+        let lease = Duration::from_millis(100);
+        assert_eq!(peer.echo(lease, Time(30)), None);
+        assert_eq!(peer.take(Path::Lan, &message(100, 5, None), &sent, Time(30)), Taken::Dropped);
+        assert_eq!(peer.echo(lease, Time(30)), Some((100, 5)));
+        assert_eq!(peer.take(Path::Lan, &message(100, 6, Some((7, 2))), &sent, Time(31)), Taken::Reborn);
+        assert_eq!(peer.take(Path::Lan, &message(66, 6, None), &sent, Time(32)), Taken::Dropped);
+        assert_eq!(peer.echo(lease, Time(33)), Some((100, 6)));
+        assert_eq!(peer.echo(lease, Time(200_000)), Some((66, 6)));
     }
 
     #[test]

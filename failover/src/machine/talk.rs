@@ -87,7 +87,7 @@ impl Machine {
             sender: self.settings.member,
             boot: self.sent.boot(),
             sequence: self.sent.next(changes_end, now),
-            echo: self.peer.echo(),
+            echo: self.peer.echo(self.settings.lease, now),
             role,
             generation: self.generation,
             health: self.condition.score(),

@@ -119,6 +119,10 @@ impl Tenure {
                     self.center_holds = None;
                 }
             }
+            // The next one goes soon, but not at once: a center that refuses connections answers in no time.
+            CenterAnswer::Unreachable => {
+                self.renews_at = self.renews_at.min(sent + settings.center_lease / 6)
+            }
             _ => {}
         }
     }

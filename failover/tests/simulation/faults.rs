@@ -12,6 +12,8 @@ pub enum Fault {
         path: Path,
         from: usize,
     },
+    /// From this node, on both ways.
+    WaysFrom(usize),
     /// Both ways, both directions.
     AllWays,
     /// Carrier and way of the LAN.
@@ -52,8 +54,9 @@ pub fn draw(rng: &mut StdRng) -> (Fault, u64) {
     let node = rng.random_range(0..2);
     let path = if rng.random() { Path::Heartbeat } else { Path::Lan };
     let ms = |rng: &mut StdRng, from: u64, to: u64| rng.random_range(from * 1_000..to * 1_000);
-    match rng.random_range(0..21) {
+    match rng.random_range(0..22) {
         0 | 1 => (Fault::Way { path, from: node }, ms(rng, 20, 3_000)),
+        20 => (Fault::WaysFrom(node), ms(rng, 20, 1_000)),
         2 | 3 => (Fault::AllWays, ms(rng, 20, 3_000)),
         4 => (Fault::LanLost(node), ms(rng, 20, 3_000)),
         5 | 6 => {

@@ -22,7 +22,7 @@ use self::world::World;
 
 const SEEDS: u64 = 500;
 /// A planted bug has to be found within so many.
-const SEEDS_TO_FIND: u64 = 2_000;
+const SEEDS_TO_FIND: u64 = 500;
 
 fn number(variable: &str) -> Option<u64> {
     Some(env::var(variable).ok()?.parse().expect("a number"))
@@ -80,7 +80,8 @@ fn a_seed_replays() {
 }
 
 fn is_found(sabotage: Sabotage) {
-    let found = first_failure(0, SEEDS_TO_FIND, Some(sabotage));
+    let (first, seeds) = number("FAILOVER_SEED").map_or((0, SEEDS_TO_FIND), |seed| (seed, 1));
+    let found = first_failure(first, seeds, Some(sabotage));
     let (seed, failure) = found.unwrap_or_else(|| panic!("{sabotage:?} went unnoticed"));
     println!("{sabotage:?}: seed {seed}: {failure}");
 }

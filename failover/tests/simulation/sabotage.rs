@@ -1,5 +1,7 @@
 //! Bugs that are planted around the judges, never in them: each has to be found.
 
+use super::faults::Fault;
+
 /// What goes wrong that must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
@@ -29,4 +31,21 @@ pub enum Sabotage {
     NoHoldDown,
     /// An order that nobody gave.
     OrderNobodyGave,
+}
+
+impl Sabotage {
+    /// Histories with such faults come to the bug sooner.
+    pub fn shows_with(self, fault: Fault) -> bool {
+        match self {
+            Self::LeaseFromReceipt => matches!(fault, Fault::WaysFrom(_)),
+            Self::NoWaitAfterStart => matches!(fault, Fault::JudgeDead(_) | Fault::WaysFrom(_)),
+            Self::CenterForgets => matches!(fault, Fault::AllWays | Fault::CenterDown),
+            Self::RenewalsNotCounted | Self::ReleaseTakesAny => matches!(fault, Fault::AllWays),
+            Self::ClockStops => matches!(fault, Fault::MachineSuspended(_)),
+            Self::AnswersLost => matches!(fault, Fault::PowerOff(_) | Fault::WanLost { .. }),
+            Self::NoHoldDown => matches!(fault, Fault::Sick(_) | Fault::WanLost { .. }),
+            Self::OrderNobodyGave => false,
+            Self::FenceStaysOpen | Self::PromiseTooLong | Self::GrantsTwice | Self::ReleaseFirst => true,
+        }
+    }
 }

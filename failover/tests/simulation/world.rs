@@ -10,6 +10,7 @@ use std::time::Duration;
 use failover::machine::Machine;
 use failover::machine::action::{Action, Question};
 use failover::machine::event::{self, CenterAnswer, Command, Event, Generation, Member, Path, PortEvent};
+use failover::machine::lease::Giver;
 use failover::machine::message::{Kind, Message};
 use failover::machine::settings::Settings;
 use failover::machine::time::Time;
@@ -42,6 +43,7 @@ enum What {
     Unpause { node: usize },
     Probe { node: usize },
     Look,
+    Draw,
     Begin(Fault, u64),
     End(Fault),
 }
@@ -51,6 +53,7 @@ struct Profile {
     length: u64,
     fault_every: Option<u64>,
     loss: f64,
+    late_per_mille: u32,
     delay: u64,
     wan_delay: u64,
     wan_late: f64,
@@ -90,16 +93,24 @@ impl World {
     pub fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let with_fence = rng.random_bool(0.85);
-        let profile = Profile {
+        let mut profile = Profile {
             length: rng.random_range(4_000..12_000) * MS * if with_fence { 1 } else { 6 },
             fault_every: [Some(300 * MS), Some(1_000 * MS), Some(3_000 * MS), None][rng.random_range(0..4)],
             loss: [0.0, 0.0, 0.01, 0.1, 0.3][rng.random_range(0..5)],
+            late_per_mille: [0, 1, 20][rng.random_range(0..3)],
             delay: [100, 500, 3_000][rng.random_range(0..3)],
             wan_delay: [500, 2_500, 10_000, 25_000, 50_000][rng.random_range(0..5)],
             wan_late: [0.0, 0.01, 0.05][rng.random_range(0..3)],
             with_wire: rng.random_bool(0.1),
             interrupts: [0.0, 0.0002][rng.random_range(0..2)],
         };
+        if sabotage.is_some() {
+            profile.fault_every = Some(1_000 * MS);
+        }
+        // This one shows only if a RELEASE is late.
+        if sabotage == Some(Sabotage::ReleaseTakesAny) {
+            profile.wan_late = 0.3;
+        }
         let settings = MEMBERS.map(|member| settings(member, with_fence, sabotage));
         settings[0].check().expect("safe settings");
         let (lease, center_lease) =
@@ -161,9 +172,7 @@ impl World {
             self.at(start, What::Probe { node });
         }
         self.at(0, What::Look);
-        if self.profile.fault_every.is_some() {
-            self.draw_fault();
-        }
+        self.draw_fault();
         if self.sabotage == Some(Sabotage::OrderNobodyGave) {
             self.at(self.profile.length - 100 * MS, What::Begin(Fault::Order(0, Order::Takeover), 1));
             self.at(self.profile.length - 50 * MS, What::Begin(Fault::Order(1, Order::Takeover), 1));
@@ -220,7 +229,7 @@ impl World {
             }
             What::Probed { node, life } => {
                 let other = &self.nodes[1 - node];
-                let is_seen = !self.nodes[node].lan_lost.any() && !other.lan_lost.any();
+                let is_seen = !self.ways[Path::Lan as usize].iter().any(|way| way.any());
                 let answers = is_seen && other.has_address(self.now) && other.is_fence_open(self.now);
                 let taken_by = answers.then(|| "the other".to_owned());
                 if self.nodes[node].life == life {
@@ -247,7 +256,9 @@ impl World {
                 }
                 let center_is_well = !self.center_down.any();
                 self.checks.look(&self.nodes, center_is_well, self.now)?;
+                self.check_calm()?;
             }
+            What::Draw => self.draw_fault(),
             What::Begin(fault, span) => {
                 self.tell(|| format!("-- {fault:?} for {span} µs"));
                 self.faults += 1;
@@ -266,16 +277,42 @@ impl World {
         Ok(())
     }
 
+    /// FO-4: without a fault one port is active, and the peer's lease is all that it needs.
+    fn check_calm(&self) -> Result<(), String> {
+        let is_calm =
+            self.profile.fault_every.is_none() && self.profile.interrupts == 0.0 && !self.checks.is_lossy;
+        if !is_calm || self.now < 2 * self.checks.serves_within {
+            return Ok(());
+        }
+        let leases = [0, 1].map(|node| self.nodes[node].machine.as_ref()?.status(self.local(node)).lease);
+        match leases {
+            [Some((_, Giver::Peer)), None] | [None, Some((_, Giver::Peer))] => Ok(()),
+            _ => Err(format!("FO-4: the pair is not calm: leases {leases:?}")),
+        }
+    }
+
     fn draw_fault(&mut self) {
         let Some(every) = self.profile.fault_every else { return };
-        let (fault, span) = faults::draw(&mut self.rng);
+        let (mut fault, mut span) = faults::draw(&mut self.rng);
+        while self.sabotage.is_some_and(|sabotage| !sabotage.shows_with(fault)) && self.rng.random_bool(0.9) {
+            (fault, span) = faults::draw(&mut self.rng);
+        }
         let pause = self.between(0, 2 * every);
         self.after(pause, What::Begin(fault, span));
+        if let Fault::WaysFrom(node) = fault
+            && self.rng.random()
+        {
+            // A link often dies in one direction first.
+            let later = pause + self.between(0, 150 * MS);
+            self.after(later, What::Begin(Fault::WaysFrom(1 - node), span));
+        }
+        self.after(pause, What::Draw);
     }
 
     fn break_it(&mut self, fault: Fault, is_secret: bool) -> Result<(), String> {
         match fault {
             Fault::Way { path, from } => self.ways[path as usize][from].begin(),
+            Fault::WaysFrom(node) => self.ways.iter_mut().for_each(|way| way[node].begin()),
             Fault::AllWays => self.ways.iter_mut().flatten().for_each(Count::begin),
             Fault::LanLost(node) => {
                 self.ways[Path::Lan as usize].iter_mut().for_each(Count::begin);
@@ -338,9 +375,6 @@ impl World {
                 self.command(node, order)?;
             }
         }
-        if !is_secret {
-            self.draw_fault();
-        }
         Ok(())
     }
 
@@ -349,6 +383,7 @@ impl World {
         self.checks.cause_at = self.checks.cause_at.max(if self.faults == 0 { self.now } else { 0 });
         match fault {
             Fault::Way { path, from } => self.ways[path as usize][from].end(),
+            Fault::WaysFrom(node) => self.ways.iter_mut().for_each(|way| way[node].end()),
             Fault::AllWays => self.ways.iter_mut().flatten().for_each(Count::end),
             Fault::LanLost(node) => {
                 self.ways[Path::Lan as usize].iter_mut().for_each(Count::end);
@@ -609,7 +644,7 @@ impl World {
     fn resume(&mut self, node: usize) -> Result<(), String> {
         if self.sabotage == Some(Sabotage::ClockStops) {
             let this = &mut self.nodes[node];
-            let span = self.now - this.suspended_at;
+            let span = self.now - this.suspended_at.max(this.clock.start);
             this.clock.stood_still += span;
             this.fence_until += span;
             this.address_until += span;
@@ -742,8 +777,8 @@ impl World {
         let copies = if self.rng.random_bool(0.01) { 2 } else { 1 };
         for _ in 0..copies {
             let delay = match self.rng.random_range(0..1_000) {
-                0 => self.between(0, 500 * MS),
-                1..20 => self.between(0, 20 * MS),
+                draw if draw < self.profile.late_per_mille => self.between(0, 500 * MS),
+                950.. => self.between(0, 20 * MS),
                 _ => self.between(20, self.profile.delay),
             };
             self.after(delay, What::Arrives { node: 1 - node, path, message: message.clone() });
