@@ -97,6 +97,11 @@ secret_file = "{secret}"
 [state]
 dir = "{dir}/judge"
 
+# Trials come one after the other: nobody is at rest between them.
+[timers]
+hold_down_ms = 100
+hold_down_max_ms = 100
+
 [health]
 threshold = 100
 cache_disks = ["{dir}/cache0", "{dir}/cache1"]
