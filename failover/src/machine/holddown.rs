@@ -19,6 +19,11 @@ impl HoldDown {
         self.until = now + self.span;
     }
 
+    /// What was tried has come about only now.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.until = self.until.max(now + self.span);
+    }
+
     /// It has passed.
     pub(super) fn is_over(&self, now: Time) -> bool {
         now >= self.until

@@ -192,7 +192,7 @@ impl Machine {
     }
 
     /// The center is asked while the peer gives no fresh lease, and gets its own back when the peer has given one for a
-    /// while.
+    /// while, or when the peer shall take over.
     fn keep_lease(&mut self, now: Time) {
         let State::Tenure(tenure) = &mut self.state else { return };
         let generation = tenure.generation;
@@ -205,9 +205,11 @@ impl Machine {
             return;
         }
         let since = *tenure.steady_since.get_or_insert(now);
+        let is_steady =
+            now.since(since) >= STEADY || tenure.reign().is_some_and(|reign| reign.handover.is_some());
         let is_asked = tenure.returning.is_some_and(|(asked, _)| now.since(asked) < STEADY);
         if let Some(renewals) = tenure.center_holds
-            && now.since(since) >= STEADY
+            && is_steady
             && !is_asked
         {
             tenure.lease.give_back();
@@ -428,6 +430,9 @@ impl Machine {
         let mut mute = false;
         if let Some(reign) = tenure.reign() {
             mute = reign.is_mute;
+            if reign.handover.is_some() {
+                self.hold_down.restart(now);
+            }
             self.out.extend([Action::ShutFence, Action::DropAddresses]);
         }
         self.state = State::Passive { claim: None };

@@ -13,8 +13,10 @@
 //! reader understands the rest, `speaks` the highest that the sender knows. Fields 1 to 4: connections opened over IPv4
 //! (12 bytes each) and IPv6 (36), closed over IPv4 and IPv6; client's address and port, then the floating one's.
 //!
-//! The tag is the first half of HMAC-SHA-256 over all before it, so it covers who sends and on which way. It says that
-//! one of the pair made the datagram, some time: whether it is news is for the machine to say.
+//! The tag is the first half of HMAC-SHA-256 over all before it, so it covers who sends and on which way. Its key is
+//! HMAC-SHA-256 of `port-failover datagram 1 ` and the pair's name under the pair's key; `pair` and `key` are the first
+//! nine bytes of the same of `port-failover name 1 `. It says that one of the pair made the datagram, some time:
+//! whether it is news is for the machine to say.
 //!
 //! [`Message`]: crate::machine::message::Message
 

@@ -104,8 +104,8 @@ impl World {
             with_wire: rng.random_bool(0.1),
             interrupts: [0.0, 0.0002][rng.random_range(0..2)],
         };
-        if sabotage.is_some() {
-            profile.fault_every = Some(1_000 * MS);
+        if let Some(sabotage) = sabotage {
+            profile.fault_every = (sabotage != Sabotage::OrderNobodyGave).then_some(1_000 * MS);
         }
         // This one shows only if a RELEASE is late.
         if sabotage == Some(Sabotage::ReleaseTakesAny) {
