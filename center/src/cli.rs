@@ -1,6 +1,7 @@
 //! The command line of `storage-center`.
 
 mod access;
+mod pairs;
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -18,6 +19,7 @@ use protocol::srl::Secret;
 use tracing_subscriber::EnvFilter;
 
 use self::access::AccessCommand;
+use self::pairs::PairCommand;
 use crate::billing::{Bill, Selection};
 use crate::cluster::mirror::status::MirrorStatus;
 use crate::cluster::status::ClusterStatus;
@@ -54,6 +56,11 @@ enum Command {
     Customer {
         #[command(subcommand)]
         command: CustomerCommand,
+    },
+    /// Work on failover pairs of storage ports; also while the center runs.
+    Pair {
+        #[command(subcommand)]
+        command: PairCommand,
     },
     /// Work on the cluster's key.
     Cluster {
@@ -345,6 +352,9 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
             for customer in open_directory(&config).await?.customers().await? {
                 println!("{}", Line(&customer));
             }
+        }
+        Command::Pair { command } => {
+            println!("{}", command.run().await?);
         }
         Command::Usage { customer, since, until, logs } => {
             let customer = customer.map(CustomerId);

@@ -8,6 +8,7 @@ use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Reference;
 use protocol::dosp::operations::{AccessNewsOut, AccessOut, DiskReport};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
+use protocol::pair::{Asker, Stamp};
 use protocol::vfs::{Answer, Existing, Operation, Request, VfsError};
 
 use crate::bucket::Bucket;
@@ -191,7 +192,7 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
         self.store.access_news(since, NEWS_WAIT).await.map_err(|error| error.to_string())
     }
 
-    async fn create_file(&self, customer: CustomerId, file: NewFile) -> Result<ObjectId, VfsError> {
+    async fn create_file(&self, asker: Asker, file: NewFile) -> Result<ObjectId, VfsError> {
         let NewFile { parent, name, upload } = file;
         let operation = Operation::CreateFile {
             parent,
@@ -201,29 +202,24 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
             existing: Existing::Refuse,
         };
         let request = Request { key: Some(upload.token), operation };
-        let answered = self.manager.perform(customer, None, request, host::now()).await?;
+        let answered = self.manager.perform(asker, request, host::now()).await?;
         match answered.answer {
             Answer::Changed(changed) => changed.row.map(|row| row.id).ok_or_else(no_row),
             _ => Err(no_row()),
         }
     }
 
-    async fn store_client_file(&self, customer: CustomerId, file: NewClientFile) -> Result<(), VfsError> {
+    async fn store_client_file(&self, asker: Asker, file: NewClientFile) -> Result<(), VfsError> {
         let NewClientFile { file, upload, replace } = file;
-        self.manager.store_client_file(customer, file, upload, replace, host::now()).await
+        self.manager.store_client_file(asker, file, upload, replace, host::now()).await
     }
 
     async fn find_client_file(&self, customer: CustomerId, file: ClientFile) -> Result<Content, VfsError> {
         self.manager.find_client_file(customer, file, host::now()).await
     }
 
-    async fn delete_client_file(
-        &self,
-        customer: CustomerId,
-        file: ClientFile,
-        key: Token,
-    ) -> Result<(), VfsError> {
-        self.manager.delete_client_file(customer, file, key, host::now()).await
+    async fn delete_client_file(&self, asker: Asker, file: ClientFile, key: Token) -> Result<(), VfsError> {
+        self.manager.delete_client_file(asker, file, key, host::now()).await
     }
 
     async fn upload_page(&self, customer: CustomerId) -> Result<Option<String>, String> {
@@ -235,8 +231,8 @@ impl<C: Cluster> Directory for LocalDirectory<C> {
         Ok(hosts.unwrap_or_default())
     }
 
-    async fn give_up(&self, reference: Reference) -> Result<(), VfsError> {
-        self.manager.give_up(reference, host::now()).await?;
+    async fn give_up(&self, reference: Reference, stamp: Option<Stamp>) -> Result<(), VfsError> {
+        self.manager.give_up(reference, stamp, host::now()).await?;
         self.manager.await_release(reference).await;
         Ok(())
     }

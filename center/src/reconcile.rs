@@ -197,7 +197,7 @@ async fn settle_row<H: Holders>(
             let is_here = holders.restore(row, now).await.map_err(text)?;
             // What was restored after the row had gone would stay: it is given up once more, unless a row holds it.
             let reference = Reference { fingerprint, customer, token: row.token };
-            let given_up = vfs.give_up_unheld(reference, of_seconds(now)).await;
+            let given_up = vfs.give_up_unheld(reference, None, of_seconds(now)).await;
             given_up.map_err(|failure| text(failure.into_vfs_error()))?;
             is_here
         }
@@ -314,7 +314,7 @@ mod tests {
             existing: Existing::Refuse,
         };
         let manager = DirectoryManager::new(vfs.clone(), Arc::new(LocalCluster::new(isn.clone(), None)));
-        manager.perform(customer.id, None, Request { key: None, operation }, Timestamp(2)).await.unwrap();
+        manager.perform(customer.id, Request { key: None, operation }, Timestamp(2)).await.unwrap();
     }
 
     /// REF-4, ISN-2: the reference comes back to the disk that lost it though the other one has it still.
@@ -362,7 +362,7 @@ mod tests {
                 let operation =
                     Operation::Delete { target: Target::Id(file), kind: Kind::File, recursive: false };
                 let request = Request { key: None, operation };
-                self.manager.perform(row.customer, None, request, Timestamp(3)).await.unwrap();
+                self.manager.perform(row.customer, request, Timestamp(3)).await.unwrap();
                 release_all(&self.vfs, &self.isn).await;
             }
             Holders::restore(&self.isn, row, now).await

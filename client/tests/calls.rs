@@ -18,6 +18,7 @@ use http::{Method, StatusCode};
 use protocol::digest::{BlockDigests, Content, ObjectHasher};
 use protocol::id::{CustomerId, FeedPosition, ObjectId, Token};
 use protocol::name::Name;
+use protocol::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName, Stamp};
 use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlOperation, SrlVersion};
 use protocol::vfs::xml::{Stored, encode_error, encode_stored};
 use protocol::vfs::{
@@ -624,4 +625,70 @@ async fn changes_of_a_refused_document_go_alone_a_few_at_a_time() {
     alone.sort_by_key(|asked| asked.requests[0].key.map(|key| key.0));
     let alone: Vec<_> = alone.iter().flat_map(|asked| asked.requests.clone()).collect();
     assert_eq!(alone, (1..=41).map(remove).collect::<Vec<_>>(), "each once, under its key");
+}
+
+fn pair() -> PairName {
+    PairName::parse("site-1").unwrap()
+}
+
+fn stamp(generation: u64) -> Option<Stamp> {
+    Some(Stamp { pair: pair(), generation: Generation(generation) })
+}
+
+/// FO-11: changes and stores say in which generation they are asked for; questions do not; and both ways of refusing them
+/// are one error.
+#[tokio::test]
+async fn changes_of_a_port_of_a_pair_are_stamped() {
+    let fake = Fake::start(|asked| match asked.stamp {
+        Some(_) => replies(&[Err(VfsError::superseded(Generation(8)))]),
+        None if asked.requests == [usage()] => replies(&[Ok(used(5))]),
+        None => status(409, encode_error("superseded", Some(Generation(8)), "the other one is active")),
+    })
+    .await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    center.set_stamp(stamp(7));
+    assert_eq!(center.clone().operate(usage()).await.unwrap(), used(5));
+    let (bytes, content, _) = object(9);
+    let refused = [
+        center.operate(remove(1)).await.map(drop),
+        center.store(TOKEN, &content, Source::bytes(bytes)).await.map(drop),
+        center.delete(&content.fingerprint, TOKEN).await,
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(ClientError::Superseded { generation: Generation(8) })), "{refused:?}");
+    }
+    let log = fake.log();
+    assert_eq!((&log[0].stamp, &log[1].stamp), (&None, &stamp(7)));
+    assert!(log[2..].iter().all(|asked| asked.headers["x-port-stamp"] == "site-1/7"));
+    assert_eq!(log.len(), 4, "none of them was tried again");
+}
+
+/// FO-11: what waits to be sent when the generation changes is not sent in the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_waits_is_not_sent_in_a_later_generation() {
+    let (fake, center, gate, first) = held_up(|asked| replies(&removals(asked))).await;
+    let mut waits = Box::pin(center.operate(remove(2)));
+    assert!(futures::poll!(&mut waits).is_pending());
+    center.set_stamp(stamp(7));
+    assert!(waits.await.unwrap_err().is_unavailable());
+    gate.open();
+    first.await.unwrap().unwrap();
+    center.operate(remove(3)).await.unwrap();
+    let sent: Vec<_> = fake.log().iter().map(|asked| (asked.requests.clone(), asked.stamp.clone())).collect();
+    assert_eq!(sent, [(vec![remove(1)], None), (vec![remove(3)], stamp(7))]);
+}
+
+/// FO-11: a question about the lease goes alone, with neither key nor stamp, and its answer comes back.
+#[tokio::test]
+async fn a_lease_is_asked_for() {
+    let held = LeaseAnswer::Held { generation: Generation(7), renewals: 12, lease_ms: 300 };
+    let answered = Answered { position: FeedPosition(1), answer: Answer::Lease(held) };
+    let fake = Fake::start(move |_| replies(&[Ok(answered.clone())])).await;
+    let center = center(&[&fake.url], &[&fake.url]);
+    center.set_stamp(stamp(6));
+    let question = LeaseQuestion::Acquire { from: Generation(7), renewals: None, lease_ms: 300 };
+    assert_eq!(center.port_lease(&pair(), Member::B, question).await.unwrap(), held);
+    let operation = Operation::PortLease { pair: pair(), member: Member::B, question };
+    let asked = &fake.log()[0];
+    assert_eq!((&asked.requests, &asked.stamp), (&vec![Request { key: None, operation }], &None));
 }

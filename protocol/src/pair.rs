@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::id::CustomerId;
+
 /// Longest name of a pair, in bytes.
 pub const PAIR_NAME_BYTES_MAX: usize = 64;
 /// Most pairs of a customer.
@@ -115,6 +117,22 @@ impl Stamp {
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.pair, self.generation)
+    }
+}
+
+/// Who asks for a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The customer whose secret signed it.
+    pub customer: CustomerId,
+    /// Of a port of a pair.
+    pub stamp: Option<Stamp>,
+}
+
+/// A customer's program that is in no pair.
+impl From<CustomerId> for Asker {
+    fn from(customer: CustomerId) -> Self {
+        Self { customer, stamp: None }
     }
 }
 

@@ -238,8 +238,9 @@ fn reply() -> impl Strategy<Value = Reply> {
 
 proptest! {
     #[test]
-    fn a_request_survives(requests in requests()) {
-        prop_assert_eq!(decode_requests(&encode_requests(&requests)), Ok(requests));
+    fn a_request_survives(document in document()) {
+        let written = encode_requests(&document.requests, document.stamp.as_ref());
+        prop_assert_eq!(decode_requests(&written), Ok(document));
     }
 
     #[test]
@@ -268,9 +269,9 @@ proptest! {
 
     #[test]
     fn a_damaged_document_is_read_or_refused(
-        requests in requests(), replies in vec(reply(), 1..3), place in any::<prop::sample::Index>(), byte: u8,
+        asked in document(), replies in vec(reply(), 1..3), place in any::<prop::sample::Index>(), byte: u8,
     ) {
-        let mut document = encode_requests(&requests);
+        let mut document = encode_requests(&asked.requests, asked.stamp.as_ref());
         let index = place.index(document.len());
         document[index] = byte;
         let _ = decode_requests(&document);
@@ -374,7 +375,8 @@ fn values_are_strict() {
     }
     let same =
         "<requests><!-- why --><create-folder parent='1' name='&#x61;%62&amp;'></create-folder></requests>";
-    let Operation::CreateFolder { name, .. } = decode_requests(same.as_bytes()).unwrap().remove(0).operation
+    let Operation::CreateFolder { name, .. } =
+        decode_requests(same.as_bytes()).unwrap().requests.remove(0).operation
     else {
         panic!("another operation")
     };
@@ -390,7 +392,7 @@ fn the_form_is_readable() {
         name: Name::new(b"x").unwrap(),
         replace: true,
     };
-    let document = encode_requests(&[Request { key: Some(Token([0xab; 16])), operation }]);
+    let document = encode_requests(&[Request { key: Some(Token([0xab; 16])), operation }], None);
     assert_eq!(
         String::from_utf8(document).unwrap(),
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<requests><move-file key=\"abababababababababababababababab\" \
@@ -402,10 +404,10 @@ fn the_form_is_readable() {
 #[test]
 fn a_document_has_bounds() {
     let usage = Request { key: None, operation: Operation::Usage };
-    assert!(decode_requests(&encode_requests(&vec![usage.clone(); OPERATIONS_MAX])).is_ok());
-    let more = encode_requests(&vec![usage; OPERATIONS_MAX + 1]);
+    assert!(decode_requests(&encode_requests(&vec![usage.clone(); OPERATIONS_MAX], None)).is_ok());
+    let more = encode_requests(&vec![usage; OPERATIONS_MAX + 1], None);
     assert_eq!(decode_requests(&more), Err(XmlError::OperationCount));
-    assert_eq!(decode_requests(&encode_requests(&[])), Err(XmlError::OperationCount));
+    assert_eq!(decode_requests(&encode_requests(&[], None)), Err(XmlError::OperationCount));
     let long = vec![b' '; REQUEST_BYTES_MAX + 1];
     assert_eq!(decode_requests(&long), Err(XmlError::TooLong { bytes_max: REQUEST_BYTES_MAX }));
 }
@@ -427,8 +429,11 @@ fn characters_that_xml_does_not_have_are_refused() {
 #[test]
 fn an_error_survives_and_control_characters_do_not() {
     let error = decode_error(&encode_error("expired", None, "gone <since> \"1970\" & 'before'")).unwrap();
-    let expected =
-        ErrorDocument { code: "expired".into(), message: "gone <since> \"1970\" & 'before'".into() };
+    let expected = ErrorDocument {
+        code: "expired".into(),
+        generation: None,
+        message: "gone <since> \"1970\" & 'before'".into(),
+    };
     assert_eq!(error, expected);
     assert_eq!(
         decode_error(&encode_error("x", None, "a\u{1b}[31m\n")).unwrap().message,

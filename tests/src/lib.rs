@@ -12,6 +12,7 @@
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`haproxy`] is a balancer before object managers.
+//! - [`managers`] is a storage center with two directory managers.
 //! - [`netns`] is a network namespace of its own.
 //! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
 //! - [`pair`] is a failover pair on networks of its own: real daemons, failures, and what clients see of them.
@@ -37,6 +38,7 @@ pub mod daemon;
 pub mod data;
 pub mod full_disk;
 pub mod haproxy;
+pub mod managers;
 pub mod model;
 pub mod mount;
 pub mod netns;

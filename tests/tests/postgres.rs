@@ -4,20 +4,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client::{Center, Settings};
-use e2e::daemon::{Daemon, binary, free_port};
+use client::Center;
+use e2e::managers::Managers;
 use e2e::poll;
 use e2e::postgres::Postgres;
-use e2e::tools::run_ok;
-use protocol::id::{CustomerId, ObjectId};
+use protocol::id::ObjectId;
 use protocol::name::Name;
-use protocol::srl::Secret;
 use protocol::vfs::{Answer, Existing, Operation, Request, Row};
 use tokio::runtime::Runtime;
 
@@ -27,97 +23,6 @@ const CLIENTS: usize = 64;
 const QUIET: Duration = Duration::from_secs(2);
 /// A client asks again for so long; a failure that takes longer is one.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Two processes of one storage center, both with a directory manager.
-struct Pair {
-    one: Daemon,
-    two: Daemon,
-    secret: Secret,
-    urls: Vec<String>,
-}
-
-impl Pair {
-    fn start(dir: &Path, database: &str) -> Self {
-        let key = dir.join("cluster.key");
-        run_center(&["cluster", "key", "--out", key.to_str().unwrap()]);
-        let dosp = [free_port(), free_port()];
-        let http = [free_port(), free_port()];
-        for disk in ["disk0", "disk1"] {
-            fs::create_dir(dir.join(disk)).unwrap();
-        }
-        let config = |index: usize| {
-            let roles = [r#"["ddm", "dosm", "isn"]"#, r#"["ddm"]"#][index];
-            let isn = format!(
-                "[isn]\nnode = 1\ndisks = [\"{0}/disk0\", \"{0}/disk1\"]\nreserve_bytes = 0\n",
-                dir.display()
-            );
-            let text = format!(
-                r#"roles = {roles}
-control = "{dir}/control{index}"
-[http]
-listen = "127.0.0.1:{http}"
-[vfs]
-postgres = "{database}"
-{isn}
-[cluster]
-node = {number}
-name = "main"
-key_file = "{key}"
-listen = "127.0.0.1:{dosp}"
-peers = ["127.0.0.1:{peer}"]
-copies = 2
-"#,
-                dir = dir.display(),
-                http = http[index],
-                isn = if index == 0 { &isn } else { "" },
-                number = index + 1,
-                key = key.display(),
-                dosp = dosp[index],
-                peer = dosp[1 - index],
-            );
-            let path = dir.join(format!("center{index}.toml"));
-            fs::write(&path, text).unwrap();
-            path
-        };
-        let (first, second) = (config(0), config(1));
-        let secret = dir.join("secret");
-        let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
-        let out = secret.to_str().unwrap();
-        run_center(&[
-            "customer",
-            "add",
-            "--config",
-            first,
-            "--id",
-            "1",
-            "--name",
-            "one",
-            "--secret-out",
-            out,
-        ]);
-        let start = |config, log: &str| {
-            Daemon::start("storage-center", &["serve", "--config", config], &dir.join(log))
-        };
-        Self {
-            one: start(first, "one.log"),
-            two: start(second, "two.log"),
-            secret: Secret::new(fs::read_to_string(secret).unwrap().trim_end().into()).unwrap(),
-            urls: http.map(|port| format!("http://127.0.0.1:{port}")).to_vec(),
-        }
-    }
-
-    /// A client that asks both, one of them first.
-    fn client(&self, first: usize) -> Center {
-        let mut urls = self.urls.clone();
-        urls.rotate_left(first);
-        let settings = Settings::new(urls.clone(), urls, CustomerId(1), self.secret.clone());
-        Center::new(settings).unwrap().with_deadline(DEADLINE)
-    }
-}
-
-fn run_center(arguments: &[&str]) {
-    run_ok(binary("storage-center").to_str().unwrap(), arguments);
-}
 
 fn create(parent: ObjectId, name: &str) -> Request {
     let name = Name::new(name.as_bytes()).unwrap();
@@ -190,13 +95,21 @@ fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
     let standby = primary.standby(dir.path());
     let ((host, port), (other_host, other_port)) = (primary.host(), standby.host());
     let database = format!("host={host},{other_host} port={port},{other_port} user=storage dbname=vfs");
-    let mut pair = Pair::start(dir.path(), &database);
+    let mut pair = Managers::start(dir.path(), &database);
 
     let runtime = Runtime::new().unwrap();
-    let root = runtime.block_on(root(&pair.client(0)));
+    let root = runtime.block_on(root(&pair.client(0).with_deadline(DEADLINE)));
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| runtime.spawn(work(pair.client(client % 2), root, client, stop.clone(), done.clone())))
+        .map(|client| {
+            runtime.spawn(work(
+                pair.client(client % 2).with_deadline(DEADLINE),
+                root,
+                client,
+                stop.clone(),
+                done.clone(),
+            ))
+        })
         .collect();
     let goes_on = |what: &str| {
         let before = done.load(Ordering::SeqCst);
@@ -229,7 +142,7 @@ fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
             expected.extend((0..files).map(|number| format!("file-{client}-{number}")));
         }
         for manager in 0..2 {
-            let found = entries(&pair.client(manager), root).await;
+            let found = entries(&pair.client(manager).with_deadline(DEADLINE), root).await;
             let names = found
                 .iter()
                 .map(|row| String::from_utf8_lossy(row.name.as_ref().unwrap().as_bytes()).into_owned());

@@ -12,6 +12,7 @@ use protocol::dosp::operations::{
 };
 use protocol::dosp::{Failure, Operation, Reference, Status};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
+use protocol::pair::{Asker, Stamp};
 use protocol::vfs::VfsError;
 use tokio::time::{Instant, timeout_at};
 
@@ -74,17 +75,17 @@ impl Directory for ClusterDirectory {
         self.ask::<op::AccessNews>(&AccessNewsIn { since }).await
     }
 
-    async fn create_file(&self, customer: CustomerId, file: NewFile) -> Result<ObjectId, VfsError> {
+    async fn create_file(&self, asker: Asker, file: NewFile) -> Result<ObjectId, VfsError> {
         let NewFile { parent, name, upload } = file;
-        let input = CreateFileIn { customer, parent, name, upload };
+        let input = CreateFileIn { asker, parent, name, upload };
         let CreateFileOut { file } =
             self.ask::<op::CreateFile>(&input).await.map_err(VfsError::unavailable)?;
         file
     }
 
-    async fn store_client_file(&self, customer: CustomerId, file: NewClientFile) -> Result<(), VfsError> {
+    async fn store_client_file(&self, asker: Asker, file: NewClientFile) -> Result<(), VfsError> {
         let NewClientFile { file, upload, replace } = file;
-        let input = StoreClientFileIn { customer, file, upload, replace };
+        let input = StoreClientFileIn { asker, file, upload, replace };
         let answered = self.ask::<op::StoreClientFile>(&input).await;
         let StoreClientFileOut { outcome } = answered.map_err(VfsError::unavailable)?;
         outcome
@@ -96,13 +97,8 @@ impl Directory for ClusterDirectory {
         content
     }
 
-    async fn delete_client_file(
-        &self,
-        customer: CustomerId,
-        file: ClientFile,
-        key: Token,
-    ) -> Result<(), VfsError> {
-        let answered = self.ask::<op::DeleteClientFile>(&DeleteClientFileIn { customer, file, key }).await;
+    async fn delete_client_file(&self, asker: Asker, file: ClientFile, key: Token) -> Result<(), VfsError> {
+        let answered = self.ask::<op::DeleteClientFile>(&DeleteClientFileIn { asker, file, key }).await;
         let DeleteClientFileOut { outcome } = answered.map_err(VfsError::unavailable)?;
         outcome
     }
@@ -117,8 +113,8 @@ impl Directory for ClusterDirectory {
         Ok(hosts)
     }
 
-    async fn give_up(&self, reference: Reference) -> Result<(), VfsError> {
-        let input = GiveUpIn { reference };
+    async fn give_up(&self, reference: Reference, stamp: Option<Stamp>) -> Result<(), VfsError> {
+        let input = GiveUpIn { reference, stamp };
         let GiveUpOut { outcome } = self.ask::<op::GiveUp>(&input).await.map_err(VfsError::unavailable)?;
         outcome
     }
@@ -140,10 +136,10 @@ pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
         }
     });
     let vfs = Arc::clone(directory);
-    registry.answer::<op::CreateFile, _, _>(move |CreateFileIn { customer, parent, name, upload }| {
+    registry.answer::<op::CreateFile, _, _>(move |CreateFileIn { asker, parent, name, upload }| {
         let vfs = Arc::clone(&vfs);
         async move {
-            Ok(CreateFileOut { file: vfs.create_file(customer, NewFile { parent, name, upload }).await })
+            Ok(CreateFileOut { file: vfs.create_file(asker, NewFile { parent, name, upload }).await })
         }
     });
     let vfs = Arc::clone(directory);
@@ -166,11 +162,11 @@ pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
     });
     let vfs = Arc::clone(directory);
     registry.answer::<op::StoreClientFile, _, _>(move |input| {
-        let StoreClientFileIn { customer, file, upload, replace } = input;
+        let StoreClientFileIn { asker, file, upload, replace } = input;
         let vfs = Arc::clone(&vfs);
         async move {
             let file = NewClientFile { file, upload, replace };
-            Ok(StoreClientFileOut { outcome: vfs.store_client_file(customer, file).await })
+            Ok(StoreClientFileOut { outcome: vfs.store_client_file(asker, file).await })
         }
     });
     let vfs = Arc::clone(directory);
@@ -179,13 +175,13 @@ pub fn register<D: Directory>(registry: &mut Registry, directory: &Arc<D>) {
         async move { Ok(FindClientFileOut { content: vfs.find_client_file(customer, file).await }) }
     });
     let vfs = Arc::clone(directory);
-    registry.answer::<op::DeleteClientFile, _, _>(move |DeleteClientFileIn { customer, file, key }| {
+    registry.answer::<op::DeleteClientFile, _, _>(move |DeleteClientFileIn { asker, file, key }| {
         let vfs = Arc::clone(&vfs);
-        async move { Ok(DeleteClientFileOut { outcome: vfs.delete_client_file(customer, file, key).await }) }
+        async move { Ok(DeleteClientFileOut { outcome: vfs.delete_client_file(asker, file, key).await }) }
     });
     let vfs = Arc::clone(directory);
-    registry.answer::<op::GiveUp, _, _>(move |GiveUpIn { reference }| {
+    registry.answer::<op::GiveUp, _, _>(move |GiveUpIn { reference, stamp }| {
         let vfs = Arc::clone(&vfs);
-        async move { Ok(GiveUpOut { outcome: vfs.give_up(reference).await }) }
+        async move { Ok(GiveUpOut { outcome: vfs.give_up(reference, stamp).await }) }
     });
 }

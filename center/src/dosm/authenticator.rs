@@ -12,9 +12,11 @@ use std::time::Duration;
 use protocol::digest::Fingerprint;
 use protocol::dosp::operations::AccessOut;
 use protocol::id::CustomerId;
+use protocol::pair::{Asker, Generation, PairName};
 use protocol::srl::{
     AccessMethod, Mark, ObjectName, SKEW_SECONDS, Secret, SignedSrl, SrlError, SrlOperation, SrlRequest,
 };
+use protocol::vfs::VfsError;
 use subtle::ConstantTimeEq;
 use tokio::time::sleep;
 
@@ -50,6 +52,8 @@ pub struct Authenticator<D> {
 struct Rules {
     secrets: Vec<Secret>,
     revoked: HashSet<Mark>,
+    /// The generations in force.
+    pairs: HashMap<PairName, Generation>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +101,13 @@ impl Rules {
             true => Err(Refusal::Revoked),
             false => Ok(request),
         }
+    }
+}
+
+impl Rules {
+    /// 0 for a pair that is not known.
+    fn in_force(&self, pair: &PairName) -> Generation {
+        self.pairs.get(pair).copied().unwrap_or_default()
     }
 }
 
@@ -168,18 +179,41 @@ impl<D: Directory> Authenticator<D> {
         known.get(&customer).filter(|known| known.is_usable(now)).map(|known| Arc::clone(&known.rules))
     }
 
-    async fn rules(&self, customer: CustomerId, now: u64) -> Result<Arc<Rules>, Refusal> {
-        if let Some(rules) = self.rules_at_hand(customer, now) {
-            return Ok(rules);
+    /// Whether a port of a pair may change something still (FO-11). What the VFS does it looks at once more when it does
+    /// it; this keeps a port that has lost from storing what nobody will name. `now` in seconds since the epoch.
+    ///
+    /// # Errors
+    /// `superseded`: a newer generation than its own is in force.
+    pub async fn admit(&self, asker: &Asker, now: u64) -> Result<(), Refusal> {
+        let Asker { customer, stamp: Some(stamp) } = asker else { return Ok(()) };
+        let mut rules = self.rules(*customer, now).await?;
+        if rules.in_force(&stamp.pair) < stamp.generation {
+            // The news of it may be on their way.
+            rules = self.fresh_rules(*customer, now).await?;
         }
+        match rules.in_force(&stamp.pair) {
+            in_force if in_force > stamp.generation => Err(VfsError::superseded(in_force).into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn rules(&self, customer: CustomerId, now: u64) -> Result<Arc<Rules>, Refusal> {
+        match self.rules_at_hand(customer, now) {
+            Some(rules) => Ok(rules),
+            None => self.fresh_rules(customer, now).await,
+        }
+    }
+
+    async fn fresh_rules(&self, customer: CustomerId, now: u64) -> Result<Arc<Rules>, Refusal> {
         let heard = self.heard.load(Ordering::SeqCst);
         match self.directory.access(customer).await {
             Ok(AccessOut { secrets, .. }) if secrets.is_empty() => {
                 self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&customer);
                 Err(SrlError::NotAuthentic.into())
             }
-            Ok(AccessOut { secrets, revoked }) => {
-                let rules = Rules { secrets, revoked: revoked.into_iter().collect() };
+            Ok(AccessOut { secrets, revoked, pairs }) => {
+                let pairs = pairs.into_iter().map(|stamp| (stamp.pair, stamp.generation)).collect();
+                let rules = Rules { secrets, revoked: revoked.into_iter().collect(), pairs };
                 Ok(self.remember(customer, rules, heard, now))
             }
             Err(reason) => self.kept(customer, now).ok_or(Refusal::Unavailable(reason)),
@@ -244,6 +278,7 @@ mod tests {
     use protocol::dosp::Reference;
     use protocol::dosp::operations::AccessNewsOut;
     use protocol::id::{ClientFile, ObjectId, Token};
+    use protocol::pair::Stamp;
     use protocol::srl::{AccessMethod, SrlKind, SrlVersion};
     use protocol::vfs::{VfsError, VfsErrorCode};
 
@@ -258,6 +293,7 @@ mod tests {
     struct Vfs {
         secrets: Mutex<Option<Vec<Secret>>>,
         revoked: Mutex<Vec<Mark>>,
+        pairs: Mutex<Vec<Stamp>>,
         asked: Mutex<u32>,
     }
 
@@ -266,18 +302,19 @@ mod tests {
             *self.asked.lock().unwrap() += 1;
             let secrets = self.secrets.lock().unwrap().clone().ok_or("away")?;
             let secrets = if customer == CustomerId(1) { secrets } else { Vec::new() };
-            Ok(AccessOut { secrets, revoked: self.revoked.lock().unwrap().clone() })
+            let pairs = self.pairs.lock().unwrap().clone();
+            Ok(AccessOut { secrets, revoked: self.revoked.lock().unwrap().clone(), pairs })
         }
 
         async fn access_news(&self, _: u64) -> Result<AccessNewsOut, String> {
             Err("no news in these tests".to_string())
         }
 
-        async fn create_file(&self, _: CustomerId, _: NewFile) -> Result<ObjectId, VfsError> {
+        async fn create_file(&self, _: Asker, _: NewFile) -> Result<ObjectId, VfsError> {
             Err(VfsError { code: VfsErrorCode::Denied, message: String::new() })
         }
 
-        async fn store_client_file(&self, _: CustomerId, _: NewClientFile) -> Result<(), VfsError> {
+        async fn store_client_file(&self, _: Asker, _: NewClientFile) -> Result<(), VfsError> {
             Ok(())
         }
 
@@ -285,7 +322,7 @@ mod tests {
             Ok(Content::EMPTY)
         }
 
-        async fn delete_client_file(&self, _: CustomerId, _: ClientFile, _: Token) -> Result<(), VfsError> {
+        async fn delete_client_file(&self, _: Asker, _: ClientFile, _: Token) -> Result<(), VfsError> {
             Ok(())
         }
 
@@ -297,7 +334,7 @@ mod tests {
             Ok(String::new())
         }
 
-        async fn give_up(&self, _: Reference) -> Result<(), VfsError> {
+        async fn give_up(&self, _: Reference, _: Option<Stamp>) -> Result<(), VfsError> {
             Ok(())
         }
     }
@@ -362,6 +399,35 @@ mod tests {
         authenticator.ask(&url, NOW + 104).await.unwrap();
         assert!(authenticator.at_hand(&url, NOW + 105).is_some(), "SRL-4: the skew");
         assert_eq!(authenticator.at_hand(&url, NOW + 106), None, "SRL-4: expired");
+    }
+
+    /// FO-11: a port of an older generation is refused; one of a newer than is known has the VFS asked at once, so that the
+    /// older is refused from then on, also while the VFS is away.
+    #[tokio::test]
+    async fn a_port_of_an_older_generation_is_refused() {
+        let authenticator = authenticator(&[1]);
+        let stamped = |generation| {
+            let pair = PairName::parse("site-1").unwrap();
+            Stamp { pair, generation: Generation(generation) }
+        };
+        let admit = async |generation| {
+            let asker = Asker { customer: CustomerId(1), stamp: Some(stamped(generation)) };
+            authenticator.admit(&asker, NOW).await.map_err(|refusal| match refusal {
+                Refusal::Row(error) => error.code.generation(),
+                other => panic!("{other:?}"),
+            })
+        };
+        *authenticator.directory.pairs.lock().unwrap() = vec![stamped(1)];
+        assert_eq!(admit(1).await, Ok(()));
+        *authenticator.directory.pairs.lock().unwrap() = vec![stamped(2)];
+        assert_eq!(admit(1).await, Ok(()), "the news are not here yet");
+        assert_eq!(admit(2).await, Ok(()));
+        assert_eq!(admit(1).await, Err(Some(Generation(2))));
+        authenticator.rotate(None);
+        assert_eq!((admit(1).await, admit(2).await), (Err(Some(Generation(2))), Ok(())));
+        assert_eq!(admit(3).await, Ok(()), "who cannot ask believes it; the VFS has the last word");
+        let unpaired = Asker::from(CustomerId(1));
+        assert!(authenticator.admit(&unpaired, NOW).await.is_ok());
     }
 
     /// Everything but the FETCH of an object by its fingerprint has its other checks and is never at hand.
@@ -468,7 +534,7 @@ mod tests {
         authenticator.rotate(Some(&[1]));
         let before = authenticator.heard.load(Ordering::SeqCst);
         authenticator.forget(&[CustomerId(1)]);
-        let late = Rules { secrets: vec![secret(1)], revoked: HashSet::new() };
+        let late = Rules { secrets: vec![secret(1)], revoked: HashSet::new(), pairs: HashMap::new() };
         authenticator.remember(CustomerId(1), late, before, NOW);
         assert_eq!(authenticator.at_hand(&url, NOW), None, "an answer of before");
     }

@@ -7,6 +7,7 @@ use protocol::dosp::Reference;
 use protocol::dosp::operations::{AccessNewsOut, AccessOut};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
+use protocol::pair::{Asker, Stamp};
 use protocol::vfs::{Upload, VfsError};
 
 /// A file to be made of a stored object.
@@ -49,14 +50,14 @@ pub trait Directory: Send + Sync + 'static {
     /// Makes a file row (VFS-17).
     fn create_file(
         &self,
-        customer: CustomerId,
+        asker: Asker,
         file: NewFile,
     ) -> impl Future<Output = Result<ObjectId, VfsError>> + Send;
 
     /// Makes a file that the customer calls by an id of its own (PRIV-4).
     fn store_client_file(
         &self,
-        customer: CustomerId,
+        asker: Asker,
         file: NewClientFile,
     ) -> impl Future<Output = Result<(), VfsError>> + Send;
 
@@ -70,7 +71,7 @@ pub trait Directory: Send + Sync + 'static {
     /// Removes that file. `key` is that under which the VFS remembers its answer.
     fn delete_client_file(
         &self,
-        customer: CustomerId,
+        asker: Asker,
         file: ClientFile,
         key: Token,
     ) -> impl Future<Output = Result<(), VfsError>> + Send;
@@ -93,5 +94,9 @@ pub trait Directory: Send + Sync + 'static {
 
     /// Gives up the reference of an upload, unless a row holds it: durable when this returns, and done as soon as every
     /// node can be told.
-    fn give_up(&self, reference: Reference) -> impl Future<Output = Result<(), VfsError>> + Send;
+    fn give_up(
+        &self,
+        reference: Reference,
+        stamp: Option<Stamp>,
+    ) -> impl Future<Output = Result<(), VfsError>> + Send;
 }

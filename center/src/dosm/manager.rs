@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use hyper::body::Incoming as RequestBody;
 use protocol::digest::Fingerprint;
 use protocol::id::{ClientFile, CustomerId, ObjectId};
+use protocol::pair::Asker;
 use protocol::srl::{AccessMethod, ObjectName, SignedSrl, SrlError, SrlOperation, SrlRequest};
 
 use super::answer::{Answer, Keeping};
@@ -18,7 +19,7 @@ use super::conditions::Fields;
 use super::directory::Directory;
 use super::fetch::{FetchRequest, Fetcher, Outgoing};
 use super::refusal::Refusal;
-use super::store::{CONTENT_BLAKE3, Destination, Place, Storer};
+use super::store::{CONTENT_BLAKE3, Destination, Place, Storer, stamp};
 use super::usage::{Usage, UsageLog};
 use crate::host;
 use crate::objects::Objects;
@@ -46,7 +47,7 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         usage: Option<UsageLog>,
     ) -> Self {
         let fetcher = Fetcher::new(cache.clone());
-        let storer = Storer::new(objects, Arc::clone(&directory));
+        let storer = Storer::new(objects, Arc::clone(&directory), Arc::clone(&authenticator));
         Self { authenticator, directory, cache, callbacks, fetcher, storer, usage }
     }
 
@@ -151,11 +152,11 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
             }
             SrlOperation::Delete { object: ObjectName::ClientFile(file) } => {
                 allow(method, &[Method::DELETE], "DELETE")?;
-                self.storer.delete_client_file(customer, *file, headers).await
+                self.storer.delete_client_file(asker(srl, headers)?, *file, headers, now).await
             }
             SrlOperation::Delete { object: ObjectName::Content(fingerprint) } => {
                 allow(method, &[Method::DELETE], "DELETE")?;
-                let deleted = self.storer.delete(customer, *fingerprint, headers).await;
+                let deleted = self.storer.delete(asker(srl, headers)?, *fingerprint, headers, now).await;
                 // Also after an error: the reference may be gone.
                 self.cache.forget(*fingerprint);
                 deleted
@@ -182,7 +183,8 @@ impl<D: Directory, O: Objects> ObjectManager<D, O> {
         now: u64,
     ) -> Result<Response<Body>, Refusal> {
         let is_end_user = srl.access == AccessMethod::EndUser;
-        let to = Destination { customer: srl.customer, place, uri, is_end_user };
+        let asker = asker(srl, &parts.headers)?;
+        let to = Destination { asker, place, uri, is_end_user };
         match parts.method {
             Method::PUT => self.storer.put(to, &parts.headers, body, now).await,
             Method::POST => self.storer.post(to, &parts.headers, body, now).await,
@@ -271,6 +273,15 @@ fn describe(operation: &SrlOperation) -> (&'static str, Option<Fingerprint>) {
 fn content_length(headers: &HeaderMap) -> u64 {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     length.and_then(|length| length.parse().ok()).unwrap_or(0)
+}
+
+/// Who asks for a change. Only a customer's own programs can be ports of a pair.
+fn asker(srl: &SrlRequest, headers: &HeaderMap) -> Result<Asker, Refusal> {
+    let stamp = match srl.access {
+        AccessMethod::StoragePort => stamp(headers)?,
+        AccessMethod::EndUser => None,
+    };
+    Ok(Asker { customer: srl.customer, stamp })
 }
 
 /// Objects without a row are for storage ports, who make the row themselves.

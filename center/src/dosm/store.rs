@@ -10,11 +10,13 @@ use hyper::body::Incoming as RequestBody;
 use percent_encoding::percent_decode_str;
 use protocol::digest::{Digest, Fingerprint};
 use protocol::dosp::Reference;
-use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
+use protocol::id::{ClientFile, ObjectId, Token};
 use protocol::name::Name;
+use protocol::pair::{Asker, Stamp};
 use protocol::vfs::Upload;
 use protocol::vfs::xml::{Stored, encode_stored};
 
+use super::authenticator::Authenticator;
 use super::body::{Body, complete, empty, gather};
 use super::directory::{Directory, NewClientFile, NewFile};
 use super::multipart::{Form, receive_form};
@@ -23,6 +25,8 @@ use crate::host;
 use crate::objects::{Announced, Objects, Upload as _};
 
 const UPLOAD_TOKEN: &str = "x-upload-token";
+/// In which generation a port of a pair asks.
+const PORT_STAMP: &str = "x-port-stamp";
 /// The BLAKE3 of the bytes, as 64 hex digits.
 pub const CONTENT_BLAKE3: &str = "x-content-blake3";
 const CONTENT_MD5: &str = "content-md5";
@@ -32,13 +36,14 @@ const CONTENT_MD5: &str = "content-md5";
 pub struct Storer<D, O> {
     objects: O,
     directory: Arc<D>,
+    authenticator: Arc<Authenticator<D>>,
 }
 
 /// Where a stored object goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Destination<'request> {
-    /// Whose.
-    pub customer: CustomerId,
+    /// Who sends it.
+    pub asker: Asker,
     /// What becomes of it.
     pub place: Place,
     /// The customer's part of the SRL: its last segment names the file of a folder.
@@ -100,9 +105,9 @@ impl Destination<'_> {
 }
 
 impl<D: Directory, O: Objects> Storer<D, O> {
-    /// Objects there, with rows made by this directory.
-    pub fn new(objects: O, directory: Arc<D>) -> Self {
-        Self { objects, directory }
+    /// Objects there, with rows made by this directory, for those whom the authenticator admits.
+    pub fn new(objects: O, directory: Arc<D>, authenticator: Arc<Authenticator<D>>) -> Self {
+        Self { objects, directory, authenticator }
     }
 
     /// PUT: the body is the object.
@@ -116,8 +121,11 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         let token = to.token(upload_token(headers)?, "header X-Upload-Token")?;
         let row = to.row(None)?;
         let announced = announced(headers)?;
+        self.authenticator.admit(&to.asker, now).await?;
         let incoming = self.receive(&mut body, announced.size.unwrap_or(0), now).await?;
-        let content = incoming.finish(announced, to.customer, token, now).await?;
+        // The bytes may have come for long. What is dropped here leaves nothing.
+        self.authenticator.admit(&to.asker, host::now_seconds()).await?;
+        let content = incoming.finish(announced, to.asker.customer, token, now).await?;
         self.answer(to, row, Upload { content, token }).await
     }
 
@@ -129,10 +137,12 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         body: RequestBody,
         now: u64,
     ) -> Result<Response<Body>, Refusal> {
+        self.authenticator.admit(&to.asker, now).await?;
         let Form { incoming, token, name } = receive_form(&self.objects, headers, body, now).await?;
         let token = to.token(token, "field `token`")?;
         let row = to.row(name)?;
-        let content = incoming.finish(Announced::default(), to.customer, token, now).await?;
+        self.authenticator.admit(&to.asker, host::now_seconds()).await?;
+        let content = incoming.finish(Announced::default(), to.asker.customer, token, now).await?;
         self.answer(to, row, Upload { content, token }).await
     }
 
@@ -140,25 +150,30 @@ impl<D: Directory, O: Objects> Storer<D, O> {
     /// every node hears of it, also of those that are away now.
     pub async fn delete(
         &self,
-        customer: CustomerId,
+        asker: Asker,
         fingerprint: Fingerprint,
         headers: &HeaderMap,
+        now: u64,
     ) -> Result<Response<Body>, Refusal> {
+        self.authenticator.admit(&asker, now).await?;
+        let Asker { customer, stamp } = asker;
         let token = upload_token(headers)?
             .ok_or_else(|| Refusal::Malformed("the header X-Upload-Token is missing".to_string()))?;
-        self.directory.give_up(Reference { fingerprint, customer, token }).await?;
+        self.directory.give_up(Reference { fingerprint, customer, token }, stamp).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
     /// DELETE of a file that the customer calls by an id of its own. With a token of its own it may be repeated.
     pub async fn delete_client_file(
         &self,
-        customer: CustomerId,
+        asker: Asker,
         file: ClientFile,
         headers: &HeaderMap,
+        now: u64,
     ) -> Result<Response<Body>, Refusal> {
+        self.authenticator.admit(&asker, now).await?;
         let key = upload_token(headers)?.unwrap_or_else(host::random_token);
-        self.directory.delete_client_file(customer, file, key).await?;
+        self.directory.delete_client_file(asker, file, key).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
@@ -181,7 +196,7 @@ impl<D: Directory, O: Objects> Storer<D, O> {
     ) -> Result<Response<Body>, Refusal> {
         let made = match row {
             None => None,
-            Some(row) => Some(self.make_row(to.customer, row, upload).await?),
+            Some(row) => Some(self.make_row(to.asker.clone(), row, upload).await?),
         };
         let file = match made {
             Some(Made::File(id)) => Some(id),
@@ -190,7 +205,7 @@ impl<D: Directory, O: Objects> Storer<D, O> {
         let stored = Stored { content: upload.content, token: upload.token, file };
         let document = encode_stored(&stored);
         let Some(made) = made else { return Ok(complete(StatusCode::OK, "application/xml", document)) };
-        let Some(page) = self.page_after(to, made).await else {
+        let Some(page) = self.page_after(&to, made).await else {
             return Ok(complete(StatusCode::CREATED, "application/xml", document));
         };
         let mut response = complete(StatusCode::SEE_OTHER, "application/xml", document);
@@ -200,13 +215,13 @@ impl<D: Directory, O: Objects> Storer<D, O> {
 
     /// Where the sender goes next: the page that the customer registered, told which file was made (DOSM-18). The file is
     /// there whether or not the VFS can say, so he gets the usual answer if it cannot.
-    async fn page_after(&self, to: Destination<'_>, made: Made) -> Option<HeaderValue> {
+    async fn page_after(&self, to: &Destination<'_>, made: Made) -> Option<HeaderValue> {
         if !to.is_end_user {
             return None;
         }
-        let asked = self.directory.upload_page(to.customer).await;
+        let asked = self.directory.upload_page(to.asker.customer).await;
         let page = asked.inspect_err(|reason| {
-            tracing::warn!(customer = %to.customer, reason, "an end user is not sent to the upload page");
+            tracing::warn!(customer = %to.asker.customer, reason, "an end user is not sent to the upload page");
         });
         let page = page.ok()??;
         let joint = if page.contains('?') { '&' } else { '?' };
@@ -219,27 +234,36 @@ impl<D: Directory, O: Objects> Storer<D, O> {
 
     /// A refused row leaves no reference, unless an earlier request with the same token made a row that holds it; one
     /// whose fate is not known leaves it to the collection of orphans.
-    async fn make_row(&self, customer: CustomerId, row: NewRow, upload: Upload) -> Result<Made, Refusal> {
+    async fn make_row(&self, asker: Asker, row: NewRow, upload: Upload) -> Result<Made, Refusal> {
+        let Asker { customer, stamp } = asker.clone();
         let made = match row {
             NewRow::File { parent, name } => {
                 let file = NewFile { parent, name, upload };
-                self.directory.create_file(customer, file).await.map(Made::File)
+                self.directory.create_file(asker, file).await.map(Made::File)
             }
             NewRow::ClientFile { file, replace } => {
                 let new = NewClientFile { file, upload, replace };
-                self.directory.store_client_file(customer, new).await.map(|()| Made::ClientFile(file))
+                self.directory.store_client_file(asker, new).await.map(|()| Made::ClientFile(file))
             }
         };
         match made {
             Ok(made) => Ok(made),
             Err(error) => {
                 if error.code != protocol::vfs::VfsErrorCode::Unavailable {
-                    self.directory.give_up(Reference::of(customer, upload)).await?;
+                    self.directory.give_up(Reference::of(customer, upload), stamp).await?;
                 }
                 Err(error.into())
             }
         }
     }
+}
+
+/// The stamp of a port of a pair.
+///
+/// # Errors
+/// There is one that cannot be read.
+pub fn stamp(headers: &HeaderMap) -> Result<Option<Stamp>, Refusal> {
+    parsed(headers, PORT_STAMP, "a pair's name, a slash and a number", Stamp::parse)
 }
 
 fn upload_token(headers: &HeaderMap) -> Result<Option<Token>, Refusal> {

@@ -1,4 +1,5 @@
-//! What customers' SRLs are checked by, and who has to hear when that changes: secrets, revocations, suspension (SRL-14).
+//! What customers' SRLs are checked by, and who has to hear when that changes: secrets, revocations, suspension (SRL-14),
+//! generations of pairs of ports (FO-11).
 //!
 //! Each change gives its customer a new number, higher than any before. So whoever knows a number can ask what changed
 //! since.
@@ -13,6 +14,7 @@ use protocol::vfs::VfsErrorCode;
 use super::customer;
 use super::engine::{Database, values};
 use super::failure::{Failure, StoreError};
+use super::pairs;
 use super::tree::{Entry, Tree};
 
 /// Something that is revoked.
@@ -27,11 +29,11 @@ pub struct Revocation {
 /// The customer's access.
 pub fn read(db: &dyn Database, id: CustomerId) -> Result<AccessOut, StoreError> {
     if db.exists("SELECT EXISTS (SELECT 1 FROM customer WHERE id = ?1 AND suspended = 1)", values![id.0])? {
-        return Ok(AccessOut { secrets: Vec::new(), revoked: Vec::new() });
+        return Ok(AccessOut { secrets: Vec::new(), revoked: Vec::new(), pairs: Vec::new() });
     }
     let secrets = customer::secrets(db, id)?;
     let revoked = list(db, id)?.into_iter().map(|revocation| revocation.mark).collect();
-    Ok(AccessOut { secrets, revoked })
+    Ok(AccessOut { secrets, revoked, pairs: pairs::generations(db, id)? })
 }
 
 /// Stands for the time before the first change.

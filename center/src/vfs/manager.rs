@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use protocol::digest::Content;
 use protocol::dosp::Reference;
 use protocol::id::{ClientFile, CustomerId, FeedPosition, Timestamp, Token};
-use protocol::pair::{LeaseQuestion, Stamp};
+use protocol::pair::{Asker, LeaseQuestion, Stamp};
 use protocol::srl::{Secret, SignedSrl, SrlError, SrlOperation, check_control_ticket};
 use protocol::vfs::{
     Answer, Body, Document, Existing, Kind, Operation, REQUEST_BYTES_MAX, Reply, Request, Row, Target,
@@ -144,29 +144,26 @@ impl<C: Cluster> DirectoryManager<C> {
 
     async fn answer(&self, customer: CustomerId, asked: Document, now: Timestamp) -> Vec<u8> {
         let Document { stamp, requests } = asked;
+        let asker = Asker { customer, stamp };
         let mut replies = Vec::with_capacity(requests.len());
         let mut requests = requests.into_iter().peekable();
         while let Some(request) = requests.next() {
             if !request.operation.is_change() {
-                replies.push(self.perform(customer, None, request, now).await);
+                replies.push(self.perform(customer, request, now).await);
                 continue;
             }
             // Changes in a row go to the writer together, so that one COMMIT takes them.
             let mut changes = vec![request];
             changes.extend(std::iter::from_fn(|| requests.next_if(|next| next.operation.is_change())));
-            replies.extend(self.change(customer, stamp.clone(), changes, now).await);
+            replies.extend(self.change(&asker, changes, now).await);
         }
         xml::encode_replies(&replies)
     }
 
-    /// Does one operation for a customer who is already known to be authentic; a change with the stamp of who asks.
-    pub async fn perform(
-        &self,
-        customer: CustomerId,
-        stamp: Option<Stamp>,
-        request: Request,
-        now: Timestamp,
-    ) -> Reply {
+    /// Does one operation for somebody who is already known to be authentic.
+    pub async fn perform(&self, asker: impl Into<Asker>, request: Request, now: Timestamp) -> Reply {
+        let asker = asker.into();
+        let customer = asker.customer;
         let query = match request.operation {
             Operation::OpenRoot => Query::OpenRoot,
             Operation::OpenFolder { folder, after, limit, srl_expires } => {
@@ -188,7 +185,7 @@ impl<C: Cluster> DirectoryManager<C> {
             | Operation::Move { .. }
             | Operation::Delete { .. }
             | Operation::Update { .. } => {
-                let reply = self.change(customer, stamp, vec![request], now).await.pop();
+                let reply = self.change(&asker, vec![request], now).await.pop();
                 return reply.unwrap_or_else(|| Err(VfsError::unavailable("the change was not made")));
             }
         };
@@ -202,21 +199,21 @@ impl<C: Cluster> DirectoryManager<C> {
     /// Those of CREATE FILE: `Exists` if there is such a file and it is not to be replaced.
     pub async fn store_client_file(
         &self,
-        customer: CustomerId,
+        asker: Asker,
         file: ClientFile,
         upload: Upload,
         replace: bool,
         now: Timestamp,
     ) -> Result<(), VfsError> {
-        let parent = match self.store.client_files(customer).await.map_err(told)? {
+        let parent = match self.store.client_files(asker.customer).await.map_err(told)? {
             Some(folder) => folder,
-            None => self.store.make_client_files(customer, now).await.map_err(told)?,
+            None => self.store.make_client_files(asker.customer, now).await.map_err(told)?,
         };
         let name = name_of(file).map_err(Failure::into_vfs_error)?;
         let existing = if replace { Existing::Replace } else { Existing::Refuse };
         let operation =
             Operation::CreateFile { parent, name, metadata: Vec::new(), upload: Some(upload), existing };
-        self.perform(customer, None, Request { key: Some(upload.token), operation }, now).await.map(drop)
+        self.perform(asker, Request { key: Some(upload.token), operation }, now).await.map(drop)
     }
 
     /// What is stored as a file that the customer calls by an id of its own.
@@ -231,7 +228,7 @@ impl<C: Cluster> DirectoryManager<C> {
     ) -> Result<Content, VfsError> {
         let operation =
             Operation::Open { target: self.client_file(customer, file).await?, srl_expires: None };
-        match self.perform(customer, None, Request { key: None, operation }, now).await?.answer {
+        match self.perform(customer, Request { key: None, operation }, now).await?.answer {
             Answer::Row(Row { body: Body::File { content }, .. }) => Ok(content),
             _ => Err(no_such_file()),
         }
@@ -244,14 +241,14 @@ impl<C: Cluster> DirectoryManager<C> {
     /// `NotFound` if there is none.
     pub async fn delete_client_file(
         &self,
-        customer: CustomerId,
+        asker: Asker,
         file: ClientFile,
         key: Token,
         now: Timestamp,
     ) -> Result<(), VfsError> {
-        let target = self.client_file(customer, file).await?;
+        let target = self.client_file(asker.customer, file).await?;
         let operation = Operation::Delete { target, kind: Kind::File, recursive: false };
-        self.perform(customer, None, Request { key: Some(key), operation }, now).await.map(drop)
+        self.perform(asker, Request { key: Some(key), operation }, now).await.map(drop)
     }
 
     async fn client_file(&self, customer: CustomerId, file: ClientFile) -> Result<Target, VfsError> {
@@ -263,9 +260,14 @@ impl<C: Cluster> DirectoryManager<C> {
     /// made meanwhile keeps it. Durable when this returns; the cluster hears of it soon after.
     ///
     /// # Errors
-    /// `Unavailable`: the reference stays, and is an orphan some day.
-    pub async fn give_up(&self, reference: Reference, now: Timestamp) -> Result<(), VfsError> {
-        self.store.give_up_unheld(reference, now).await.map_err(Failure::into_vfs_error)
+    /// `Unavailable` and `Superseded`: the reference stays, and is an orphan some day.
+    pub async fn give_up(
+        &self,
+        reference: Reference,
+        stamp: Option<Stamp>,
+        now: Timestamp,
+    ) -> Result<(), VfsError> {
+        self.store.give_up_unheld(reference, stamp, now).await.map_err(Failure::into_vfs_error)
     }
 
     /// Waits until the cluster has given up what [`Self::give_up`] was told, for a moment at most: a node that is away hears
@@ -314,22 +316,17 @@ impl<C: Cluster> DirectoryManager<C> {
     }
 
     /// As many replies as requests.
-    async fn change(
-        &self,
-        customer: CustomerId,
-        stamp: Option<Stamp>,
-        requests: Vec<Request>,
-        now: Timestamp,
-    ) -> Vec<Reply> {
+    async fn change(&self, asker: &Asker, requests: Vec<Request>, now: Timestamp) -> Vec<Reply> {
         let mut changes = Vec::with_capacity(requests.len());
         for request in requests {
-            changes.push(self.prepare(customer, request, now).await);
+            changes.push(self.prepare(asker, request, now).await);
         }
-        self.store.change(customer, stamp, changes, now).await
+        self.store.change(asker.clone(), changes, now).await
     }
 
     /// Finds out what the writer needs to know of an operation's upload.
-    async fn prepare(&self, customer: CustomerId, request: Request, now: Timestamp) -> Prepared {
+    async fn prepare(&self, asker: &Asker, request: Request, now: Timestamp) -> Prepared {
+        let customer = asker.customer;
         let Some(upload) = upload_of(&request.operation) else {
             return Ok(Change { request, verified: None });
         };
@@ -338,7 +335,7 @@ impl<C: Cluster> DirectoryManager<C> {
         if let Some(key) = request.key {
             let first = self.store.recall(customer, key, now).await;
             if let Some(first) = first.map_err(|failure| Err(failure.into_vfs_error()))? {
-                self.give_up(Reference::of(customer, upload), now).await.map_err(Err)?;
+                self.give_up(Reference::of(customer, upload), asker.stamp.clone(), now).await.map_err(Err)?;
                 return Err(replies::repeated(first, &request.operation));
             }
         }

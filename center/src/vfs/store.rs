@@ -11,7 +11,7 @@ use protocol::dosp::operations::{AccessNewsOut, AccessOut};
 use protocol::dosp::{NEWS_MAX, Reference};
 use protocol::id::{CustomerId, ObjectId, Timestamp, Token};
 use protocol::name::Name;
-use protocol::pair::{LeaseQuestion, Member, PairName, Stamp};
+use protocol::pair::{Asker, LeaseQuestion, Member, PairName, Stamp};
 use protocol::srl::Secret;
 use protocol::vfs::{Answer, Answered, Operation, Reply, Request, VfsError};
 use tokio::sync::{Notify, watch};
@@ -277,13 +277,8 @@ impl MetaStore {
     /// Applies changes in order, or recalls the answers of those whose keys are known. The answers are durable, and
     /// each stands for its own change: one that is refused takes no other with it. Those of a port of a pair are all
     /// refused if a newer generation than its own is in force.
-    pub(super) async fn change(
-        &self,
-        customer: CustomerId,
-        stamp: Option<Stamp>,
-        changes: Vec<Prepared>,
-        now: Timestamp,
-    ) -> Vec<Reply> {
+    pub(super) async fn change(&self, asker: Asker, changes: Vec<Prepared>, now: Timestamp) -> Vec<Reply> {
+        let Asker { customer, stamp } = asker;
         let waiters = Arc::clone(&self.waiters);
         let work_left = Arc::clone(&self.work_left);
         let committed = move |outcomes: &Vec<Outcome>| {
@@ -333,12 +328,18 @@ impl MetaStore {
     }
 
     /// Releases the reference of an upload, unless a row holds it.
-    pub(crate) async fn give_up_unheld(&self, reference: Reference, now: Timestamp) -> Result<(), Failure> {
+    pub(crate) async fn give_up_unheld(
+        &self,
+        reference: Reference,
+        stamp: Option<Stamp>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let Reference { fingerprint, customer, token } = reference;
         if fingerprint == Content::EMPTY.fingerprint {
             return Ok(());
         }
         let give_up = move |db: &dyn Database| -> Result<(), Failure> {
+            stamp.iter().try_for_each(|stamp| pairs::admit(db, customer, stamp))?;
             match references::row_with(db, customer, fingerprint, token)? {
                 Some(_) => Ok(()),
                 None => outbox::add(db, customer, fingerprint, token, now),

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use protocol::pair::Stamp;
 use protocol::srl::{Secret, SignedSrl, SrlOperation, SrlRequest, check_control_ticket};
 use protocol::vfs::Reply;
 use protocol::vfs::xml::{decode_requests, encode_error, encode_replies};
@@ -32,6 +33,8 @@ pub struct Asked {
     pub srl: SrlRequest,
     /// The requests of a VFS document.
     pub requests: Vec<protocol::vfs::Request>,
+    /// Of a VFS document.
+    pub stamp: Option<Stamp>,
     pub headers: http::HeaderMap,
     pub body: Bytes,
 }
@@ -97,13 +100,14 @@ async fn respond<A: Future<Output = Option<Answer>>>(
     let (signed, _) = SignedSrl::parse(path).unwrap();
     let srl = signed.authenticate(&[secret()], NOW).unwrap();
     assert_eq!(is_vfs, matches!(srl.operation, SrlOperation::Control { .. }));
-    let mut requests = Vec::new();
+    let (mut requests, mut stamp) = (Vec::new(), None);
     if is_vfs {
         check_control_ticket(&srl, &[secret()], &body).unwrap();
-        requests = decode_requests(&body).unwrap().requests;
+        let document = decode_requests(&body).unwrap();
+        (requests, stamp) = (document.requests, document.stamp);
     }
     let number = log.lock().unwrap().len();
-    let asked = Arc::new(Asked { number, method: head.method, srl, requests, headers: head.headers, body });
+    let asked = Arc::new(Asked { number, method: head.method, srl, requests, stamp, headers: head.headers, body });
     log.lock().unwrap().push(asked.clone());
     answer(asked).await.ok_or(BreakOff)
 }

@@ -7,7 +7,7 @@ use super::{Malformed, Message, REASON_BYTES_MAX, Reader, SECRET_BYTES_MAX};
 use crate::digest::{Content, Digest, Fingerprint};
 use crate::id::{ClientFile, CustomerId, ObjectId, Token};
 use crate::name::{NAME_BYTES_MAX, Name};
-use crate::pair::{Generation, PAIR_NAME_BYTES_MAX, PairName, Stamp};
+use crate::pair::{Asker, Generation, PAIR_NAME_BYTES_MAX, PairName, Stamp};
 use crate::srl::{Mark, Secret};
 use crate::vfs::{Upload, VfsError, VfsErrorCode};
 
@@ -36,6 +36,7 @@ layout!(Reference { fingerprint, customer, token });
 layout!(Content { fingerprint, size, digest });
 layout!(Upload { content, token });
 layout!(Stamp { pair, generation });
+layout!(Asker { customer, stamp });
 
 macro_rules! newtypes {
     ($($name:ident),*) => {$(

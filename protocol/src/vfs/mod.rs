@@ -381,6 +381,12 @@ impl VfsError {
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { code: VfsErrorCode::Unavailable, message: message.into() }
     }
+
+    /// The port that asks is not the active one of its pair any more.
+    pub fn superseded(in_force: Generation) -> Self {
+        let message = format!("generation {in_force} is in force: the other port of the pair is active");
+        Self { code: VfsErrorCode::Superseded(in_force), message }
+    }
 }
 
 /// The kinds of failure. In XML: `not-found`, `version-mismatch` …

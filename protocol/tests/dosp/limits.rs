@@ -15,6 +15,7 @@ use protocol::dosp::{
 };
 use protocol::id::{CustomerId, ObjectId, Token};
 use protocol::name::Name;
+use protocol::pair::{PAIRS_MAX, PairName, Stamp};
 use protocol::srl::{Mark, Secret};
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
@@ -79,10 +80,12 @@ fn lists_of_replies_have_their_limits() {
         });
     }
     let secret = |bytes: usize| Secret::new(vec![5; bytes]).unwrap();
-    let access = |secrets, revoked| AccessOut { secrets, revoked };
-    limit(SECRETS_MAX, out, |count| access(vec![secret(SECRET_BYTES_MAX); count], Vec::new()));
-    limit(SECRET_BYTES_MAX, out, |bytes| access(vec![secret(bytes)], Vec::new()));
-    limit(REVOKED_MAX, out, |count| access(Vec::new(), vec![Mark([4; 16]); count]));
+    let access = |secrets, revoked, pairs| AccessOut { secrets, revoked, pairs };
+    limit(SECRETS_MAX, out, |count| access(vec![secret(SECRET_BYTES_MAX); count], vec![], vec![]));
+    limit(SECRET_BYTES_MAX, out, |bytes| access(vec![secret(bytes)], vec![], vec![]));
+    limit(REVOKED_MAX, out, |count| access(vec![], vec![Mark([4; 16]); count], vec![]));
+    let stamp = Stamp { pair: PairName::parse("site-1").unwrap(), generation: protocol::pair::Generation(7) };
+    limit(PAIRS_MAX, out, |count| access(vec![], vec![], vec![stamp.clone(); count]));
     let pulled =
         |generations, entries| PullDirectoryOut { start_over: None, position: 0, generations, entries };
     let generation = || Generation { number: 1, writer: "x".repeat(CENTER_BYTES_MAX), first: 1 };
@@ -192,15 +195,15 @@ fn messages_have_their_limits() {
 #[test]
 fn a_name_has_its_limit() {
     let mut bytes = CreateFileIn {
-        customer: CUSTOMER,
+        asker: CUSTOMER.into(),
         parent: ObjectId(1),
         name: Name::new(&[b'n'; 255]).unwrap(),
         upload: Upload { content: Content::EMPTY, token: TOKEN },
     }
     .to_bytes();
     assert!(CreateFileIn::from_bytes(&bytes).is_ok());
-    // The length stands behind customer and folder.
-    bytes[12..16].copy_from_slice(&256u32.to_le_bytes());
+    // The length stands behind customer, no stamp and folder.
+    bytes[13..17].copy_from_slice(&256u32.to_le_bytes());
     assert_eq!(CreateFileIn::from_bytes(&bytes), Err(Malformed::TooLong));
 }
 

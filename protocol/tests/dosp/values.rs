@@ -14,6 +14,7 @@ use protocol::dosp::operations::*;
 use protocol::dosp::{DISKS_MAX, IDS_MAX, Reference};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
+use protocol::pair::{Asker, PairName, Stamp};
 use protocol::srl::{Mark, Secret};
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
@@ -65,7 +66,21 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn vfs_error() -> impl Strategy<Value = VfsError> {
-    (select(&VfsErrorCode::ALL[..]), text()).prop_map(|(code, message)| VfsError { code, message })
+    let superseded =
+        any::<u64>().prop_map(|number| VfsErrorCode::Superseded(protocol::pair::Generation(number)));
+    (prop_oneof![select(&VfsErrorCode::ALL[..]), superseded], text())
+        .prop_map(|(code, message)| VfsError { code, message })
+}
+
+fn stamp() -> impl Strategy<Value = Stamp> {
+    ("[a-z0-9-]{1,64}", any::<u64>()).prop_map(|(pair, generation)| Stamp {
+        pair: PairName::parse(&pair).unwrap(),
+        generation: protocol::pair::Generation(generation),
+    })
+}
+
+fn asker() -> impl Strategy<Value = Asker> {
+    (customer(), option::of(stamp())).prop_map(|(customer, stamp)| Asker { customer, stamp })
 }
 
 /// `Result` has no `option::of` of its own.
@@ -335,7 +350,11 @@ pub fn access_in() -> impl Strategy<Value = AccessIn> {
 pub fn access_out() -> impl Strategy<Value = AccessOut> {
     let secret = vec(any::<u8>(), 16..100).prop_map(|bytes| Secret::new(bytes).unwrap());
     let mark = any::<[u8; 16]>().prop_map(Mark);
-    (vec(secret, 0..4), vec(mark, 0..4)).prop_map(|(secrets, revoked)| AccessOut { secrets, revoked })
+    (vec(secret, 0..4), vec(mark, 0..4), vec(stamp(), 0..4)).prop_map(|(secrets, revoked, pairs)| AccessOut {
+        secrets,
+        revoked,
+        pairs,
+    })
 }
 
 pub fn access_news_in() -> impl Strategy<Value = AccessNewsIn> {
@@ -442,8 +461,8 @@ pub fn lease_out() -> impl Strategy<Value = LeaseOut> {
 }
 
 pub fn create_file_in() -> impl Strategy<Value = CreateFileIn> {
-    (customer(), any::<u64>(), name(), upload()).prop_map(|(customer, parent, name, upload)| CreateFileIn {
-        customer,
+    (asker(), any::<u64>(), name(), upload()).prop_map(|(asker, parent, name, upload)| CreateFileIn {
+        asker,
         parent: ObjectId(parent),
         name,
         upload,
@@ -455,7 +474,7 @@ pub fn create_file_out() -> impl Strategy<Value = CreateFileOut> {
 }
 
 pub fn give_up_in() -> impl Strategy<Value = GiveUpIn> {
-    reference().prop_map(|reference| GiveUpIn { reference })
+    (reference(), option::of(stamp())).prop_map(|(reference, stamp)| GiveUpIn { reference, stamp })
 }
 
 pub fn give_up_out() -> impl Strategy<Value = GiveUpOut> {
@@ -483,8 +502,8 @@ fn client_file() -> impl Strategy<Value = ClientFile> {
 }
 
 pub fn store_client_file_in() -> impl Strategy<Value = StoreClientFileIn> {
-    (customer(), client_file(), upload(), any::<bool>())
-        .prop_map(|(customer, file, upload, replace)| StoreClientFileIn { customer, file, upload, replace })
+    (asker(), client_file(), upload(), any::<bool>())
+        .prop_map(|(asker, file, upload, replace)| StoreClientFileIn { asker, file, upload, replace })
 }
 
 pub fn store_client_file_out() -> impl Strategy<Value = StoreClientFileOut> {
@@ -500,11 +519,7 @@ pub fn find_client_file_out() -> impl Strategy<Value = FindClientFileOut> {
 }
 
 pub fn delete_client_file_in() -> impl Strategy<Value = DeleteClientFileIn> {
-    (customer(), client_file(), token()).prop_map(|(customer, file, key)| DeleteClientFileIn {
-        customer,
-        file,
-        key,
-    })
+    (asker(), client_file(), token()).prop_map(|(asker, file, key)| DeleteClientFileIn { asker, file, key })
 }
 
 pub fn delete_client_file_out() -> impl Strategy<Value = DeleteClientFileOut> {

@@ -16,6 +16,7 @@ use protocol::dosp::{
 };
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
 use protocol::name::Name;
+use protocol::pair::{Asker, PairName, Stamp};
 use protocol::srl::{Mark, Secret};
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
@@ -299,17 +300,21 @@ fn mirror(vectors: &mut Vectors) {
     vectors.both_ways("claim-lease out", lease());
 }
 
+fn stamp() -> Stamp {
+    Stamp { pair: PairName::parse("site-1").unwrap(), generation: protocol::pair::Generation(7) }
+}
+
 fn directory(vectors: &mut Vectors) {
     vectors.both_ways("access in", AccessIn { customer: CUSTOMER });
     let secret = Secret::new(b"0123456789abcdef".to_vec()).unwrap();
     let revoked = vec![Mark([0xab; 16])];
-    vectors.both_ways("access out", AccessOut { secrets: vec![secret], revoked });
+    vectors.both_ways("access out", AccessOut { secrets: vec![secret], revoked, pairs: vec![stamp()] });
     vectors.both_ways("access-news in", AccessNewsIn { since: 7 });
     vectors.both_ways("access-news out", AccessNewsOut { until: 8, customers: vec![CUSTOMER] });
     vectors.both_ways(
         "create-file in",
         CreateFileIn {
-            customer: CUSTOMER,
+            asker: Asker { customer: CUSTOMER, stamp: Some(stamp()) },
             parent: ObjectId(0x0a0b_0c0d),
             name: Name::new("größe".as_bytes()).unwrap(),
             upload: UPLOAD,
@@ -318,10 +323,12 @@ fn directory(vectors: &mut Vectors) {
     vectors.both_ways("create-file out", CreateFileOut { file: Ok(ObjectId(0x0a0b_0c0e)) });
     let taken = VfsError { code: VfsErrorCode::Exists, message: "taken".to_owned() };
     vectors.both_ways("create-file out, refused", CreateFileOut { file: Err(taken) });
-    vectors.both_ways("give-up in", GiveUpIn { reference: REFERENCE });
+    vectors.both_ways("give-up in", GiveUpIn { reference: REFERENCE, stamp: Some(stamp()) });
     vectors.both_ways("give-up out", GiveUpOut { outcome: Ok(()) });
     let away = VfsError { code: VfsErrorCode::Unavailable, message: String::new() };
     vectors.both_ways("give-up out, refused", GiveUpOut { outcome: Err(away) });
+    let superseded = VfsError { message: String::new(), ..VfsError::superseded(stamp().generation) };
+    vectors.both_ways("give-up out, superseded", GiveUpOut { outcome: Err(superseded) });
     vectors.both_ways("upload-page in", UploadPageIn { customer: CUSTOMER });
     vectors.both_ways("upload-page out", UploadPageOut { url: "https://site/done".to_owned() });
     vectors.both_ways("upload-page out, none", UploadPageOut { url: String::new() });
@@ -335,7 +342,7 @@ fn client_files(vectors: &mut Vectors) {
     let refused = |code| VfsError { code, message: String::new() };
     vectors.both_ways(
         "store-client-file in",
-        StoreClientFileIn { customer, file, upload: UPLOAD, replace: true },
+        StoreClientFileIn { asker: customer.into(), file, upload: UPLOAD, replace: true },
     );
     vectors.both_ways("store-client-file out", StoreClientFileOut { outcome: Ok(()) });
     let outcome = Err(refused(VfsErrorCode::Exists));
@@ -344,7 +351,8 @@ fn client_files(vectors: &mut Vectors) {
     vectors.both_ways("find-client-file out", FindClientFileOut { content: Ok(CONTENT) });
     let content = Err(refused(VfsErrorCode::NotFound));
     vectors.both_ways("find-client-file out, refused", FindClientFileOut { content });
-    vectors.both_ways("delete-client-file in", DeleteClientFileIn { customer, file, key: TOKEN });
+    vectors
+        .both_ways("delete-client-file in", DeleteClientFileIn { asker: customer.into(), file, key: TOKEN });
     vectors.both_ways("delete-client-file out", DeleteClientFileOut { outcome: Ok(()) });
 }
 

@@ -16,9 +16,9 @@ use crate::input::Input;
 
 /// A document of requests.
 pub fn requests(data: &[u8]) {
-    if let Ok(requests) = decode_requests(data) {
-        let again = encode_requests(&requests);
-        assert_eq!(decode_requests(&again).as_ref(), Ok(&requests), "{}", String::from_utf8_lossy(&again));
+    if let Ok(asked) = decode_requests(data) {
+        let again = encode_requests(&asked.requests, asked.stamp.as_ref());
+        assert_eq!(decode_requests(&again).as_ref(), Ok(&asked), "{}", String::from_utf8_lossy(&again));
     }
 }
 
@@ -40,11 +40,11 @@ pub fn documents(data: &[u8]) {
         assert_eq!(decode_stored(&encode_stored(&stored)), Ok(stored));
     }
     if let Ok(error) = decode_error(data) {
-        let document = encode_error(&error.code, &error.message);
+        let document = encode_error(&error.code, error.generation, &error.message);
         let again = decode_error(&document).unwrap();
         let text = String::from_utf8_lossy(&document);
         assert!(again == error || text.contains(char::REPLACEMENT_CHARACTER), "{text}");
-        assert_eq!(encode_error(&again.code, &again.message), document);
+        assert_eq!(encode_error(&again.code, again.generation, &again.message), document);
     }
 }
 

@@ -11,6 +11,7 @@ use protocol::digest::{Content, Fingerprint, ObjectHasher};
 use protocol::id::{ClientFile, CustomerId, FeedPosition, ObjectId, Timestamp, Token};
 use protocol::metadata::UnixMetadata;
 use protocol::name::Name;
+use protocol::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName, Stamp};
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
 use protocol::vfs::xml::{Stored, encode_error, encode_replies, encode_requests, encode_stored};
 use protocol::vfs::{
@@ -340,6 +341,10 @@ fn requests() -> Vec<Vec<u8>> {
         },
         Operation::Usage,
         Operation::Changes { since: FeedPosition(9), wait_ms: 25_000 },
+        lease(LeaseQuestion::Acquire { from: Generation(6), renewals: Some(12), lease_ms: 300 }),
+        lease(LeaseQuestion::Renew { generation: Generation(7), lease_ms: 300 }),
+        lease(LeaseQuestion::Release { generation: Generation(7) }),
+        lease(LeaseQuestion::Ping),
     ];
     let request = |operation| Request { key: Some(Token([5; 16])), operation };
     let mut documents: Vec<_> = operations
@@ -347,8 +352,17 @@ fn requests() -> Vec<Vec<u8>> {
         .cloned()
         .map(|operation| encode_requests(&[Request { key: None, operation }], None))
         .collect();
-    documents.push(encode_requests(&operations.map(request)));
+    let stamp = Stamp { pair: pair(), generation: Generation(7) };
+    documents.push(encode_requests(&operations.map(request), Some(&stamp)));
     documents
+}
+
+fn pair() -> PairName {
+    PairName::parse("site-1").unwrap()
+}
+
+fn lease(question: LeaseQuestion) -> Operation {
+    Operation::PortLease { pair: pair(), member: Member::A, question }
 }
 
 fn row(id: u64, body: Body) -> Row {
@@ -393,6 +407,11 @@ fn replies() -> Vec<Vec<u8>> {
             position: FeedPosition(5),
             reset: false,
         },
+        Answer::Lease(LeaseAnswer::Granted { generation: Generation(7), lease_ms: 300 }),
+        Answer::Lease(LeaseAnswer::Held { generation: Generation(7), renewals: 12, lease_ms: 300 }),
+        Answer::Lease(LeaseAnswer::Superseded { generation: Generation(8) }),
+        Answer::Lease(LeaseAnswer::Released),
+        Answer::Lease(LeaseAnswer::InForce { generation: Generation(7) }),
     ];
     let error = VfsError { code: VfsErrorCode::NotEmpty, message: "the folder has <entries>".to_owned() };
     let mut documents: Vec<_> = answers
@@ -400,6 +419,7 @@ fn replies() -> Vec<Vec<u8>> {
         .map(|answer| encode_replies(&[Ok(Answered { position: FeedPosition(9), answer })]))
         .collect();
     documents.push(encode_replies(&[Err(error)]));
+    documents.push(encode_replies(&[Err(VfsError::superseded(Generation(8)))]));
     documents
 }
 

@@ -292,8 +292,13 @@ impl Library {
         Self { runtime, center: Center::new(settings).unwrap() }
     }
 
+    /// The center as the library has it, for [`Self::run`].
+    pub fn center(&self) -> Center {
+        self.center.clone()
+    }
+
     /// On the runtime's threads, which are on the host; the caller's is not.
-    fn run<T: Send + 'static>(&self, call: impl Future<Output = T> + Send + 'static) -> T {
+    pub fn run<T: Send + 'static>(&self, call: impl Future<Output = T> + Send + 'static) -> T {
         self.runtime.block_on(self.runtime.spawn(call)).unwrap()
     }
 

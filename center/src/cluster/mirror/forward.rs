@@ -14,6 +14,7 @@ use protocol::dosp::operations::{
 };
 use protocol::dosp::{Operation, Reference};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
+use protocol::pair::{Asker, Stamp};
 use protocol::vfs::VfsError;
 use tokio::time::timeout;
 
@@ -121,22 +122,23 @@ impl<D: Directory> Directory for MirroredDirectory<D> {
         self.here.access_news(since).await
     }
 
-    async fn create_file(&self, customer: CustomerId, file: NewFile) -> Result<ObjectId, VfsError> {
+    async fn create_file(&self, asker: Asker, file: NewFile) -> Result<ObjectId, VfsError> {
         let NewFile { parent, name, upload } = &file;
-        let input = CreateFileIn { customer, parent: *parent, name: name.clone(), upload: *upload };
+        let input =
+            CreateFileIn { asker: asker.clone(), parent: *parent, name: name.clone(), upload: *upload };
         match self.elsewhere::<op::CreateFile>(input).await {
-            None => self.here.create_file(customer, file).await,
+            None => self.here.create_file(asker, file).await,
             Some(asked) => asked.and_then(|CreateFileOut { file }| file),
         }
     }
 
-    async fn store_client_file(&self, customer: CustomerId, file: NewClientFile) -> Result<(), VfsError> {
+    async fn store_client_file(&self, asker: Asker, file: NewClientFile) -> Result<(), VfsError> {
         let NewClientFile { file: id, upload, replace } = file;
-        let input = StoreClientFileIn { customer, file: id, upload, replace };
+        let input = StoreClientFileIn { asker: asker.clone(), file: id, upload, replace };
         match self.elsewhere::<op::StoreClientFile>(input).await {
             None => {
                 let file = NewClientFile { file: id, upload, replace };
-                self.here.store_client_file(customer, file).await
+                self.here.store_client_file(asker, file).await
             }
             Some(asked) => asked.and_then(|StoreClientFileOut { outcome }| outcome),
         }
@@ -146,14 +148,10 @@ impl<D: Directory> Directory for MirroredDirectory<D> {
         self.here.find_client_file(customer, file).await
     }
 
-    async fn delete_client_file(
-        &self,
-        customer: CustomerId,
-        file: ClientFile,
-        key: Token,
-    ) -> Result<(), VfsError> {
-        match self.elsewhere::<op::DeleteClientFile>(DeleteClientFileIn { customer, file, key }).await {
-            None => self.here.delete_client_file(customer, file, key).await,
+    async fn delete_client_file(&self, asker: Asker, file: ClientFile, key: Token) -> Result<(), VfsError> {
+        let input = DeleteClientFileIn { asker: asker.clone(), file, key };
+        match self.elsewhere::<op::DeleteClientFile>(input).await {
+            None => self.here.delete_client_file(asker, file, key).await,
             Some(asked) => asked.and_then(|DeleteClientFileOut { outcome }| outcome),
         }
     }
@@ -166,9 +164,9 @@ impl<D: Directory> Directory for MirroredDirectory<D> {
         self.here.callback_hosts(customer).await
     }
 
-    async fn give_up(&self, reference: Reference) -> Result<(), VfsError> {
-        match self.elsewhere::<op::GiveUp>(GiveUpIn { reference }).await {
-            None => self.here.give_up(reference).await,
+    async fn give_up(&self, reference: Reference, stamp: Option<Stamp>) -> Result<(), VfsError> {
+        match self.elsewhere::<op::GiveUp>(GiveUpIn { reference, stamp: stamp.clone() }).await {
+            None => self.here.give_up(reference, stamp).await,
             Some(asked) => asked.and_then(|GiveUpOut { outcome }| outcome),
         }
     }

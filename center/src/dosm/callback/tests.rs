@@ -9,6 +9,7 @@ use protocol::digest::Content;
 use protocol::dosp::Reference;
 use protocol::dosp::operations::{AccessNewsOut, AccessOut};
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
+use protocol::pair::{Asker, Stamp};
 use protocol::vfs::{VfsError, VfsErrorCode};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -33,11 +34,11 @@ impl Directory for Vfs {
         Err("not asked in these tests".to_string())
     }
 
-    async fn create_file(&self, _: CustomerId, _: NewFile) -> Result<ObjectId, VfsError> {
+    async fn create_file(&self, _: Asker, _: NewFile) -> Result<ObjectId, VfsError> {
         Err(VfsError { code: VfsErrorCode::Denied, message: String::new() })
     }
 
-    async fn store_client_file(&self, _: CustomerId, _: NewClientFile) -> Result<(), VfsError> {
+    async fn store_client_file(&self, _: Asker, _: NewClientFile) -> Result<(), VfsError> {
         Ok(())
     }
 
@@ -45,7 +46,7 @@ impl Directory for Vfs {
         Ok(Content::EMPTY)
     }
 
-    async fn delete_client_file(&self, _: CustomerId, _: ClientFile, _: Token) -> Result<(), VfsError> {
+    async fn delete_client_file(&self, _: Asker, _: ClientFile, _: Token) -> Result<(), VfsError> {
         Ok(())
     }
 
@@ -57,7 +58,7 @@ impl Directory for Vfs {
         self.0.clone().ok_or_else(|| "away".to_string())
     }
 
-    async fn give_up(&self, _: Reference) -> Result<(), VfsError> {
+    async fn give_up(&self, _: Reference, _: Option<Stamp>) -> Result<(), VfsError> {
         Ok(())
     }
 }

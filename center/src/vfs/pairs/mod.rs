@@ -57,23 +57,17 @@ pub fn ask(
     Ok(answer)
 }
 
-/// Whether a change may be made that is asked for in this generation; looked at in the transaction that makes it.
+/// Whether a change may be made that is asked for in this generation; looked at in the transaction that makes it. One
+/// that is not known here is believed: whoever takes over from it has to say so first ([`ask`]).
 ///
 /// # Errors
 /// [`VfsErrorCode::Superseded`]: a newer one is in force.
 pub fn admit(db: &dyn Database, customer: CustomerId, stamp: &Stamp) -> Result<(), Failure> {
-    let known = find(db, customer, &stamp.pair)?;
-    let lease = known.unwrap_or_default();
-    if stamp.generation < lease.generation {
-        return Err(Failure::Refused(superseded(lease.generation)));
+    let in_force = in_force(db, customer, &stamp.pair)?;
+    match stamp.generation < in_force {
+        true => Err(Failure::Refused(VfsError::superseded(in_force))),
+        false => Ok(()),
     }
-    put(db, customer, &stamp.pair, known, lease.seen(stamp.generation))
-}
-
-/// What a port is told that asks in an older generation.
-pub fn superseded(generation: Generation) -> VfsError {
-    let message = format!("generation {generation} is in force: the other port of the pair is active");
-    VfsError { code: VfsErrorCode::Superseded(generation), message }
 }
 
 /// Takes the lease of a pair back, whoever has it, for an operator who knows that he is dead; the pair since.

@@ -45,10 +45,9 @@ async fn answers_carry_the_position_of_their_moment() {
     let vfs = Fixture::new().await;
     let request = |operation| Request { key: None, operation };
     let mkdir = Operation::CreateFolder { parent: vfs.root, name: name("d"), metadata: Vec::new() };
-    let made = vfs.manager.perform(vfs.customer, None, request(mkdir), vfs.now()).await.unwrap();
+    let made = vfs.manager.perform(vfs.customer, request(mkdir), vfs.now()).await.unwrap();
     assert_eq!(made.position, read(&vfs, FeedPosition(0), 0).await.position);
-    let read =
-        vfs.manager.perform(vfs.customer, None, request(Operation::OpenRoot), vfs.now()).await.unwrap();
+    let read = vfs.manager.perform(vfs.customer, request(Operation::OpenRoot), vfs.now()).await.unwrap();
     assert_eq!(read.position, made.position);
 }
 

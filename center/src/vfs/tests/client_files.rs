@@ -9,7 +9,8 @@ const FILE: ClientFile = ClientFile([0x5a; 16]);
 
 impl Fixture {
     async fn store_as(&self, file: ClientFile, upload: Upload, replace: bool) -> Result<(), VfsErrorCode> {
-        let stored = self.manager.store_client_file(self.customer, file, upload, replace, self.now()).await;
+        let stored =
+            self.manager.store_client_file(self.customer.into(), file, upload, replace, self.now()).await;
         stored.map_err(|error| error.code)
     }
 
@@ -19,7 +20,7 @@ impl Fixture {
     }
 
     async fn remove(&self, file: ClientFile, key: Token) -> Result<(), VfsErrorCode> {
-        let removed = self.manager.delete_client_file(self.customer, file, key, self.now()).await;
+        let removed = self.manager.delete_client_file(self.customer.into(), file, key, self.now()).await;
         removed.map_err(|error| error.code)
     }
 }

@@ -33,7 +33,7 @@ async fn two_managers_change_the_same_trees() {
         let manager = if number % 2 == 0 { &vfs.manager } else { &second };
         let (customer, root) = trees[number / 2 % 2];
         let request = Request { key: None, operation: create(root, &format!("f{number}")) };
-        manager.perform(customer, None, request, vfs.now())
+        manager.perform(customer, request, vfs.now())
     });
     let positions: Vec<_> = join_all(work).await.into_iter().map(|reply| reply.unwrap().position).collect();
 
@@ -43,14 +43,13 @@ async fn two_managers_change_the_same_trees() {
         assert_eq!(seen.len(), 2 * EACH, "each change has a position of its own");
         let open = Operation::OpenFolder { folder: root, after: None, limit: 1_000, srl_expires: None };
         let reply =
-            second.perform(customer, None, Request { key: None, operation: open }, vfs.now()).await.unwrap();
+            second.perform(customer, Request { key: None, operation: open }, vfs.now()).await.unwrap();
         let Answer::Folder { entries, folder, .. } = reply.answer else { panic!() };
         assert_eq!(entries.len(), 2 * EACH);
         assert_eq!(folder.version, 1 + 2 * EACH as u64, "the folder counts each change");
         assert_eq!(reply.position, FeedPosition(4 * EACH as u64), "a row and its folder each");
         let usage = Request { key: None, operation: Operation::Usage };
-        let Answer::Usage(usage) = second.perform(customer, None, usage, vfs.now()).await.unwrap().answer
-        else {
+        let Answer::Usage(usage) = second.perform(customer, usage, vfs.now()).await.unwrap().answer else {
             panic!()
         };
         assert_eq!(usage.files_used, 2 * EACH as u64);
@@ -66,8 +65,8 @@ async fn a_request_sent_to_two_managers_happens_once() {
         let request =
             Request { key: Some(Token([number; 16])), operation: create(vfs.root, &format!("f{number}")) };
         let (first, again) = tokio::join!(
-            vfs.manager.perform(vfs.customer, None, request.clone(), vfs.now()),
-            second.perform(vfs.customer, None, request, vfs.now())
+            vfs.manager.perform(vfs.customer, request.clone(), vfs.now()),
+            second.perform(vfs.customer, request, vfs.now())
         );
         assert_eq!(first.unwrap(), again.unwrap());
     }
@@ -131,7 +130,7 @@ async fn a_change_wakes_those_who_wait_at_another_manager() {
     let mut since = FeedPosition(0);
     for number in 0..5 {
         let wait = Request { key: None, operation: Operation::Changes { since, wait_ms: 20_000 } };
-        let waiting = second.perform(vfs.customer, None, wait, vfs.now());
+        let waiting = second.perform(vfs.customer, wait, vfs.now());
         let change = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             vfs.touch(vfs.root, &format!("f{number}")).await;

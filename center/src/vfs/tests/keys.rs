@@ -109,12 +109,11 @@ async fn answers_are_remembered_for_ten_minutes_by_customer_across_restarts() {
     let mkdir = || Operation::CreateFolder { parent: vfs.root, name: name("d"), metadata: Vec::new() };
     let first = vfs.perform(KEY, mkdir()).await.unwrap();
     let other = vfs.store.add_customer(new_customer(None, "D"), Timestamp(5)).await.unwrap();
-    let reply =
-        vfs.manager.perform(other.id, None, Request { key: KEY, operation: mkdir() }, vfs.now()).await;
+    let reply = vfs.manager.perform(other.id, Request { key: KEY, operation: mkdir() }, vfs.now()).await;
     assert_eq!(reply.unwrap_err().code, VfsErrorCode::NotFound, "not the other customer's answer");
 
     let again = vfs.second_manager().await;
-    let repeat = |now| again.perform(vfs.customer, None, Request { key: KEY, operation: mkdir() }, now);
+    let repeat = |now| again.perform(vfs.customer, Request { key: KEY, operation: mkdir() }, now);
     let made_at = vfs.now();
     let shortly_before = Timestamp(made_at.0 + 599_000_000_000);
     assert_eq!(repeat(shortly_before).await.unwrap().answer, first);

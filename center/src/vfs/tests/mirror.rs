@@ -80,7 +80,7 @@ impl Center {
     async fn apply(&self, operations: Vec<Operation>) -> Vec<Reply> {
         let now = Timestamp(self.clock.fetch_add(1_000, Ordering::SeqCst));
         let change = |operation| Change { request: Request { key: None, operation }, verified: None };
-        self.store.change(CUSTOMER, None, operations.into_iter().map(change).map(Ok).collect(), now).await
+        self.store.change(CUSTOMER.into(), operations.into_iter().map(change).map(Ok).collect(), now).await
     }
 
     async fn root(&self) -> ObjectId {
@@ -222,6 +222,34 @@ async fn a_takeover_gives_no_id_twice_and_keeps_what_was_lost() {
     assert_eq!((count(shared), count(lost), count(next)), (1, 1, 0));
     assert_eq!(north.dump().await, south.dump().await);
     assert_eq!(north.mirror().position(), south.mirror().position());
+}
+
+/// FO-11: a center that takes over without the writer grants no generation that the writer may have granted unseen, and
+/// none before a lease has passed that the writer may have given.
+#[tokio::test]
+async fn a_takeover_grants_no_generation_twice() {
+    let (north, south) = Center::pair().await;
+    let pair = PairName::parse("site-1").unwrap();
+    let ask = async |center: &Center, member, from, renewals| {
+        let question = LeaseQuestion::Acquire { from: Generation(from), renewals, lease_ms: 300 };
+        let answered = center.store.lease(CUSTOMER, pair.clone(), member, question).await.unwrap();
+        let Answer::Lease(answer) = answered.answer else { panic!("no lease") };
+        answer
+    };
+    let granted = |generation| LeaseAnswer::Granted { generation: Generation(generation), lease_ms: 300 };
+    assert_eq!(ask(&north, Member::A, 0, None).await, granted(1));
+    south.follow(&north).await;
+    north.store.release_pair(CUSTOMER, pair.clone()).await.unwrap();
+    assert_eq!(ask(&north, Member::B, 1, None).await, granted(2), "which south never hears of");
+    south.mirror().take_over(None).await.unwrap();
+    let LeaseAnswer::Superseded { generation: Generation(far) } = ask(&south, Member::A, 1, None).await else {
+        panic!("granted again")
+    };
+    assert!(far > 2, "{far}");
+    let LeaseAnswer::Held { renewals, .. } = ask(&south, Member::A, far, None).await else {
+        panic!("granted before the lease has passed")
+    };
+    assert_eq!(ask(&south, Member::A, far, Some(renewals)).await, granted(far + 1));
 }
 
 /// VFS-22: the log is bounded by entries, to the edge: who is one further back begins with a copy.

@@ -161,13 +161,13 @@ impl Fixture {
 
     async fn perform(&self, key: Option<Token>, operation: Operation) -> Result<Answer, VfsError> {
         let request = Request { key, operation };
-        self.manager.perform(self.customer, None, request, self.now()).await.map(|answered| answered.answer)
+        self.manager.perform(self.customer, request, self.now()).await.map(|answered| answered.answer)
     }
 
     /// Hands a change to the writer as if the cluster had been asked.
     async fn commit(&self, request: Request, verified: Option<Verified>) -> Reply {
         let changes = vec![Ok(Change { request, verified })];
-        self.store.change(self.customer, None, changes, self.now()).await.pop().unwrap()
+        self.store.change(self.customer.into(), changes, self.now()).await.pop().unwrap()
     }
 
     /// Performs an operation and expects a change or a refusal.

@@ -77,7 +77,7 @@ async fn a_customer_sees_and_changes_only_its_own_rows() {
     let file = vfs.touch(vfs.root, "f").await;
     let other = vfs.store.add_customer(new_customer(None, "D"), Timestamp(5)).await.unwrap();
     assert_eq!(other.id, CustomerId(4), "the next free id");
-    let ask = |operation| vfs.manager.perform(other.id, None, Request { key: None, operation }, vfs.now());
+    let ask = |operation| vfs.manager.perform(other.id, Request { key: None, operation }, vfs.now());
     let open = Operation::Open { target: Target::Id(file), srl_expires: None };
     assert_eq!(ask(open).await.unwrap_err().code, VfsErrorCode::NotFound);
     assert_eq!(ask(update(file)).await.unwrap_err().code, VfsErrorCode::NotFound);
@@ -239,7 +239,7 @@ async fn rows_survive_a_restart_and_ids_are_not_given_again() {
     vfs.delete(gone, Kind::File, false).await.unwrap();
     let again = vfs.second_manager().await;
     let operation = Operation::CreateFolder { parent: vfs.root, name: name("new"), metadata: Vec::new() };
-    let reply = again.perform(vfs.customer, None, Request { key: None, operation }, vfs.now()).await.unwrap();
+    let reply = again.perform(vfs.customer, Request { key: None, operation }, vfs.now()).await.unwrap();
     let Answer::Changed(Changed { row: Some(row), .. }) = reply.answer else { panic!() };
     assert!(row.id > gone);
     assert_eq!(vfs.list(vfs.root, 1).await.iter().map(|row| row.id).collect::<Vec<_>>(), [kept, row.id]);

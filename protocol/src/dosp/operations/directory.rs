@@ -10,6 +10,7 @@ use crate::dosp::{
 };
 use crate::id::{ClientFile, CustomerId, ObjectId, Token};
 use crate::name::Name;
+use crate::pair::{Asker, PAIRS_MAX, Stamp};
 use crate::srl::{Mark, Secret};
 use crate::vfs::{Upload, VfsError};
 
@@ -34,8 +35,10 @@ pub struct AccessOut {
     pub secrets: Vec<Secret>,
     /// What is refused though it is signed; at most [`REVOKED_MAX`].
     pub revoked: Vec<Mark>,
+    /// Which generations of the customer's pairs are in force; at most [`PAIRS_MAX`].
+    pub pairs: Vec<Stamp>,
 }
-layout!(AccessOut { secrets <= SECRETS_MAX, revoked <= REVOKED_MAX });
+layout!(AccessOut { secrets <= SECRETS_MAX, revoked <= REVOKED_MAX, pairs <= PAIRS_MAX });
 
 operation! {
     /// Whose access changed; waits a moment for the first change.
@@ -69,8 +72,8 @@ operation! {
 /// In of [`CreateFile`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateFileIn {
-    /// Whose.
-    pub customer: CustomerId,
+    /// Who asks.
+    pub asker: Asker,
     /// In which folder.
     pub parent: ObjectId,
     /// Under which name.
@@ -78,7 +81,7 @@ pub struct CreateFileIn {
     /// Its bytes.
     pub upload: Upload,
 }
-layout!(CreateFileIn { customer, parent, name, upload });
+layout!(CreateFileIn { asker, parent, name, upload });
 
 /// Out of [`CreateFile`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,12 +97,14 @@ operation! {
 }
 
 /// In of [`GiveUp`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GiveUpIn {
     /// Which.
     pub reference: Reference,
+    /// Of the port of a pair that asks.
+    pub stamp: Option<Stamp>,
 }
-layout!(GiveUpIn { reference });
+layout!(GiveUpIn { reference, stamp });
 
 /// Out of [`GiveUp`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,10 +163,10 @@ operation! {
 }
 
 /// In of [`StoreClientFile`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreClientFileIn {
-    /// Whose.
-    pub customer: CustomerId,
+    /// Who asks.
+    pub asker: Asker,
     /// Which file.
     pub file: ClientFile,
     /// Its bytes.
@@ -169,7 +174,7 @@ pub struct StoreClientFileIn {
     /// Take the place of what is stored as that file; else that is refused (`Exists`).
     pub replace: bool,
 }
-layout!(StoreClientFileIn { customer, file, upload, replace });
+layout!(StoreClientFileIn { asker, file, upload, replace });
 
 /// Out of [`StoreClientFile`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,16 +213,16 @@ operation! {
 }
 
 /// In of [`DeleteClientFile`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeleteClientFileIn {
-    /// Whose.
-    pub customer: CustomerId,
+    /// Who asks.
+    pub asker: Asker,
     /// Which file.
     pub file: ClientFile,
     /// The key under which the VFS remembers its answer, so it may be asked again.
     pub key: Token,
 }
-layout!(DeleteClientFileIn { customer, file, key });
+layout!(DeleteClientFileIn { asker, file, key });
 
 /// Out of [`DeleteClientFile`].
 #[derive(Clone, Debug, PartialEq, Eq)]

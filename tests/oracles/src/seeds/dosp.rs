@@ -10,6 +10,7 @@ use protocol::dosp::{
     ClusterKey, Failure, Message, Operation, Reference, Status, StoreHeader, encode_reply, encode_request,
 };
 use protocol::id::{ClientFile, CustomerId, ObjectId, Token};
+use protocol::pair::{Asker, PairName, Stamp};
 use protocol::srl::{Mark, Secret};
 use protocol::vfs::{Upload, VfsError, VfsErrorCode};
 
@@ -27,6 +28,10 @@ fn fingerprint() -> Fingerprint {
 
 fn generation() -> Generation {
     Generation { number: 3, writer: "north".to_owned(), first: 7 }
+}
+
+fn stamp() -> Stamp {
+    Stamp { pair: PairName::parse("site-1").unwrap(), generation: protocol::pair::Generation(7) }
 }
 
 fn reference() -> Reference {
@@ -91,20 +96,24 @@ pub fn requests() -> Vec<Vec<u8>> {
         request::<ClaimLease>(ClaimLeaseIn { center: "south".to_owned(), generation: 3 }),
         request::<Find>(FindIn { fingerprint }),
         request::<CreateFile>(CreateFileIn {
-            customer: CUSTOMER,
+            asker: Asker { customer: CUSTOMER, stamp: Some(stamp()) },
             parent: ObjectId(100),
             name: name(),
             upload: upload(),
         }),
-        request::<GiveUp>(GiveUpIn { reference: reference() }),
+        request::<GiveUp>(GiveUpIn { reference: reference(), stamp: Some(stamp()) }),
         request::<StoreClientFile>(StoreClientFileIn {
-            customer: CUSTOMER,
+            asker: CUSTOMER.into(),
             file: CLIENT_FILE,
             upload: upload(),
             replace: true,
         }),
         request::<FindClientFile>(FindClientFileIn { customer: CUSTOMER, file: CLIENT_FILE }),
-        request::<DeleteClientFile>(DeleteClientFileIn { customer: CUSTOMER, file: CLIENT_FILE, key: TOKEN }),
+        request::<DeleteClientFile>(DeleteClientFileIn {
+            asker: CUSTOMER.into(),
+            file: CLIENT_FILE,
+            key: TOKEN,
+        }),
         Offer { lowest: 1, highest: 3 }.encode().to_vec(),
         [&StoreHeader::of(b"bytes", true).encode()[..], b"bytes"].concat(),
     ]
@@ -193,6 +202,7 @@ pub fn replies() -> Vec<Vec<u8>> {
         reply::<Access>(AccessOut {
             secrets: vec![Secret::new(vec![b's'; 16]).unwrap()],
             revoked: vec![Mark([0xab; 16])],
+            pairs: vec![stamp()],
         }),
         reply::<AccessNews>(AccessNewsOut { until: 8, customers: vec![CUSTOMER] }),
         reply::<DirectoryState>(DirectoryStateOut {
