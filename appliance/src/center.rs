@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pair::role::Role;
 use bytes::Bytes;
 use client::{ClientError, Source};
 use nfs::filesystem::FsError;
@@ -134,6 +135,53 @@ impl From<CenterError> for FsError {
             CenterError::NoSpace(_) => Self::NoSpace,
             CenterError::NoObject | CenterError::Wrong(_) | CenterError::Source(_) => Self::Io,
         }
+    }
+}
+
+/// A center as a port of a pair asks it: that a newer generation is in force is heard by [`Role`], whoever asked.
+pub struct Fenced<C> {
+    center: C,
+    role: Arc<Role>,
+}
+
+impl<C> Fenced<C> {
+    /// `center`, for the port that is `role`.
+    pub const fn new(center: C, role: Arc<Role>) -> Self {
+        Self { center, role }
+    }
+
+    /// The center itself.
+    pub const fn inner(&self) -> &C {
+        &self.center
+    }
+
+    fn heard<T>(&self, result: Result<T, CenterError>) -> Result<T, CenterError> {
+        if let Err(CenterError::Superseded(generation)) = &result {
+            self.role.hear_of(generation.0);
+        }
+        result
+    }
+}
+
+impl<C: StorageCenter> StorageCenter for Fenced<C> {
+    async fn operate(&self, request: Request) -> Result<Answered, CenterError> {
+        self.heard(self.center.operate(request).await)
+    }
+
+    async fn fetch_range(&self, content: &Content, offset: u64, len: u64) -> Result<Bytes, CenterError> {
+        self.center.fetch_range(content, offset, len).await
+    }
+
+    async fn fetch_digests(&self, content: &Content) -> Result<BlockDigests, CenterError> {
+        self.center.fetch_digests(content).await
+    }
+
+    async fn store(&self, token: Token, content: &Content, source: Source) -> Result<(), CenterError> {
+        self.heard(self.center.store(token, content, source).await)
+    }
+
+    async fn release(&self, fingerprint: &Fingerprint, token: Token) -> Result<(), CenterError> {
+        self.heard(self.center.release(fingerprint, token).await)
     }
 }
 

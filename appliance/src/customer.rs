@@ -11,7 +11,7 @@ use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::Secret;
 use protocol::vfs::Usage;
 
-use crate::center::StorageCenter;
+use crate::center::{Fenced, StorageCenter};
 use crate::directory_cache::Directory;
 use crate::journal::StagedView;
 use crate::object::Objects;
@@ -149,10 +149,10 @@ impl<C: StorageCenter> Customer<C> {
     }
 }
 
-impl Customer<client::Center> {
+impl Customer<Fenced<client::Center>> {
     /// Takes another secret, for SRLs and for requests to the center.
     pub fn set_secret(&self, secret: Secret) {
-        self.center.set_secret(secret.clone());
+        self.center.inner().set_secret(secret.clone());
         self.secret.store(Arc::new(secret));
     }
 }

@@ -14,6 +14,7 @@ pub mod fuzz;
 pub mod host;
 pub mod journal;
 pub mod lock_ledger;
+pub mod mirror;
 pub mod object;
 pub mod pair;
 pub mod port;

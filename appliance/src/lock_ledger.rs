@@ -20,6 +20,29 @@ impl LockLedger {
         Self { path }
     }
 
+    /// The file's bytes, for another port; none if there is no file.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn bytes(&self) -> io::Result<Vec<u8>> {
+        match fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read.map_err(|error| self.told(&error)),
+        }
+    }
+
+    /// Takes the bytes that another port's [`Self::bytes`] gave; durable on return.
+    ///
+    /// # Errors
+    /// Of the disk, or they are no list.
+    pub fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return self.store(&Record::default());
+        }
+        let record = Record::from_bytes(bytes).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        self.store(&record)
+    }
+
     fn told(&self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
     }

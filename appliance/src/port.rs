@@ -4,21 +4,23 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control::Operations;
-use nfs::duty::Duty;
+use nfs::nsm::ledger::Ledger;
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
 use rustix::fs::FlockOperation;
 use serde_json::Value;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::center::{CenterError, StorageCenter};
+use crate::center::{CenterError, Fenced, StorageCenter};
 use crate::config::{Config, ConfigError, SecretError, read_or_make_key, read_pair_key};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
@@ -26,13 +28,19 @@ use crate::directory_cache::{self, Directory};
 use crate::host;
 use crate::journal::{self, Journal, JournalError};
 use crate::lock_ledger::LockLedger;
+use crate::mirror::identity::{Identity, IdentityError};
+use crate::mirror::ledger::SharedLedger;
+use crate::mirror::mark::Mark;
+use crate::mirror::safety::Safety;
+use crate::mirror::{self, Mirror};
 use crate::object::Objects;
-use crate::pair::Paired;
+use crate::pair::register::CenterRegister;
 use crate::pair::role::Role;
+use crate::pair::{self, Paired};
 use crate::reload::Reloader;
 use crate::status;
-use crate::translator::Translator;
 use crate::translator::handle::HandleKey;
+use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;
 
 /// How long the start waits for a center that does not answer; then it serves what it knows.
@@ -47,6 +55,8 @@ const SNAPSHOT_SHARE: u32 = 50;
 const OPEN_FILES_MAX: usize = 1_024;
 /// Entries of the data cache's index per disk: a terabyte in blocks of 1 MiB.
 const BLOCKS_MAX: usize = 1 << 20;
+/// How long who wants a new lock waits for the other port to know of him.
+const LEDGER_TIME: Duration = Duration::from_secs(10);
 /// Blocks fetched at once: 64 MiB in memory.
 const FILLS_MAX: usize = 64;
 
@@ -101,6 +111,26 @@ pub enum StartError {
     /// The addresses for clients.
     #[error("{0} (see [nfs])")]
     Bind(#[from] BindError),
+    /// The certificates of the pair.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The address for the other port's journal.
+    #[error("cannot listen for the other port's journal on {address}: {error} (`listen` of [pair])")]
+    Mirror {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A port that was alone so far.
+    #[error(
+        "the journal has {files} files of the time before this port was one of a pair, which it would not keep: take \
+         [pair] out, start the port, and wait until `status` tells of no files to upload"
+    )]
+    OwnWrites {
+        /// How many.
+        files: usize,
+    },
     /// `config check --online`: the center does not do its part.
     #[error("customer {customer}: {error}")]
     Online {
@@ -111,17 +141,19 @@ pub enum StartError {
     },
 }
 
+type Center = Fenced<client::Center>;
+
 /// A port that has opened everything it needs and serves nobody yet.
 pub struct Port {
     server: Server,
-    customers: HashMap<CustomerId, Arc<Customer<client::Center>>>,
+    customers: HashMap<CustomerId, Arc<Customer<Center>>>,
     journal: Journal,
-    uploader: Arc<Uploader<client::Center>>,
-    translator: Arc<Translator<client::Center>>,
+    uploader: Arc<Uploader<Center>>,
+    translator: Arc<Translator<Center>>,
     state_dir: PathBuf,
     control: UnixListener,
     reloader: Arc<Reloader>,
-    paired: Option<Arc<Paired<client::Center>>>,
+    paired: Option<(Arc<Paired>, TcpListener)>,
     /// Held as long as the port lives.
     _lock: File,
 }
@@ -142,10 +174,24 @@ impl Port {
         let control = control::socket::bind(&state_dir)
             .map_err(|error| StartError::Control { path: state_dir.clone(), error })?;
         // The sockets before the rest: if they are taken, another port may be using the other directories.
-        let ledger = Arc::new(LockLedger::new(state_dir.join("lock_clients")));
-        let role = config.pair.is_some().then(Arc::<Role>::default);
-        let duty = role.as_ref().map_or_else(Duty::default, |role| role.duty());
+        let own_ledger = Arc::new(LockLedger::new(state_dir.join("lock_clients")));
+        let role = Arc::<Role>::default();
+        let safety = watch::Sender::new(Safety::default());
+        let shared_ledger = SharedLedger::new(Arc::clone(&own_ledger), safety.subscribe(), LEDGER_TIME);
+        let shared_ledger = Arc::new(shared_ledger);
+        let (turn, ledger): (_, Arc<dyn Ledger>) = match &config.pair {
+            Some(_) => {
+                let turn = Turn { duty: role.duty(), safety: Some(safety.subscribe()) };
+                (turn, Arc::clone(&shared_ledger) as _)
+            }
+            None => (Turn::default(), Arc::clone(&own_ledger) as _),
+        };
+        let duty = turn.duty.clone();
         let server = Server::bind(config.server(ledger, duty.clone())).await?;
+        let mirror = match &config.pair {
+            Some(pair) => Some((pair, Identity::load(pair)?, listen(pair.listen).await?)),
+            None => None,
+        };
         let key = match &config.pair {
             Some(pair) => HandleKey::of_pair(&read_pair_key(&pair.key_file)?),
             None => HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?),
@@ -170,28 +216,65 @@ impl Port {
         let customers: HashMap<_, _> = centers
             .into_iter()
             .map(|(id, secret, center)| {
-                let center = Arc::new(center);
+                let center = Arc::new(Fenced::new(center, Arc::clone(&role)));
                 let directory = Arc::new(Directory::new(Arc::clone(&center), id, directory));
                 directory.load(&snapshot_path(&state_dir, id));
                 let objects = Objects::new(blocks.clone(), Arc::clone(&center), Arc::clone(&directory));
                 (id, Arc::new(Customer::new(id, secret, center, directory, objects)))
             })
             .collect();
-        let uploader = Uploader::new(journal.clone(), customers.clone(), config.upload.quiet(), duty.clone());
+        let uploader = Uploader::new(journal.clone(), customers.clone(), config.upload.quiet(), duty);
         let translator = Translator::new(
             exports,
             customers.clone(),
             journal.clone(),
             Arc::clone(&uploader),
             key,
-            duty,
             host::random(),
+            turn,
         );
         let translator = Arc::new(translator);
-        let nfs = server.addresses().nfs.first().copied();
-        let paired = role
-            .zip(nfs)
-            .map(|(role, nfs)| Paired::new(role, Arc::clone(&translator), Arc::clone(&uploader), nfs));
+        let paired = match mirror {
+            Some((pair, identity, listener)) => {
+                let mark = Mark::new(config.journal.dir.join("whole"));
+                if !mark.exists() {
+                    if recovery.files > 0 {
+                        return Err(StartError::OwnWrites { files: recovery.files });
+                    }
+                    mark.store(0)
+                        .map_err(|error| StartError::State { path: config.journal.dir.clone(), error })?;
+                }
+                let impossible =
+                    |what: &str| ConfigError::Impossible { path: path.to_owned(), message: what.into() };
+                let (name, register_name) = pair.names().ok_or_else(|| impossible("[pair] name"))?;
+                let first = config.customer.first().and_then(|first| customers.get(&CustomerId(first.id)));
+                let center = Arc::clone(&first.ok_or_else(|| impossible("no [[customer]]"))?.center);
+                let nfs = server.addresses().nfs.first().copied().unwrap_or(config.nfs.listen);
+                let mirror = Mirror::new(
+                    mirror::Settings::from(pair),
+                    mirror::Parts {
+                        identity,
+                        journal: journal.clone(),
+                        role: Arc::clone(&role),
+                        safety,
+                        register: CenterRegister::new(center, register_name, pair.member),
+                        mark,
+                        own_ledger,
+                        ledger: shared_ledger,
+                    },
+                );
+                let parts = pair::Parts {
+                    role,
+                    translator: Arc::clone(&translator),
+                    uploader: Arc::clone(&uploader),
+                    journal: journal.clone(),
+                    mirror: Arc::new(mirror),
+                    customers: customers.clone(),
+                };
+                Some((Paired::new(name, parts, nfs), listener))
+            }
+            None => None,
+        };
         let reloader =
             Reloader::new(path.to_owned(), config.clone(), customers.clone(), Arc::clone(&translator));
         Ok(Self {
@@ -244,14 +327,23 @@ impl Port {
             journal: journal.clone(),
         };
         let mut operations = operations(reloader, sources);
-        if let Some(paired) = paired {
+        let paired = paired.map(|(paired, listener)| {
             paired.add_operations(&mut operations);
-            tasks.spawn(paired.inform());
-        }
+            tasks.spawn(Arc::clone(&paired).run(listener));
+            paired
+        });
         tasks.spawn(control::socket::serve(control, Arc::new(operations)));
         let contact = async {
             for (_, directory) in &directories {
                 directory.reachable().await;
+            }
+        };
+        let stopping = paired.clone();
+        let shutdown = async move {
+            shutdown.await;
+            // The other port takes over the sooner the sooner this one is silent.
+            if let Some(paired) = stopping {
+                paired.retire();
             }
         };
         tokio::pin!(shutdown);
@@ -267,7 +359,9 @@ impl Port {
         if let Err(error) = journal.sync_all().await {
             tracing::error!("{error}");
         }
-        uploader.drain(LAST_UPLOADS).await;
+        if paired.is_none() {
+            uploader.drain(LAST_UPLOADS).await;
+        }
         tasks.shutdown().await;
         save_all(directories, state_dir).await;
     }
@@ -342,6 +436,10 @@ fn centers(config: &Config) -> Result<Vec<Access>, StartError> {
         Ok((customer, secret, center))
     });
     access.collect()
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Mirror { address, error })
 }
 
 fn lock_state(dir: &Path) -> Result<File, StartError> {

@@ -9,14 +9,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use client::Center;
 use protocol::id::CustomerId;
 use serde::{Deserialize, Serialize};
 
+use crate::center::Fenced;
 use crate::config::{Change, Config, ConfigError, ExportEntry, changes};
 use crate::customer::Customer;
 use crate::port::{self, StartError};
 use crate::translator::Translator;
+
+type Center = Fenced<client::Center>;
 
 /// What came of a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]

@@ -24,7 +24,7 @@ use protocol::srl::{Secret, SrlVersion};
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{Change, changes};
-pub use self::pair::{Member, Pair, WhenAlone};
+pub use self::pair::{Pair, WhenAlone};
 pub use self::parts::{Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, State, Upload};
 pub use self::secret::SecretError;
 pub(crate) use self::secret::{read_or_make_key, read_pair_key};

@@ -1,22 +1,23 @@
 //! `[pair]`: the two ports that share their addresses (FO-1).
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use protocol::pair::{Member, PAIR_NAME_BYTES_MAX, PairName};
 use serde::{Deserialize, Serialize};
 
-/// Longest name of a pair, as the storage center has it.
-const NAME_BYTES_MAX: usize = 64;
+/// What the name of the pair has behind it where the storage center keeps the mirror's mark.
+const MARK: &str = "-mirror";
 
 /// `[pair]`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Pair {
     /// The pair's name at the storage center, among those of the first `[[customer]]`.
     pub name: String,
-    /// Which of the two this port is.
+    /// Which of the two this port is, `a` or `b`.
+    #[serde(with = "letter")]
     pub member: Member,
     /// The pair's key, the same file on both ports: the file handles are made with it.
     pub key_file: PathBuf,
@@ -36,35 +37,6 @@ pub struct Pair {
     /// How long the other port may take to have a record on its disk before this one goes on alone.
     #[serde(default = "Pair::default_acknowledge")]
     pub acknowledge_ms: NonZeroU64,
-}
-
-/// `member`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Member {
-    /// One.
-    A,
-    /// The other.
-    B,
-}
-
-impl Member {
-    /// The other one.
-    pub const fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-}
-
-impl fmt::Display for Member {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::A => "a",
-            Self::B => "b",
-        })
-    }
 }
 
 /// `when_alone`.
@@ -89,18 +61,47 @@ impl Pair {
         Duration::from_millis(self.acknowledge_ms.get())
     }
 
+    /// Under which names the storage center knows the pair, and keeps the mark of its mirror; `None` for a name that
+    /// cannot be one.
+    pub fn names(&self) -> Option<(PairName, PairName)> {
+        Some((PairName::parse(&self.name)?, PairName::parse(&format!("{}{MARK}", self.name))?))
+    }
+
+    /// The other port.
+    pub const fn other(&self) -> Member {
+        match self.member {
+            Member::A => Member::B,
+            Member::B => Member::A,
+        }
+    }
+
     /// What no single value shows.
     pub(super) fn check(&self) -> Result<(), String> {
-        let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let name = &self.name;
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_fit) {
+        if self.names().is_none() {
             return Err(format!(
-                "[pair] name `{name}`: give 1 to {NAME_BYTES_MAX} lower-case letters, digits and hyphens"
+                "[pair] name `{}`: give 1 to {} lower-case letters, digits and hyphens",
+                self.name,
+                PAIR_NAME_BYTES_MAX - MARK.len()
             ));
         }
         if self.listen == self.peer {
             return Err("[pair]: `peer` is this port's own `listen`: give the other port's".into());
         }
         Ok(())
+    }
+}
+
+/// A member as its letter.
+mod letter {
+    use super::Member;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(member: &Member, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(member.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Member, D::Error> {
+        let text = String::deserialize(from)?;
+        Member::parse(&text).ok_or_else(|| de::Error::custom("a member is `a` or `b`"))
     }
 }

@@ -13,6 +13,8 @@ use super::{JournalError, Lsn, locked};
 #[derive(Clone, Debug)]
 struct Durable {
     lsn: Lsn,
+    /// Which log: one that was replaced says nothing about the next.
+    log: u64,
     /// After a failed sync the kernel may have dropped the very pages it could not write and call the next sync a
     /// success. So nothing is believed any more until a restart has read the log back.
     failed: Option<Arc<str>>,
@@ -44,7 +46,7 @@ impl Syncer {
         let shared = Arc::new(Shared {
             wanted: Mutex::default(),
             bell: Condvar::new(),
-            durable: watch::Sender::new(Durable { lsn: durable, failed: None }),
+            durable: watch::Sender::new(Durable { lsn: durable, log: 0, failed: None }),
         });
         let thread = std::thread::Builder::new().name("journal-sync".to_owned()).spawn({
             let shared = Arc::clone(&shared);
@@ -73,6 +75,16 @@ impl Syncer {
             Some(reason) => Err(JournalError::Failed(reason)),
             None => Ok(()),
         }
+    }
+
+    /// The log is another one from now on, durable up to `lsn`. Called under its lock; nobody may be waiting for the one
+    /// before.
+    pub fn begin_anew(&self, lsn: Lsn) {
+        locked(&self.shared.wanted).lsn = lsn;
+        self.shared.durable.send_modify(|durable| {
+            durable.lsn = lsn;
+            durable.log += 1;
+        });
     }
 
     /// The last record that is durable.
@@ -109,9 +121,14 @@ impl Shared {
     fn run(&self, point: &impl Fn() -> (Lsn, Arc<File>)) {
         while self.wait_for_wish() {
             // Everything appended by now comes along: that is the group.
+            let log = self.durable.borrow().log;
             let (lsn, file) = point();
             match file.sync_data() {
-                Ok(()) => self.durable.send_modify(|durable| durable.lsn = durable.lsn.max(lsn)),
+                Ok(()) => self.durable.send_modify(|durable| {
+                    if durable.log == log {
+                        durable.lsn = durable.lsn.max(lsn);
+                    }
+                }),
                 Err(error) => {
                     self.fail(&error);
                     return;

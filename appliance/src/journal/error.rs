@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// See each for what the caller does next; the last four are for the operator, and `Io` or `NoSpace` for the client.
+/// See each for what the caller does next; all from `NoSpace` on are for the operator, and `Io` or `NoSpace` for the client.
 #[derive(Clone, Debug, Error)]
 pub enum JournalError {
     /// Upload something, and let the client try again later.
@@ -24,6 +24,12 @@ pub enum JournalError {
     /// A sync failed: nothing is acknowledged any more until a restart has read back what the disk really has.
     #[error("the journal's disk failed: {0}; nothing more is acknowledged: check the disk, then restart")]
     Failed(Arc<str>),
+    /// Off duty: the call is another port's.
+    #[error("the journal mirrors that of the other port and takes nothing of this one's")]
+    IsMirror,
+    /// What another port sent came too late: this one is on duty by now.
+    #[error("the journal mirrors no other")]
+    NotAMirror,
     /// Another process has it open.
     #[error("the journal {0} is in use by another process")]
     InUse(PathBuf),

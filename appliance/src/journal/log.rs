@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -176,6 +176,54 @@ impl Log {
     fn write(&self, record: &Encoded<'_>, lsn: Lsn, position: u64) -> io::Result<()> {
         self.active.file.write_all_at(&record.header(lsn), position)?;
         self.active.file.write_all_at(record.payload(), position + HEADER_BYTES as u64)
+    }
+
+    /// Writes whole records with numbers of their own, the last of which is `last`, behind each other. The last segment is
+    /// open to them.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn copy(&mut self, records: &[u8], last: Lsn) -> Result<Appended, AppendError> {
+        let bytes = records.len() as u64;
+        if bytes > self.bounds.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES as u64) {
+            return Err(AppendError::TooLarge);
+        }
+        if !self.fits(bytes) {
+            if self.older.len() + 2 > self.bounds.segments_max {
+                return Err(AppendError::Full);
+            }
+            self.roll()?;
+        }
+        let (segment, position) = (self.active.number, self.active.end);
+        self.active.file.write_all_at(records, position).map_err(AppendError::Write)?;
+        let first = self.next;
+        self.last = last;
+        self.next = Lsn(last.0 + 1);
+        self.active.end += bytes;
+        self.unsynced += bytes;
+        self.show_bytes();
+        Ok(Appended { first, segment, log: Arc::clone(&self.active.file), position })
+    }
+
+    /// Where a segment is: its file, its end so far, and the number of the next one if it is full. `None` if it is not in
+    /// the log.
+    pub fn place(&self, number: u64) -> Option<(Arc<File>, u64, Option<u64>)> {
+        let mut segments =
+            self.older.iter().chain([&self.active]).skip_while(|segment| segment.number < number);
+        let segment = segments.next().filter(|segment| segment.number == number)?;
+        let next = segments.next().map(|next| next.number);
+        Some((Arc::clone(&segment.file), segment.end, next))
+    }
+
+    /// Takes the place of another log, whose segments are gone, now that its own have been moved to `dir`.
+    pub fn take_place_of(mut self, other: &mut Self, dir: &Path) {
+        for segment in self.older.iter_mut().chain([&mut self.active]) {
+            segment.path = dir.join(super::segment::file_name(segment.number));
+        }
+        self.dir = dir.to_owned();
+        self.gauge = Arc::clone(&other.gauge);
+        self.show_bytes();
+        *other = self;
     }
 
     /// Opens the next segment. The full one is made durable first: so only the last segment can ever have a torn

@@ -17,6 +17,7 @@
 //! | `state` | the staged files, as a fold over records (pure) |
 //! | `segment`, `log` | files, and the row of them that takes records |
 //! | `replay` | from files to state |
+//! | `tail`, `replica` | the log as a stream, and the log that takes such a stream: the mirror of a pair |
 //! | `durability` | group commit |
 //!
 //! Locks: `log` (held while a record is written, and while a full segment is made durable) before `state` (never held
@@ -29,8 +30,10 @@ mod layer;
 mod log;
 mod record;
 mod replay;
+mod replica;
 mod segment;
 mod state;
+mod tail;
 mod view;
 
 #[doc(hidden)]
@@ -55,20 +58,23 @@ mod tests;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use protocol::id::{Timestamp, Token};
 use rustix::fs::FlockOperation;
+use tokio::sync::watch;
 
 use self::durability::Syncer;
-use self::log::{AppendError, Bounds, Log};
+use self::log::{Bounds, Log};
 use self::record::{Encoded, HEADER_BYTES, Record};
 use self::state::{Place, Request, State};
 
 pub use self::error::JournalError;
 pub use self::record::FILE_BYTES_MAX;
+pub use self::replica::Incoming;
+pub use self::tail::{Batch, Tail};
 pub use self::view::{Base, FileKey, Lsn, Piece, Ready, StagedView, UploadSnapshot, Usage};
 
 /// Largest payload of one [`Journal::write`].
@@ -144,6 +150,12 @@ struct Inner {
     bytes_used: Arc<AtomicU64>,
     /// Their bound.
     bytes_max: u64,
+    /// The last record, for those who stream the log.
+    appended: watch::Sender<Lsn>,
+    /// The segments from which somebody streams the log: they and those behind them stay.
+    tails: Mutex<Vec<Weak<AtomicU64>>>,
+    /// Takes another port's records instead of this one's; changed under the log's lock.
+    is_mirror: AtomicBool,
     /// Held while segments are discarded, so that they go in order; whether that failed last time.
     reclaiming: Mutex<bool>,
     /// Keeps other processes out for as long as it is open.
@@ -164,6 +176,7 @@ impl Journal {
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| JournalError::InUse(dir.clone()))?;
 
+        replica::recover(&dir).map_err(io)?;
         let mut replayed = replay::replay(&dir, settings.segment_bytes).map_err(io)?;
         let segments_max = (settings.bytes_max / settings.segment_bytes.max(1)) as usize;
         let bounds = Bounds { segment_bytes: settings.segment_bytes, segments_max };
@@ -171,10 +184,23 @@ impl Journal {
         let (bytes_used, bytes_max) = (log.gauge(), log.bytes_max());
         let log = Arc::new(Mutex::new(log));
         let point = Arc::clone(&log);
-        let syncer = Syncer::start(replayed.last, move || locked(&point).sync_point()).map_err(io)?;
+        let last = replayed.last;
+        let syncer = Syncer::start(last, move || locked(&point).sync_point()).map_err(io)?;
         let state = Mutex::new(replayed.state);
         let reclaiming = Mutex::default();
-        let inner = Inner { settings, log, state, syncer, bytes_used, bytes_max, reclaiming, _lock: lock };
+        let inner = Inner {
+            settings,
+            log,
+            state,
+            syncer,
+            bytes_used,
+            bytes_max,
+            appended: watch::Sender::new(last),
+            tails: Mutex::default(),
+            is_mirror: AtomicBool::new(false),
+            reclaiming,
+            _lock: lock,
+        };
         Ok((Self { inner: Arc::new(inner) }, replayed.report))
     }
 
@@ -236,6 +262,11 @@ impl Journal {
     /// `Failed`.
     pub async fn sync(&self, lsn: Lsn) -> Result<(), JournalError> {
         self.inner.syncer.wait(lsn).await
+    }
+
+    /// Number of the last record.
+    pub fn last(&self) -> Lsn {
+        *self.inner.appended.borrow()
     }
 
     /// Makes everything so far durable: for a graceful stop.
@@ -351,7 +382,7 @@ impl Journal {
     /// Takes away the segments nobody needs. What is not needed in memory may still be needed by a replay that does
     /// not see the newest records: so these are made durable first. A segment that cannot be discarded keeps the newer
     /// ones in place, and the next call tries again.
-    async fn reclaim(&self) -> Result<(), JournalError> {
+    pub async fn reclaim(&self) -> Result<(), JournalError> {
         let inner = Arc::clone(&self.inner);
         let at_once = inner.log.try_lock().ok().map(|log| inner.needless(&log));
         let needless = match at_once {
@@ -380,8 +411,16 @@ struct Needless {
 }
 
 impl Inner {
+    /// The oldest segment that a replay needs.
+    fn first_needed(&self, log: &Log) -> u64 {
+        locked(&self.state).first_segment().unwrap_or(log.active_segment())
+    }
+
     fn needless(&self, log: &Log) -> Option<Needless> {
-        let below = locked(&self.state).first_segment().unwrap_or(log.active_segment());
+        let mut tails = locked(&self.tails);
+        tails.retain(|tail| tail.strong_count() > 0);
+        let streamed = tails.iter().filter_map(Weak::upgrade).map(|tail| tail.load(Ordering::Relaxed)).min();
+        let below = self.first_needed(log).min(streamed.unwrap_or(u64::MAX));
         (log.oldest_segment() < below).then(|| Needless { below, last: log.last() })
     }
 
@@ -428,6 +467,9 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Option<Lsn>, JournalError> {
         self.syncer.check()?;
+        if self.is_mirror.load(Ordering::Relaxed) {
+            return Err(JournalError::IsMirror);
+        }
         let changes = {
             let state = locked(&self.state);
             let full =
@@ -441,12 +483,8 @@ impl Inner {
             return Ok(None);
         }
         let encoded: Vec<_> = changes.iter().map(|change| Encoded::new(file, now, change)).collect();
-        let appended = log.append(&encoded, !request.takes_space()).map_err(|error| match error {
-            AppendError::Full => JournalError::Full,
-            AppendError::TooLarge => JournalError::TooLarge,
-            AppendError::Sync(error) => self.syncer.fail(&error),
-            AppendError::Write(error) => JournalError::from_io(&self.settings.dir, error),
-        })?;
+        let appended =
+            log.append(&encoded, !request.takes_space()).map_err(|error| self.append_error(error))?;
         if log.unsynced() >= SYNC_AHEAD_BYTES {
             self.syncer.want(log.last());
         }
@@ -462,6 +500,8 @@ impl Inner {
             position += encoded.len();
             lsn.0 += 1;
         }
+        drop(state);
+        self.appended.send_replace(log.last());
         Ok(Some(log.last()))
     }
 }

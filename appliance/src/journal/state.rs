@@ -68,6 +68,8 @@ impl Request {
 #[derive(Clone, Debug)]
 struct Sealed {
     token: Token,
+    /// The record that sealed it.
+    lsn: Lsn,
     layer: Arc<Layer>,
 }
 
@@ -79,6 +81,8 @@ struct StagedFile {
     /// Change time as clients see it; strictly growing, whatever the clock does.
     changed: Timestamp,
     lsn: Lsn,
+    /// Records up to this are at the center.
+    uploaded: Lsn,
     /// Replay met the file without its `Begin`: that segment was reclaimed, and a `Finish` follows, or it is lost.
     headless: bool,
 }
@@ -275,7 +279,7 @@ impl State {
     /// The upload begun for a file.
     pub fn upload(&self, file: FileKey) -> Option<UploadSnapshot> {
         let staged = self.files.get(&file)?;
-        let Sealed { token, layer } = staged.sealed.clone()?;
+        let Sealed { token, layer, .. } = staged.sealed.clone()?;
         let touched = layer.touched?;
         Some(UploadSnapshot {
             file,
@@ -295,7 +299,15 @@ const NO_BASE: Base = Base { content: protocol::digest::Content::EMPTY, version:
 impl StagedFile {
     fn new(base: Base, segment: u64, headless: bool) -> Self {
         let open = Layer::new(segment);
-        Self { base, sealed: None, open, changed: Timestamp(i64::MIN), lsn: Lsn(0), headless }
+        Self {
+            base,
+            sealed: None,
+            open,
+            changed: Timestamp(i64::MIN),
+            lsn: Lsn(0),
+            uploaded: Lsn(0),
+            headless,
+        }
     }
 
     fn apply(&mut self, record: &Record<'_>, place: Place<'_>) {
@@ -313,11 +325,12 @@ impl StagedFile {
             Change::Version(version) => self.base.version = version,
             Change::Seal(token) => {
                 let layer = std::mem::replace(&mut self.open, Layer::new(place.segment));
-                self.sealed = Some(Sealed { token, layer: Arc::new(layer) });
+                self.sealed = Some(Sealed { token, lsn: record.lsn, layer: Arc::new(layer) });
             }
             Change::Finish(token, base) => {
-                if self.sealed.take_if(|sealed| sealed.token == token).is_some() {
+                if let Some(sealed) = self.sealed.take_if(|sealed| sealed.token == token) {
                     self.base = base;
+                    self.uploaded = sealed.lsn;
                     self.headless = false;
                 }
             }
@@ -365,6 +378,7 @@ impl StagedFile {
             modified: touched.modified,
             changed: touched.changed,
             lsn: self.lsn,
+            uploaded: self.uploaded,
             is_uploading: self.sealed.is_some(),
         })
     }

@@ -44,6 +44,8 @@ pub struct StagedView {
     pub changed: Timestamp,
     /// The file's last record: COMMIT is `sync` of it.
     pub lsn: Lsn,
+    /// Records up to this are at the center.
+    pub uploaded: Lsn,
     /// An upload has begun and not ended, perhaps before a restart: the center may hold a reference under its token.
     pub is_uploading: bool,
 }

@@ -8,20 +8,31 @@
 //! |---|---|
 //! | [`role`] | active or passive (pure, but for the channels it is followed by) |
 //! | [`standing`] | the lines for the judge |
+//! | [`register`] | the mirror's mark at the storage center |
 
+pub mod register;
 pub mod role;
 pub mod standing;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use protocol::id::CustomerId;
+use protocol::pair::{Generation, PairName, Stamp};
 use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::register::CenterRegister;
 use self::role::{Order, Role};
 use self::standing::{Standing, digits, reached_at};
-use crate::center::StorageCenter;
+use crate::center::Fenced;
+use crate::customer::Customer;
+use crate::journal::Journal;
+use crate::mirror::Mirror;
 use crate::translator::Translator;
 use crate::uploader::Uploader;
 use control::Operations;
@@ -29,24 +40,38 @@ use control::Operations;
 /// How often the judge is told what changes without anybody saying so.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+type Center = Fenced<client::Center>;
+
 /// A port of a pair. See the module.
-pub struct Paired<C> {
-    role: Arc<Role>,
-    translator: Arc<Translator<C>>,
-    uploader: Arc<Uploader<C>>,
+pub struct Paired {
+    name: PairName,
+    parts: Parts,
     standing: watch::Sender<Standing>,
+    /// Counts orders: one that was overtaken has no effect any more.
+    orders: AtomicU64,
 }
 
-impl<C: StorageCenter> Paired<C> {
-    /// Of these parts, all of which follow `role`. `nfs` is where clients are served.
-    pub fn new(
-        role: Arc<Role>,
-        translator: Arc<Translator<C>>,
-        uploader: Arc<Uploader<C>>,
-        nfs: SocketAddr,
-    ) -> Arc<Self> {
+/// What a port of a pair is made of. All of it follows `role`.
+pub struct Parts {
+    /// What it is.
+    pub role: Arc<Role>,
+    /// Answers clients.
+    pub translator: Arc<Translator<Center>>,
+    /// Brings what they wrote to the center.
+    pub uploader: Arc<Uploader<Center>>,
+    /// Has what they wrote.
+    pub journal: Journal,
+    /// Brings it to the other port, and from there.
+    pub mirror: Arc<Mirror<CenterRegister<Center>>>,
+    /// Whose changes carry the generation.
+    pub customers: HashMap<CustomerId, Arc<Customer<Center>>>,
+}
+
+impl Paired {
+    /// Of these parts, in the pair `name`. `nfs` is where clients are served.
+    pub fn new(name: PairName, parts: Parts, nfs: SocketAddr) -> Arc<Self> {
         let standing = watch::Sender::new(Standing {
-            caught_up: true,
+            caught_up: parts.mirror.is_caught_up(),
             owed: 0,
             probe_handle: String::new(),
             nfs: reached_at(nfs),
@@ -54,7 +79,7 @@ impl<C: StorageCenter> Paired<C> {
             generation: 0,
             refused_by: None,
         });
-        Arc::new(Self { role, translator, uploader, standing })
+        Arc::new(Self { name, parts, standing, orders: AtomicU64::new(0) })
     }
 
     /// Lets the judge command this port and watch it.
@@ -68,29 +93,63 @@ impl<C: StorageCenter> Paired<C> {
         operations.add_watch("watch", move || standing::lines(paired.standing.subscribe()));
     }
 
+    /// Mirrors the journal on the connections of `listener`, and to the other port, and keeps the judge informed, until
+    /// the task is dropped.
+    pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        let uploader = Arc::clone(&self.parts.uploader);
+        let drained = move || {
+            let uploader = Arc::clone(&uploader);
+            async move { uploader.upload_all().await }
+        };
+        tokio::join!(Arc::clone(&self.parts.mirror).run(listener, drained), self.inform());
+    }
+
+    /// Serves nobody from now on: the port ends.
+    pub fn retire(&self) {
+        self.orders.fetch_add(1, Ordering::Relaxed);
+        self.parts.role.deactivate();
+    }
+
     async fn obey(&self, order: Order) -> Result<Value, String> {
+        let number = self.orders.fetch_add(1, Ordering::Relaxed) + 1;
+        let role = &self.parts.role;
         match order {
-            Order::Active { generation } if self.role.serving() == Some(generation) => {}
-            Order::Active { generation } => {
-                self.role.check(generation).map_err(|error| error.to_string())?;
-                self.uploader.note_staged();
-                self.role.activate(generation).map_err(|error| error.to_string())?;
-                self.uploader.wake();
-                tracing::info!(generation, "active");
-            }
+            Order::Active { generation } if role.serving() == Some(generation) => {}
+            Order::Active { generation } => self.activate(generation, number).await?,
             Order::Passive => {
-                if self.role.deactivate() {
+                if role.deactivate() {
                     tracing::info!("passive");
                 }
             }
         }
         self.look().await;
-        Ok(self.role.answer())
+        Ok(role.answer())
     }
 
-    /// Keeps the judge informed until the task is dropped.
-    pub async fn inform(self: Arc<Self>) {
-        let mut role = self.role.follow();
+    async fn activate(&self, generation: u64, number: u64) -> Result<(), String> {
+        let Parts { role, uploader, mirror, customers, .. } = &self.parts;
+        role.check(generation).map_err(|error| error.to_string())?;
+        // Of an earlier generation this port is no more, and must not be when the journal becomes its own.
+        role.deactivate();
+        for customer in customers.values() {
+            let stamp = Stamp { pair: self.name.clone(), generation: Generation(generation) };
+            customer.center.inner().set_stamp(Some(stamp));
+        }
+        let begin = || {
+            if self.orders.load(Ordering::Relaxed) != number {
+                return Err("overtaken by another order".to_owned());
+            }
+            uploader.note_staged();
+            role.activate(generation).map_err(|error| error.to_string())
+        };
+        mirror.take(begin).await.map_err(|error| error.to_string())??;
+        uploader.wake();
+        tracing::info!(generation, "active");
+        Ok(())
+    }
+
+    async fn inform(&self) {
+        let mut role = self.parts.role.follow();
         loop {
             self.look().await;
             // Either is fine: what changes without a word is looked for at the next turn.
@@ -99,16 +158,21 @@ impl<C: StorageCenter> Paired<C> {
     }
 
     async fn look(&self) {
+        let Parts { role, translator, journal, mirror, .. } = &self.parts;
         let is_known = !self.standing.borrow().probe_handle.is_empty();
-        let probe = if is_known { None } else { self.translator.probe_handle().await };
+        let probe = if is_known { None } else { translator.probe_handle().await };
+        let usage = journal.usage();
+        let is_owed = role.serving().is_some() && mirror.is_alone() && usage.files > 0;
         self.standing.send_if_modified(|standing| {
             let before = standing.clone();
             if let Some(handle) = &probe {
                 standing.probe_handle = digits(handle);
             }
-            standing.serving = self.role.serving().is_some();
-            standing.generation = self.role.newest();
-            standing.refused_by = self.role.refused_by();
+            standing.caught_up = mirror.is_caught_up();
+            standing.owed = if is_owed { usage.bytes_used } else { 0 };
+            standing.serving = role.serving().is_some();
+            standing.generation = role.newest();
+            standing.refused_by = role.refused_by();
             *standing != before
         });
     }

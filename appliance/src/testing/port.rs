@@ -21,9 +21,9 @@ use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
 use crate::journal::{self, FileKey, Journal};
 use crate::object::Objects;
-use crate::translator::Translator;
 use crate::translator::export::{Export, Exports};
 use crate::translator::handle::{HandleKey, Tree};
+use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;
 
 const CUSTOMER: CustomerId = CustomerId(1);
@@ -77,8 +77,8 @@ impl TestPort {
             journal.clone(),
             Arc::clone(&uploader),
             key.clone(),
-            Duty::default(),
             [1; 16],
+            Turn::default(),
         );
         let mut tasks = JoinSet::new();
         tasks.spawn({

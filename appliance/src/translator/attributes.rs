@@ -96,6 +96,7 @@ mod tests {
             modified: Timestamp(modified),
             changed: Timestamp(changed),
             lsn: Lsn(1),
+            uploaded: Lsn(0),
             is_uploading: false,
         }
     }

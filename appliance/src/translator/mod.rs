@@ -44,6 +44,7 @@ use nfs::filesystem::{
     Limits, ListFrom, Listing, Mutation, Read, Renamed, SetAttributes, Space, Stability, Time, Wcc, Written,
 };
 use protocol::id::{CustomerId, ObjectId, Token};
+use tokio::sync::watch;
 
 use self::access::{Identity, Permissions};
 use self::attributes::permissions;
@@ -53,6 +54,7 @@ use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
 use crate::directory_cache::Entry;
 use crate::journal::{Base, FILE_BYTES_MAX, FileKey, Journal, JournalError, StagedView};
+use crate::mirror::safety::Safety;
 use crate::uploader::{Uploader, content_of};
 
 /// Largest READ and WRITE: a block, and what Linux clients ask for at most.
@@ -70,8 +72,19 @@ pub struct Translator<C> {
     key: HandleKey,
     duty: Duty,
     boot: [u8; 16],
+    /// What durable writes wait for beside the journal's disk; `None` without another port.
+    safety: Option<watch::Receiver<Safety>>,
     /// The journal refused the last write for want of room, and that was told.
     is_short_of_room: AtomicBool,
+}
+
+/// What a port has to heed of the other one of its pair. The default is a port without one.
+#[derive(Clone, Debug, Default)]
+pub struct Turn {
+    /// When clients are answered.
+    pub duty: Duty,
+    /// What durable writes wait for.
+    pub safety: Option<watch::Receiver<Safety>>,
 }
 
 /// An object named by a handle, as one caller sees it.
@@ -84,19 +97,20 @@ struct Object<'a, C> {
 
 impl<C: StorageCenter> Translator<C> {
     /// A file system of these parts. The write verifier depends on `boot`, which is random at each start, and on the
-    /// time of `duty`: off duty nobody is told anything but an export's root, which probes ask for.
+    /// time of duty: off duty nobody is told anything but an export's root, which probes ask for.
     pub fn new(
         exports: Exports,
         customers: HashMap<CustomerId, Arc<Customer<C>>>,
         journal: Journal,
         uploader: Arc<Uploader<C>>,
         key: HandleKey,
-        duty: Duty,
         boot: [u8; 16],
+        turn: Turn,
     ) -> Self {
+        let Turn { duty, safety } = turn;
         let is_short_of_room = AtomicBool::new(false);
         let exports = ArcSwap::from_pointee(exports);
-        Self { exports, customers, journal, uploader, key, duty, boot, is_short_of_room }
+        Self { exports, customers, journal, uploader, key, duty, boot, safety, is_short_of_room }
     }
 
     /// Offers other exports from the next call on. One of a customer that the port does not serve is offered to nobody.
@@ -203,9 +217,12 @@ impl<C: StorageCenter> Translator<C> {
                 }
                 FsError::TryLater
             }
-            JournalError::StaleBase => FsError::TryLater,
+            JournalError::StaleBase | JournalError::IsMirror => FsError::TryLater,
             JournalError::TooLarge => FsError::FileTooLarge,
-            JournalError::Failed(_) | JournalError::InUse(_) | JournalError::Io { .. } => {
+            JournalError::Failed(_)
+            | JournalError::InUse(_)
+            | JournalError::NotAMirror
+            | JournalError::Io { .. } => {
                 tracing::error!("{error}");
                 FsError::Io
             }

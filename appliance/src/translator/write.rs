@@ -3,12 +3,16 @@
 //! A write is taken only if it can also be uploaded: permissions and quota are checked before, for what was
 //! acknowledged must not be lost afterwards.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures::{FutureExt, future};
 use nfs::filesystem::{
     Before, Caller, FileKind, FsError, FsResult, Handle, Mutation, Stability, Wcc, Written,
 };
 use protocol::metadata::UnixMetadata;
 use protocol::vfs::{Operation, Request, VfsErrorCode};
+use tokio::time::timeout;
 
 use super::attributes::{kind, next_change, permissions};
 use super::{
@@ -17,7 +21,11 @@ use super::{
 };
 use crate::center::StorageCenter;
 use crate::host;
-use crate::journal::{JournalError, Lsn};
+use crate::journal::{FileKey, JournalError, Lsn};
+use crate::mirror::safety::until;
+
+/// How long a port of a pair tries to make a write outlast it before the client is told to come again.
+const SAFE_TIME: Duration = Duration::from_secs(10);
 
 /// What is staged.
 enum Staging {
@@ -72,9 +80,14 @@ impl<C: StorageCenter> Translator<C> {
             FileKind::Directory => return Err(FsError::IsDirectory),
             FileKind::Symlink => return Err(FsError::Invalid),
         }
-        // If nothing is staged all of it is at the center.
-        if let Some(view) = &staged {
-            self.sync(view.lsn).await?;
+        // If nothing is staged all of it is at the center; but the other port of a pair may not know that yet, and would
+        // put older bytes over it.
+        let last = match &staged {
+            Some(view) => Some(view.lsn),
+            None => self.safety.as_ref().map(|_| self.journal.last()),
+        };
+        if let Some(lsn) = last {
+            self.sync(object.file(), lsn).await?;
         }
         Ok(Before::from(&self.show(object, &entry, staged.as_ref())))
     }
@@ -94,7 +107,7 @@ impl<C: StorageCenter> Translator<C> {
         let (before, lsn) = self.stage(caller, object, &staging).await?;
         self.uploader.wake();
         if is_stable && let Some(lsn) = lsn {
-            self.sync(lsn).await?;
+            self.sync(object.file(), lsn).await?;
         }
         Ok(Wcc { before: Some(before), after: self.known_after(object).after })
     }
@@ -181,8 +194,28 @@ impl<C: StorageCenter> Translator<C> {
         Err(FsError::TryLater)
     }
 
-    async fn sync(&self, lsn: Lsn) -> FsResult<()> {
-        self.journal.sync(lsn).await.map_err(|error| self.journal_error(&error))
+    /// Waits until the journal's records up to `lsn`, the last of them of `file`, outlast whatever may happen: on this
+    /// port's disk, and in a pair where it has decided to.
+    async fn sync(&self, file: FileKey, lsn: Lsn) -> FsResult<()> {
+        let here = async { self.journal.sync(lsn).await.map_err(|error| self.journal_error(&error)) };
+        let Some(safety) = &self.safety else { return here.await };
+        let elsewhere = async {
+            loop {
+                until(safety, |safety| safety.is_kept(lsn)).await;
+                let now = *safety.borrow();
+                // Another decision may have come meanwhile.
+                if now.is_kept(lsn) && (!now.center || self.uploader.has_uploaded(file, lsn)) {
+                    return;
+                }
+                if now.center {
+                    self.uploader.upload_soon(file, lsn).await;
+                }
+            }
+        };
+        let ((), ()) = timeout(SAFE_TIME, future::try_join(here, elsewhere.map(Ok)))
+            .await
+            .unwrap_or(Err(FsError::TryLater))?;
+        Ok(())
     }
 
     /// Forgets what is staged of a file that was removed. If an upload of it has begun, the uploader finds the file
@@ -207,7 +240,7 @@ impl<C: StorageCenter> Translator<C> {
     ) -> FsResult<bool> {
         let set = self.journal.set_times(object.file(), modified, changed).await;
         match set.map_err(|error| self.journal_error(&error))? {
-            Some(lsn) => self.sync(lsn).await.map(|()| true),
+            Some(lsn) => self.sync(object.file(), lsn).await.map(|()| true),
             None => Ok(false),
         }
     }

@@ -18,7 +18,7 @@ pub(crate) use self::upload::content_of;
 use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
 use crate::host;
-use crate::journal::{FileKey, Journal, JournalError, Ready};
+use crate::journal::{FileKey, Journal, JournalError, Lsn, Ready};
 
 /// Uploads at once. Hashing takes a core each; more would only compete with serving.
 const UPLOADS_MAX: usize = 4;
@@ -135,6 +135,31 @@ impl<C: StorageCenter> Uploader<C> {
         let mut settled = self.settled.subscribe();
         let wait = settled.wait_for(|()| self.journal.view(file).is_none());
         matches!(tokio::time::timeout(most, wait).await, Ok(Ok(_)))
+    }
+
+    /// Whether the journal's records of `file` up to `lsn` are at the center.
+    pub fn has_uploaded(&self, file: FileKey, lsn: Lsn) -> bool {
+        self.journal.view(file).is_none_or(|view| view.uploaded >= lsn)
+    }
+
+    /// Uploads `file` without waiting for it to be quiet, until its records up to `lsn` are at the center.
+    pub async fn upload_soon(&self, file: FileKey, lsn: Lsn) {
+        let mut settled = self.settled.subscribe();
+        while !self.has_uploaded(file, lsn) {
+            self.hurry();
+            let _ = tokio::time::timeout(TICK_MIN, settled.changed()).await;
+        }
+    }
+
+    /// Uploads all that is staged now, but for customers that this port does not serve.
+    pub async fn upload_all(&self) {
+        let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
+        let last = self.journal.last();
+        for file in
+            self.journal.candidates(host::now(), all, |file| self.customers.contains_key(&file.customer))
+        {
+            self.upload_soon(file, last).await;
+        }
     }
 
     /// Uploads whatever is ready until the task is dropped.

@@ -107,7 +107,8 @@ async fn respond<A: Future<Output = Option<Answer>>>(
         (requests, stamp) = (document.requests, document.stamp);
     }
     let number = log.lock().unwrap().len();
-    let asked = Arc::new(Asked { number, method: head.method, srl, requests, stamp, headers: head.headers, body });
+    let asked =
+        Arc::new(Asked { number, method: head.method, srl, requests, stamp, headers: head.headers, body });
     log.lock().unwrap().push(asked.clone());
     answer(asked).await.ok_or(BreakOff)
 }

@@ -242,7 +242,8 @@ async fn a_takeover_grants_no_generation_twice() {
     north.store.release_pair(CUSTOMER, pair.clone()).await.unwrap();
     assert_eq!(ask(&north, Member::B, 1, None).await, granted(2), "which south never hears of");
     south.mirror().take_over(None).await.unwrap();
-    let LeaseAnswer::Superseded { generation: Generation(far) } = ask(&south, Member::A, 1, None).await else {
+    let LeaseAnswer::Superseded { generation: Generation(far) } = ask(&south, Member::A, 1, None).await
+    else {
         panic!("granted again")
     };
     assert!(far > 2, "{far}");

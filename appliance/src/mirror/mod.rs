@@ -1,0 +1,359 @@
+//! The journal on both ports of a pair: what is acknowledged to a client outlasts either of them (FO-2).
+//!
+//! The active port streams its journal to the passive one, record by record as it stands on the disk, over TLS 1.3 on the
+//! link between the two. A port that comes back receives everything anew, beside its old journal, which goes when the
+//! new one is whole. When the passive port is gone, or slow, the active one goes on alone: first what was acknowledged so
+//! far goes to the storage center, then the center learns that the other's mirror is not whole any more ([`mark`]), and
+//! from then on a durable write is one that the center has. In every moment it is clear what a durable write waits for,
+//! or it waits ([`safety`]).
+//!
+//! | file | what |
+//! |---|---|
+//! | [`wire`] | messages (pure) |
+//! | [`safety`] | what a durable write waits for (pure) |
+//! | [`mark`] | which journal is whole, at the center and on the disk |
+//! | [`identity`] | TLS |
+//! | [`ledger`] | the list of clients with locks, on both |
+//! | `sender`, `receiver` | the two sides of a connection |
+
+pub mod identity;
+pub mod ledger;
+pub mod mark;
+mod receiver;
+pub mod safety;
+mod sender;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::pair::Member;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::identity::Identity;
+use self::ledger::SharedLedger;
+use self::mark::{Mark, Register};
+use self::safety::Safety;
+use self::sender::Lost;
+use crate::center::CenterError;
+use crate::config::{Pair, WhenAlone};
+use crate::journal::Journal;
+use crate::lock_ledger::LockLedger;
+use crate::pair::role::Role;
+
+/// Between attempts to reach the other port, or the center.
+const RETRY: Duration = Duration::from_millis(200);
+/// How long a connection to the other port may take to be made, where it may acknowledge sooner than that.
+const CONNECT_TIME: Duration = Duration::from_secs(1);
+/// A port that becomes active waits so long for the other one before it goes on alone: that one may just have handed over,
+/// and is whole within some milliseconds.
+const FIRST_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How a mirror is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The pair's name.
+    pub pair: String,
+    /// Which port this is.
+    pub member: Member,
+    /// Where the other one takes this one's journal.
+    pub peer: SocketAddr,
+    /// What is done without it.
+    pub when_alone: WhenAlone,
+    /// How long it may take to acknowledge.
+    pub acknowledge: Duration,
+}
+
+impl From<&Pair> for Settings {
+    fn from(pair: &Pair) -> Self {
+        Self {
+            pair: pair.name.clone(),
+            member: pair.member,
+            peer: pair.peer,
+            when_alone: pair.when_alone,
+            acknowledge: pair.acknowledge(),
+        }
+    }
+}
+
+/// See the module.
+pub struct Mirror<R> {
+    settings: Settings,
+    identity: Identity,
+    journal: Journal,
+    role: Arc<Role>,
+    safety: watch::Sender<Safety>,
+    register: R,
+    own_mark: Arc<Mark>,
+    own_ledger: Arc<LockLedger>,
+    ledger: Arc<SharedLedger>,
+    /// Held while it is decided that this port goes on alone, and while the other one is told that it is whole: one of
+    /// the two.
+    deciding: Mutex<()>,
+    /// Held while what came from the other port is put into the journal, and while this port becomes active.
+    using: Arc<Mutex<()>>,
+    /// The other port's journal is on its way and not yet whole.
+    is_receiving: watch::Sender<bool>,
+}
+
+/// Why a port cannot become active now.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// It is not known whether this port's journal is whole.
+    #[error("the storage center does not say whether the journal is whole: {0}")]
+    Center(#[from] CenterError),
+    /// The disk.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The parts of a port that a mirror works with.
+pub struct Parts<R> {
+    /// This port's proof of who it is.
+    pub identity: Identity,
+    /// What is mirrored.
+    pub journal: Journal,
+    /// Whether this port is the active one.
+    pub role: Arc<Role>,
+    /// What durable writes wait for; this decides it.
+    pub safety: watch::Sender<Safety>,
+    /// The number at the center.
+    pub register: R,
+    /// The number on the disk.
+    pub mark: Mark,
+    /// The list of clients with locks on this port's disk …
+    pub own_ledger: Arc<LockLedger>,
+    /// … and on both.
+    pub ledger: Arc<SharedLedger>,
+}
+
+impl<R: Register> Mirror<R> {
+    /// Of these parts.
+    pub fn new(settings: Settings, parts: Parts<R>) -> Self {
+        let Parts { identity, journal, role, safety, register, mark, own_ledger, ledger } = parts;
+        journal.set_mirror(true);
+        Self {
+            settings,
+            identity,
+            journal,
+            role,
+            safety,
+            register,
+            own_mark: Arc::new(mark),
+            own_ledger,
+            ledger,
+            deciding: Mutex::default(),
+            using: Arc::default(),
+            is_receiving: watch::Sender::new(false),
+        }
+    }
+
+    /// Whether nothing that was acknowledged would be lost if this port took over: not while it receives the other's
+    /// journal.
+    pub fn is_caught_up(&self) -> bool {
+        !*self.is_receiving.borrow()
+    }
+
+    /// Whether what is staged here may be nowhere else.
+    pub fn is_alone(&self) -> bool {
+        !self.safety.borrow().peer
+    }
+
+    /// Makes the journal this port's own, and empties it if it is not whole: then all that was acknowledged is at the
+    /// center, and the journal has only older bytes. `activate` is called when all is ready and nothing of the other
+    /// port's is taken any more.
+    ///
+    /// # Errors
+    /// Nothing was changed; ask again.
+    pub async fn take<T>(&self, activate: impl FnOnce() -> T) -> Result<T, TakeError> {
+        let using = Arc::clone(&self.using).lock_owned().await;
+        let newest = self.register.read().await?;
+        let (own, journal) = (Arc::clone(&self.own_mark), self.journal.clone());
+        let make_own = move || {
+            if own.load()? != newest {
+                tracing::warn!(
+                    files = journal.usage().files,
+                    "the other port went on alone: what this one lacks is at the storage center, its journal is emptied"
+                );
+                let emptied = journal.receive().and_then(|nothing| journal.replace_with(nothing));
+                emptied.map_err(io::Error::other)?;
+                // It is whole now. Not before: half of the old one must not be taken for that.
+                own.store(newest)?;
+            }
+            journal.set_mirror(false);
+            Ok(using)
+        };
+        let _using = blocking(make_own).await?;
+        Ok(activate())
+    }
+
+    /// Mirrors, in either direction, until the task is dropped. `drained` ends when all that is staged now is at the
+    /// center.
+    pub async fn run<D: Future<Output = ()> + Send>(
+        self: Arc<Self>,
+        listener: TcpListener,
+        drained: impl Fn() -> D + Send + Sync,
+    ) {
+        tokio::join!(Arc::clone(&self).accept(listener), self.lead(drained));
+    }
+
+    /// Takes connections of the other port; each ends the one before.
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        let mut sessions = JoinSet::new();
+        let mut role = self.role.follow();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = role.changed() => {
+                    if self.role.serving().is_some() {
+                        sessions.shutdown().await;
+                        self.is_receiving.send_replace(false);
+                    }
+                    continue;
+                }
+                Some(_) = sessions.join_next() => continue,
+            };
+            match accepted {
+                Ok((stream, from)) if from.ip().to_canonical() == self.settings.peer.ip().to_canonical() => {
+                    sessions.shutdown().await;
+                    self.is_receiving.send_replace(false);
+                    sessions.spawn(Arc::clone(&self).session(stream));
+                }
+                Ok((_, from)) => tracing::warn!(%from, "a stranger at the mirror's address was turned away"),
+                Err(error) => {
+                    tracing::warn!("mirror: {error}");
+                    sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn session(self: Arc<Self>, stream: TcpStream) {
+        match self.receive(stream).await {
+            Ok(()) => tracing::info!("the active port has ended the mirror's connection"),
+            Err(error) => tracing::warn!("the active port's journal does not come any more: {error}"),
+        }
+    }
+
+    /// In each time of duty: mirrors to the other port, and goes on alone while that does not work.
+    async fn lead<D: Future<Output = ()> + Send>(&self, drained: impl Fn() -> D) {
+        let mut role = self.role.follow();
+        loop {
+            match self.role.serving() {
+                Some(generation) => {
+                    self.safety.send_modify(Safety::lose);
+                    let over = async {
+                        while self.role.serving() == Some(generation) {
+                            role.changed().await;
+                        }
+                    };
+                    tokio::select! {
+                        () = over => {}
+                        () = self.connect(generation) => {}
+                        () = self.decide(&drained) => {}
+                    }
+                    self.safety.send_modify(Safety::lose);
+                    self.give().await;
+                }
+                None => role.changed().await,
+            }
+        }
+    }
+
+    /// The journal takes nothing of this port's any more.
+    async fn give(&self) {
+        let using = Arc::clone(&self.using).lock_owned().await;
+        let (role, journal) = (Arc::clone(&self.role), self.journal.clone());
+        let given = blocking(move || {
+            if role.serving().is_none() {
+                journal.set_mirror(true);
+            }
+            drop(using);
+            Ok(())
+        });
+        if let Err(error) = given.await {
+            tracing::error!("{error}");
+        }
+    }
+
+    async fn connect(&self, generation: u64) {
+        let mut told = String::new();
+        loop {
+            let Err(lost) = self.send(generation).await;
+            if let Lost::Newer(newer) = lost {
+                self.role.hear_of(newer);
+            }
+            let reason = lost.to_string();
+            if reason != told {
+                tracing::warn!("the other port does not mirror the journal: {reason}");
+                told = reason;
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn decide<D: Future<Output = ()>>(&self, drained: &impl Fn() -> D) {
+        let mut patience = FIRST_PATIENCE;
+        loop {
+            safety::until(&self.safety.subscribe(), |safety| !safety.is_decided).await;
+            let decided = || self.until_decided();
+            if timeout(patience, decided()).await.is_ok() {
+                continue;
+            }
+            // Only the first time: later the other port was lost, not awaited.
+            patience = Duration::ZERO;
+            tokio::select! {
+                () = decided() => continue,
+                () = drained() => {}
+            }
+            if let Err(error) = self.go_alone().await {
+                tracing::error!(
+                    "durable writes wait, for neither the other port nor the storage center answers: {error}"
+                );
+                sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn until_decided(&self) {
+        safety::until(&self.safety.subscribe(), |safety| safety.is_decided).await;
+    }
+
+    /// Has the center know that the other port is not whole. All that was acknowledged is there by now.
+    async fn go_alone(&self) -> Result<(), TakeError> {
+        let _deciding = self.deciding.lock().await;
+        if self.safety.borrow().is_decided {
+            return Ok(());
+        }
+        let mark = self.register.raise(self.mark().await?).await?;
+        let own = Arc::clone(&self.own_mark);
+        blocking(move || own.store(mark)).await?;
+        let through = self.settings.when_alone == WhenAlone::WriteThrough;
+        self.safety.send_modify(|safety| safety.alone(through));
+        if through {
+            tracing::error!(
+                "alone: a durable write waits for the storage center until the other port is back"
+            );
+        } else {
+            tracing::error!("alone: durable writes are on this port's disk alone until they are uploaded");
+        }
+        Ok(())
+    }
+
+    async fn mark(&self) -> io::Result<u64> {
+        let own = Arc::clone(&self.own_mark);
+        blocking(move || own.load()).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,1 @@
+//! Two ports, their connection cut at any byte.
