@@ -50,7 +50,7 @@ impl Lease {
 
     /// After somebody has said that this generation was granted. If nobody here knows, this directory is an older copy of
     /// the one that granted it: then whoever has it may have a lease as well.
-    pub fn seen(self, generation: Generation) -> Self {
+    fn seen(self, generation: Generation) -> Self {
         match generation > self.generation {
             true => Self {
                 generation,

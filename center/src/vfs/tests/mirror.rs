@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use protocol::dosp::ENTRY_BYTES_MAX;
+use protocol::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName};
 use tempfile::TempDir;
 
 use super::*;
