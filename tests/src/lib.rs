@@ -14,6 +14,7 @@
 //! - [`haproxy`] is a balancer before object managers.
 //! - [`managers`] is a storage center with two directory managers.
 //! - [`netns`] is a network namespace of its own.
+//! - [`mirrored`] is two storage ports that mirror each other, without judges.
 //! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
 //! - [`pair`] is a failover pair on networks of its own: real daemons, failures, and what clients see of them.
 //! - [`postgres`] is a PostgreSQL server, and a standby of it.
@@ -39,6 +40,7 @@ pub mod data;
 pub mod full_disk;
 pub mod haproxy;
 pub mod managers;
+pub mod mirrored;
 pub mod model;
 pub mod mount;
 pub mod netns;

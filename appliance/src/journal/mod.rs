@@ -51,6 +51,8 @@ pub mod fuzz {
     }
 }
 #[cfg(test)]
+mod mirror_tests;
+#[cfg(test)]
 pub(crate) mod small_disk;
 #[cfg(test)]
 mod tests;

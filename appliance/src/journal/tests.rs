@@ -15,11 +15,11 @@ use tokio::runtime::Runtime;
 
 use super::*;
 
-const SEGMENT_BYTES: u64 = 4 << 10;
+pub(super) const SEGMENT_BYTES: u64 = 4 << 10;
 const FILES: std::ops::Range<u64> = 100..103;
 const READY: Ready = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: 100 };
 
-fn settings(dir: &Path) -> Settings {
+pub(super) fn settings(dir: &Path) -> Settings {
     Settings {
         dir: dir.to_owned(),
         bytes_max: 256 * SEGMENT_BYTES,
@@ -29,21 +29,21 @@ fn settings(dir: &Path) -> Settings {
     }
 }
 
-fn open(dir: &Path) -> (Journal, Recovery) {
+pub(super) fn open(dir: &Path) -> (Journal, Recovery) {
     Journal::open(settings(dir)).unwrap()
 }
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
-fn key(file: u64) -> FileKey {
+pub(super) fn key(file: u64) -> FileKey {
     FileKey { customer: CustomerId(7), file: ObjectId(file) }
 }
 
 /// The storage center: contents by name.
 #[derive(Default)]
-struct Center(HashMap<Fingerprint, Vec<u8>>);
+pub(super) struct Center(HashMap<Fingerprint, Vec<u8>>);
 
 impl Center {
     fn store(&mut self, bytes: Vec<u8>, version: u64) -> Base {
@@ -69,7 +69,7 @@ impl Center {
     }
 
     /// What a journal shows of all files.
-    fn see(&self, journal: &Journal) -> Seen {
+    pub(super) fn see(&self, journal: &Journal) -> Seen {
         let seen = FILES.filter_map(|file| {
             let (view, pieces) = journal.read(key(file), 0, u64::MAX)?;
             let bytes = self.bytes(&view.base, pieces);
@@ -81,10 +81,10 @@ impl Center {
 }
 
 /// Staged files: their bytes and modification times.
-type Seen = BTreeMap<u64, (Vec<u8>, Timestamp)>;
+pub(super) type Seen = BTreeMap<u64, (Vec<u8>, Timestamp)>;
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Write(u64, usize, usize),
     Truncate(u64, usize),
     Times(u64),
@@ -97,7 +97,7 @@ enum Op {
     Restart,
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (FILES, 0usize..3_000, 0usize..600).prop_map(|(file, offset, len)| Op::Write(file, offset, len)),
         2 => (FILES, 0usize..4_000).prop_map(|(file, size)| Op::Truncate(file, size)),
@@ -126,19 +126,19 @@ struct Sealed {
 }
 
 /// Plays operations on a journal and on the model, and remembers after each what the files look like.
-struct Player<'a> {
+pub(super) struct Player<'a> {
     dir: &'a Path,
-    runtime: Runtime,
-    journal: Journal,
-    center: Center,
+    pub(super) runtime: Runtime,
+    pub(super) journal: Journal,
+    pub(super) center: Center,
     model: BTreeMap<u64, ModelFile>,
     now: Timestamp,
     /// After each operation: number of the last record, and what was staged.
-    history: Vec<(Lsn, Seen)>,
+    pub(super) history: Vec<(Lsn, Seen)>,
 }
 
 impl<'a> Player<'a> {
-    fn new(dir: &'a Path) -> Self {
+    pub(super) fn new(dir: &'a Path) -> Self {
         let mut center = Center::default();
         let file = |file| {
             let row = center.store(vec![file as u8; 700 * (file - FILES.start) as usize], 1);
@@ -150,7 +150,7 @@ impl<'a> Player<'a> {
         Self { dir, runtime, journal, center, model, now: Timestamp(1), history }
     }
 
-    fn play(&mut self, op: &Op) {
+    pub(super) fn play(&mut self, op: &Op) {
         self.now.0 += 1;
         match *op {
             Op::Write(file, offset, len) => {
@@ -266,7 +266,7 @@ impl<'a> Player<'a> {
 }
 
 /// What a crash leaves: a copy of the directory.
-fn copy(from: &Path) -> TempDir {
+pub(super) fn copy(from: &Path) -> TempDir {
     let to = TempDir::new().unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

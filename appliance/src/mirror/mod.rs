@@ -162,9 +162,10 @@ impl<R: Register> Mirror<R> {
         !*self.is_receiving.borrow()
     }
 
-    /// Whether what is staged here may be nowhere else.
-    pub fn is_alone(&self) -> bool {
-        !self.safety.borrow().peer
+    /// Whether nothing is acknowledged that the other port does not have, and all that was is there.
+    pub fn is_mirrored(&self) -> bool {
+        let safety = *self.safety.borrow();
+        safety.peer && !safety.center
     }
 
     /// Makes the journal this port's own, and empties it if it is not whole: then all that was acknowledged is at the

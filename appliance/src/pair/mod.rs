@@ -72,6 +72,7 @@ impl Paired {
     pub fn new(name: PairName, parts: Parts, nfs: SocketAddr) -> Arc<Self> {
         let standing = watch::Sender::new(Standing {
             caught_up: parts.mirror.is_caught_up(),
+            mirrored: false,
             owed: 0,
             probe_handle: String::new(),
             nfs: reached_at(nfs),
@@ -162,15 +163,17 @@ impl Paired {
         let is_known = !self.standing.borrow().probe_handle.is_empty();
         let probe = if is_known { None } else { translator.probe_handle().await };
         let usage = journal.usage();
-        let is_owed = role.serving().is_some() && mirror.is_alone() && usage.files > 0;
+        let is_serving = role.serving().is_some();
+        let is_owed = is_serving && !mirror.is_mirrored() && usage.files > 0;
         self.standing.send_if_modified(|standing| {
             let before = standing.clone();
             if let Some(handle) = &probe {
                 standing.probe_handle = digits(handle);
             }
             standing.caught_up = mirror.is_caught_up();
+            standing.mirrored = is_serving && mirror.is_mirrored();
             standing.owed = if is_owed { usage.bytes_used } else { 0 };
-            standing.serving = role.serving().is_some();
+            standing.serving = is_serving;
             standing.generation = role.newest();
             standing.refused_by = role.refused_by();
             *standing != before

@@ -1,10 +1,11 @@
 //! What the judge is told, line by line, for as long as it listens: the operation `watch`.
 //!
 //! ```text
-//! {"event":"up","caught_up":true,"owed":0,"probe_handle":"02…","nfs":"127.0.0.1:2049","serving":false,"generation":7}
+//! {"event":"up","caught_up":true,"mirrored":false,"owed":0,"probe_handle":"02…","nfs":"127.0.0.1:2049",
+//!  "serving":false,"generation":7}
 //! {"event":"refused","generation":8}
 //! ```
-//! The first line comes at once, another whenever something has changed. That the connection ends says that the port has.
+//! Each is one line. The first comes at once, another whenever something has changed. That the connection ends says that the port has.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,6 +22,8 @@ use control::Lines;
 pub struct Standing {
     /// Nothing that was acknowledged is lost if this port takes over now.
     pub caught_up: bool,
+    /// This port serves, and nothing is acknowledged that the other one does not have.
+    pub mirrored: bool,
     /// Bytes of journal, acknowledged perhaps, that neither the other port nor the center has.
     pub owed: u64,
     /// The handle of the first export's root, in hexadecimal digits: GETATTR of it is answered on duty and off. Empty
@@ -89,6 +92,7 @@ mod tests {
     fn standing() -> Standing {
         Standing {
             caught_up: true,
+            mirrored: false,
             owed: 0,
             probe_handle: "02".to_owned(),
             nfs: reached_at("0.0.0.0:2049".parse().unwrap()),
@@ -105,7 +109,8 @@ mod tests {
         let mut lines = lines(now.subscribe());
         let up = |serving, generation| {
             json!({
-                "event": "up", "caught_up": true, "owed": 0, "probe_handle": "02", "nfs": "127.0.0.1:2049",
+                "event": "up", "caught_up": true, "mirrored": false, "owed": 0, "probe_handle": "02",
+                "nfs": "127.0.0.1:2049",
                 "serving": serving, "generation": generation,
             })
         };
