@@ -40,7 +40,7 @@ pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Ho
     let [one, other] = &hosts;
     let texts = [(Side::A, one, other), (Side::B, other, one)].map(|(side, own, peer)| {
         let letter = side.letter();
-        let certificate = authority.issue(&format!("{letter}.pair"));
+        let certificate = authority.issue(&format!("{letter}.site-{number}"));
         let at = |host: &Host, link, port| format!("{}:{port}", host.address(link));
         let name = format!("site-{number}");
         let port = format!(
