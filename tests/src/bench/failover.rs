@@ -17,6 +17,8 @@ use crate::poll;
 /// Both, with their names in the tables.
 const ALL: [(Judges, &str); 2] =
     [(Judges::Failover, "port-failover"), (Judges::Keepalived, "keepalived, adverts every 0.1 s")];
+/// How long nothing happens before: what a pair has to settle after the last failure is settled.
+const QUIET: Duration = Duration::from_millis(1_500);
 /// How long a failure lasts: longer than keepalived's script and Linux's back-off of 3 s, so that what comes back at all
 /// comes back.
 const HELD: Duration = Duration::from_millis(3_600);
@@ -35,7 +37,7 @@ pub fn compare(rounds: usize, filter: &str) {
             for (name, pair, ground, trials) in &mut systems {
                 eprintln!("round {round} of {rounds}: {}: {name}", fault.title());
                 let mut observer = Observer::start(ground, pair.address, false);
-                let trial = Trial::run(ground, pair, &mut observer, fault, HELD);
+                let trial = Trial::run(ground, pair, &mut observer, fault, [QUIET, HELD]);
                 trials.entry(fault.title()).or_default().push(trial);
             }
         }

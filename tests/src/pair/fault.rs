@@ -169,7 +169,13 @@ impl Fault {
                 member.service.restart();
                 member.judge.restart();
             }
-            Self::DisksFail => pair.member(victim).return_disks(&CACHE_DISKS),
+            Self::DisksFail => {
+                pair.member(victim).return_disks(&CACHE_DISKS);
+                // By itself it distrusts them for a minute more.
+                let judge = &mut pair.member_mut(victim).judge;
+                judge.stop();
+                judge.restart();
+            }
             // What an operator has stopped he starts again.
             Self::PlannedMove => {
                 let judge = &mut pair.member_mut(victim).judge;

@@ -162,13 +162,21 @@ pub fn status(pair: &Pair, side: Side) -> Option<Value> {
     serde_json::from_slice(&command(pair, side, &["status", "--json"]).stdout).ok()
 }
 
-/// Whether one is active, and the other passive and able to take over.
+/// Whether one is active by the other's lease, and the other passive and able to take over; both in good health.
 pub(super) fn is_well(pair: &Pair) -> bool {
     let statuses = Side::BOTH.map(|side| status(pair, side));
     let [Some(one), Some(other)] = &statuses else { return false };
-    let is = |status: &Value, role: &str| status["role"] == *role;
+    let is_healthy = |status: &Value| {
+        let [score, threshold] = ["score", "threshold"].map(|key| status["health"][key].as_u64());
+        score.zip(threshold).is_some_and(|(score, threshold)| score < threshold)
+    };
     [(one, other), (other, one)].into_iter().any(|(active, passive)| {
-        is(active, "active") && is(passive, "passive") && active["peer"]["eligible"] == true
+        active["role"] == "active"
+            && active["lease"]["giver"] == "peer"
+            && active["peer"]["eligible"] == true
+            && passive["role"] == "passive"
+            && is_healthy(active)
+            && is_healthy(passive)
     })
 }
 

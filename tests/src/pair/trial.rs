@@ -9,8 +9,6 @@ use super::member::Side;
 use super::observer::{Observer, Report};
 use crate::poll;
 
-/// How long everything is quiet before a failure comes.
-const QUIET: Duration = Duration::from_millis(100);
 /// After the pair is well again it is watched for so long still: what a mended member does wrong shows then.
 const AFTER: Duration = Duration::from_millis(200);
 
@@ -32,16 +30,17 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Lets a failure happen to whoever has the address, mends it after `held`, and waits until the pair is well.
+    /// Lets a failure happen to whoever has the address, after it was quiet for a while, mends it after `held`, and waits
+    /// until the pair is well.
     pub fn run(
         ground: &Ground,
         pair: &mut Pair,
         observer: &mut Observer,
         fault: Fault,
-        held: Duration,
+        [quiet, held]: [Duration; 2],
     ) -> Self {
         observer.mark();
-        poll::pause(QUIET);
+        poll::pause(quiet);
         let before = observer.mark();
         let victim = before.owner(pair).expect("somebody has the address");
         fault.strike(ground, pair, victim);
