@@ -11,14 +11,16 @@ pub enum Action {
     WakeAt(Time),
     /// Send it to the peer. The shell seals it.
     Send(Path, Message),
-    /// Let frames from and to the floating addresses pass, until then and no longer: the kernel shuts it by itself.
+    /// Let frames from and to the floating addresses pass, until then and no longer: the kernel shuts it by itself. It
+    /// takes the place of an earlier one, also where that was to last longer.
     OpenFence(Time),
     /// Let none pass, now.
     ShutFence,
     /// Ask on the LAN whether somebody has the floating addresses (RFC 5227); answer with `Event::AddressProbe`.
     ProbeAddresses,
     /// Add the floating addresses, or renew them, until then and no longer: the kernel removes them by itself. It counts
-    /// in seconds; round down, and leave them as they are if nothing remains.
+    /// in seconds: round down, and remove them if less than one remains. It takes the place of an earlier one, also where
+    /// that was to last longer.
     HoldAddresses(Time),
     /// Remove them, then destroy silently every TCP connection of clients at them.
     DropAddresses,

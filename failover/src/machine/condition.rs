@@ -92,12 +92,18 @@ impl Condition {
         }
     }
 
-    /// Why this port must not take over, beside what keeps it from serving.
+    /// Why this port must not take over, beside what keeps it from serving. Without the center it could not, and a
+    /// question that gets there while its answer does not would take the next generation from the other.
     pub(super) fn unfit(&self, settings: &Settings) -> Option<&'static str> {
-        self.dead(settings).or_else(|| {
-            let caught_up = self.up.is_some_and(|up| up.caught_up);
-            (!caught_up).then_some("it has not caught up with the journal of its peer")
-        })
+        if let Some(dead) = self.dead(settings) {
+            Some(dead)
+        } else if !self.up.is_some_and(|up| up.caught_up) {
+            Some("it has not caught up with the journal of its peer")
+        } else if !self.wan() {
+            Some("it does not reach the center")
+        } else {
+            None
+        }
     }
 
     /// Acknowledged bytes that only this port has.

@@ -75,7 +75,10 @@ impl Settings {
     /// # Errors
     /// They are not; the text says which to change.
     pub fn check(&self) -> Result<(), Unsafe> {
-        if !self.fence && self.lease.min(self.center_lease) < LEASE_WITHOUT_FENCE_MIN {
+        let shortest = self.lease.min(self.center_lease);
+        // What is left of a lease that still counts as fresh must be a lifetime that the kernel can count.
+        let left = (self.lease * 6 / 10).saturating_sub(self.margin(self.lease));
+        if !self.fence && (shortest < LEASE_WITHOUT_FENCE_MIN || left < Duration::from_secs(1)) {
             return Err(Unsafe::NoFence);
         }
         if self.query.is_zero() || self.lease < self.query * 4 {

@@ -214,6 +214,15 @@ impl Machine {
         {
             tenure.lease.give_back();
             tenure.returning = Some((now, renewals));
+            // First the kernel, which knows of the center's lease until now.
+            if let Stage::Active(reign) = &mut tenure.stage {
+                reign.fence_until = tenure.lease.until();
+                reign.addresses_at = now;
+                self.out.push(Action::OpenFence(reign.fence_until));
+                self.out.extend(
+                    addresses_until(reign.fence_until, now, &self.settings).map(Action::HoldAddresses),
+                );
+            }
             self.out.push(Action::AskCenter(Question::Release { generation, renewals: Some(renewals) }));
         }
     }

@@ -14,7 +14,7 @@ pub struct Center {
     pub generation: u64,
     holder: Option<usize>,
     held: bool,
-    renewals: u64,
+    pub renewals: u64,
     lease: Duration,
     /// To whom each generation was granted.
     pub granted: HashMap<u64, usize>,

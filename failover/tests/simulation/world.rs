@@ -10,7 +10,6 @@ use std::time::Duration;
 use failover::machine::Machine;
 use failover::machine::action::{Action, Question};
 use failover::machine::event::{self, CenterAnswer, Command, Event, Generation, Member, Path, PortEvent};
-use failover::machine::lease::Giver;
 use failover::machine::message::{Kind, Message};
 use failover::machine::settings::Settings;
 use failover::machine::time::Time;
@@ -44,6 +43,7 @@ enum What {
     Probe { node: usize },
     Look,
     Draw,
+    SecretOrder { node: usize },
     Begin(Fault, u64),
     End(Fault),
 }
@@ -107,15 +107,12 @@ impl World {
         if let Some(sabotage) = sabotage {
             profile.fault_every = (sabotage != Sabotage::OrderNobodyGave).then_some(1_000 * MS);
         }
-        // This one shows only if a RELEASE is late.
-        if sabotage == Some(Sabotage::ReleaseTakesAny) {
-            profile.wan_late = 0.3;
-        }
         let settings = MEMBERS.map(|member| settings(member, with_fence, sabotage));
         settings[0].check().expect("safe settings");
         let (lease, center_lease) =
             (settings[0].lease.as_micros() as u64, settings[0].center_lease.as_micros() as u64);
-        let serves_within = 6 * (lease + center_lease) + 2_000 * MS;
+        // A start waits a lease; a dead active's lease at the center is waited for once or twice; questions go astray.
+        let serves_within = 3 * (lease + center_lease) + 1_200 * MS;
         let twice_max = if with_fence { 2_500 * MS } else { 0 };
         let is_lossy = profile.loss > 0.02;
         let seals = profile.with_wire.then(|| {
@@ -174,8 +171,8 @@ impl World {
         self.at(0, What::Look);
         self.draw_fault();
         if self.sabotage == Some(Sabotage::OrderNobodyGave) {
-            self.at(self.profile.length - 100 * MS, What::Begin(Fault::Order(0, Order::Takeover), 1));
-            self.at(self.profile.length - 50 * MS, What::Begin(Fault::Order(1, Order::Takeover), 1));
+            self.at(self.profile.length - 200 * MS, What::SecretOrder { node: 0 });
+            self.at(self.profile.length - 100 * MS, What::SecretOrder { node: 1 });
         }
     }
 
@@ -259,14 +256,12 @@ impl World {
                 self.check_calm()?;
             }
             What::Draw => self.draw_fault(),
+            What::SecretOrder { node } => self.command(node, event::Order::Takeover { force: false })?,
             What::Begin(fault, span) => {
                 self.tell(|| format!("-- {fault:?} for {span} µs"));
                 self.faults += 1;
-                let is_secret = self.sabotage == Some(Sabotage::OrderNobodyGave) && span == 1;
-                if !is_secret {
-                    self.checks.cause_at = self.now;
-                }
-                self.break_it(fault, is_secret)?;
+                self.checks.cause_at = self.now;
+                self.break_it(fault)?;
                 self.after(span, What::End(fault));
             }
             What::End(fault) => {
@@ -277,17 +272,19 @@ impl World {
         Ok(())
     }
 
-    /// FO-4: without a fault one port is active, and the peer's lease is all that it needs.
+    /// FO-4: without a fault one port is active, and the peer's lease is all that it needs: the center is asked at the
+    /// beginning, and when the network is slow for a moment.
     fn check_calm(&self) -> Result<(), String> {
         let is_calm =
             self.profile.fault_every.is_none() && self.profile.interrupts == 0.0 && !self.checks.is_lossy;
-        if !is_calm || self.now < 2 * self.checks.serves_within {
+        let renewals_max = 10 + 2 * self.now / 1_000_000;
+        if !is_calm || self.sabotage.is_some() || self.now < self.checks.serves_within {
             return Ok(());
         }
         let leases = [0, 1].map(|node| self.nodes[node].machine.as_ref()?.status(self.local(node)).lease);
         match leases {
-            [Some((_, Giver::Peer)), None] | [None, Some((_, Giver::Peer))] => Ok(()),
-            _ => Err(format!("FO-4: the pair is not calm: leases {leases:?}")),
+            [Some(_), None] | [None, Some(_)] if self.center.renewals <= renewals_max => Ok(()),
+            _ => Err(format!("FO-4: not calm: leases {leases:?}, {} of the center's", self.center.renewals)),
         }
     }
 
@@ -309,7 +306,7 @@ impl World {
         self.after(pause, What::Draw);
     }
 
-    fn break_it(&mut self, fault: Fault, is_secret: bool) -> Result<(), String> {
+    fn break_it(&mut self, fault: Fault) -> Result<(), String> {
         match fault {
             Fault::Way { path, from } => self.ways[path as usize][from].begin(),
             Fault::WaysFrom(node) => self.ways.iter_mut().for_each(|way| way[node].begin()),
@@ -363,9 +360,7 @@ impl World {
                 self.command(node, event::Order::Maintenance(true))?;
             }
             Fault::Order(node, order) => {
-                if !is_secret {
-                    self.checks.ordered_at = Some(self.now);
-                }
+                self.checks.ordered_at = Some(self.now);
                 let order = match order {
                     Order::Takeover => event::Order::Takeover { force: false },
                     Order::Force => event::Order::Takeover { force: true },
@@ -426,6 +421,7 @@ impl World {
                 self.nodes[node].port.behind.end();
                 self.say_port(node)?;
             }
+            Fault::PowerOff(node) if self.nodes[node].is_on => {}
             Fault::PowerOff(node) => {
                 self.nodes[node].is_on = true;
                 self.nodes[node].clock = clock(&mut self.rng, self.now, &self.settings[node]);
@@ -582,13 +578,11 @@ impl World {
                 self.after(8 * MS, What::Probed { node, life });
             }
             Action::HoldAddresses(until) => {
-                let Some(span) = self.kernel_span(node, until) else { return Ok(()) };
-                let seconds = span / 1_000_000;
-                if seconds > 0 {
-                    let late = self.between(0, 250 * MS);
-                    self.nodes[node].address_until = self.now + seconds * 1_000_000 + late;
-                    self.check_owner(node)?;
-                }
+                let seconds = self.kernel_span(node, until).unwrap_or(0) / 1_000_000;
+                let late = self.between(0, 250 * MS);
+                self.nodes[node].address_until =
+                    if seconds > 0 { self.now + seconds * 1_000_000 + late } else { 0 };
+                self.check_owner(node)?;
             }
             Action::DropAddresses => self.nodes[node].address_until = 0,
             Action::AskCenter(question) => self.ask(node, question),
@@ -815,7 +809,13 @@ impl World {
         }
         let copies = if self.rng.random_bool(0.02) { 2 } else { 1 };
         for _ in 0..copies {
-            let delay = self.wan_delay();
+            let mut delay = self.wan_delay();
+            // This bug shows only where a RELEASE is late.
+            if self.sabotage == Some(Sabotage::ReleaseTakesAny)
+                && matches!(question, Question::Release { .. })
+            {
+                delay += self.between(0, 2_000 * MS);
+            }
             self.after(delay, What::Asked { node, life, id, question });
         }
     }

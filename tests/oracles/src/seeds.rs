@@ -1,6 +1,7 @@
 //! Valid inputs for each oracle, for fuzzing to begin with.
 
 mod dosp;
+mod failover;
 
 use appliance::fuzz::journal::{self as log, Change};
 use appliance::journal::{FileKey, Lsn};
@@ -45,6 +46,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "dosp_request" => dosp::requests(),
         "dosp_reply" => dosp::replies(),
         "dosp_datagram" => dosp::datagrams(),
+        "judge_datagram" => failover::datagrams(),
         "journal_record" => changes().into_iter().map(record).collect(),
         "journal_replay" => vec![
             // No damage; Begin, Write, Seal, Write of file 0; a new segment; Finish.
