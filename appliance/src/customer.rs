@@ -107,6 +107,13 @@ impl<C: StorageCenter> Customer<C> {
         }
     }
 
+    /// Notes that nothing is staged of any file.
+    pub fn note_nothing(&self) {
+        let mut room = self.room();
+        room.staged.clear();
+        room.staged_bytes = 0;
+    }
+
     /// Quota and use, with what is staged counted in; an older answer while the center is away.
     ///
     /// # Errors

@@ -1,12 +1,13 @@
 //! The command `port-failover`.
 //!
 //! Exit status: 0 done, 1 failed or refused, 2 wrong usage; of `status`: 0 active or passive and well, 3 degraded, 4 no
-//! judge runs.
+//! judge runs, or it hangs.
 
 use std::future::Future;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use control::message::Request;
@@ -16,6 +17,7 @@ use failover::daemon::status::Status;
 use failover::daemon::{self, StartError};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
 
 /// The judge of one storage port of a pair: decides which of the two has the clients' address.
@@ -30,7 +32,7 @@ struct Arguments {
 enum Command {
     /// Judge until SIGTERM; then hand over, or release.
     Run(File),
-    /// Say how the pair stands, seen from here. Exit status: 0 well, 3 degraded, 4 no judge runs.
+    /// Say how the pair stands, seen from here. Exit status: 0 well, 3 degraded, 4 no judge runs, or it hangs.
     Status {
         #[command(flatten)]
         file: File,
@@ -83,8 +85,11 @@ enum OnOff {
 
 /// Exit status of `status` for a pair that an operator should look at.
 const DEGRADED: u8 = 3;
-/// Exit status of `status` where nobody judges.
+/// Exit status of `status` where nobody judges, for none runs or it hangs.
 const NOT_RUNNING: u8 = 4;
+
+/// A judge that lives answers at once, and an order has ended after four seconds in one way or the other.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a command did not do its part: one line.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +100,8 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Ask(#[from] AskError),
+    #[error("port-failover gives no answer: it hangs, or its machine does; its port serves nobody by now")]
+    Hung,
     #[error("cannot ask: {0}")]
     System(#[from] std::io::Error),
     #[error("the judge answered something else: {0}; is it of another version?")]
@@ -111,7 +118,9 @@ fn main() -> ExitCode {
         Err(failure) => {
             eprintln!("port-failover: {failure}");
             match failure {
-                Failure::Ask(AskError::NotRunning { .. }) if is_status => ExitCode::from(NOT_RUNNING),
+                Failure::Ask(AskError::NotRunning { .. }) | Failure::Hung if is_status => {
+                    ExitCode::from(NOT_RUNNING)
+                }
                 _ => ExitCode::FAILURE,
             }
         }
@@ -171,7 +180,10 @@ fn ask(path: &Path, operation: &str, arguments: Value) -> Result<Value, Failure>
     let config = Config::load(path)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let request = Request::new(operation, arguments);
-    Ok(runtime.block_on(socket::ask("port-failover", &config.state.dir, &request))?)
+    runtime.block_on(async {
+        let answer = socket::ask("port-failover", &config.state.dir, &request);
+        Ok(timeout(PATIENCE, answer).await.map_err(|_| Failure::Hung)??)
+    })
 }
 
 fn check(path: &Path) -> Result<(), Failure> {

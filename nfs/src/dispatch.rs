@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::duty::Duty;
 use crate::filesystem::{Caller, Filesystem, Limits, RequestKey, Segment};
@@ -17,6 +18,10 @@ use crate::{duty, mount, nlm, nsm, rpcbind, v3};
 /// A call's key covers this much of its record. Only a WRITE is longer, and its data need not be hashed: a repeated
 /// WRITE does what it did before.
 const KEY_BYTES_MAX: usize = 8 << 10;
+
+/// How long a call about locks waits until the locks of a time of duty are there: until it is durable that it has begun.
+/// A client that is refused gives up; one that hears nothing yet asks again.
+const LOCKS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which programs a socket serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +183,7 @@ impl<F: Filesystem> Service<F> {
         let known = present.borrow().clone();
         match known {
             Some(locks) => Ok(locks),
-            None => duty::awaited(present).await.ok_or(Refusal::ProgramUnavailable),
+            None => duty::awaited(present, LOCKS_PATIENCE).await.ok_or(Refusal::ProgramUnavailable),
         }
     }
 }

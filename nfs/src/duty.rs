@@ -48,7 +48,7 @@ impl Duty {
             && terms.borrow().is_none()
         {
             // Without one the file system answers what is to be answered then.
-            awaited(terms).await;
+            awaited(terms, PATIENCE).await;
         }
     }
 
@@ -69,10 +69,10 @@ impl Duty {
     }
 }
 
-/// Waits a little for what comes with a time of duty.
-pub(crate) async fn awaited<T: Clone>(present: &watch::Receiver<Option<T>>) -> Option<T> {
+/// Waits for what comes with a time of duty, for so long at most.
+pub(crate) async fn awaited<T: Clone>(present: &watch::Receiver<Option<T>>, patience: Duration) -> Option<T> {
     let mut present = present.clone();
-    let came = timeout(PATIENCE, present.wait_for(Option::is_some)).await;
+    let came = timeout(patience, present.wait_for(Option::is_some)).await;
     came.ok()?.ok()?.clone()
 }
 

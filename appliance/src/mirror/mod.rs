@@ -30,7 +30,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::pair::Member;
 use tokio::net::{TcpListener, TcpStream};
@@ -51,6 +51,9 @@ use crate::pair::role::Role;
 
 /// Between attempts to reach the other port, or the center.
 const RETRY: Duration = Duration::from_millis(200);
+/// A port that was reached and lost again, as with a full disk, is given everything anew less and less often: the pause
+/// doubles up to this, until the mirror was whole for as long.
+const RETRY_LAST: Duration = Duration::from_secs(10);
 /// How long a connection to the other port may take to be made, where it may acknowledge sooner than that.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// A port that becomes active waits so long for the other one before it goes on alone: that one may just have handed over,
@@ -287,8 +290,15 @@ impl<R: Register> Mirror<R> {
 
     async fn connect(&self, generation: u64) {
         let mut told = String::new();
+        let mut pause = RETRY;
         loop {
+            let begun = Instant::now();
             let Err(lost) = self.send(generation).await;
+            let is_unreachable = matches!(&lost, Lost::Unreached(_));
+            pause = match begun.elapsed() > RETRY_LAST || is_unreachable {
+                true => RETRY,
+                false => (2 * pause).min(RETRY_LAST),
+            };
             if let Lost::Newer(newer) = lost {
                 self.role.hear_of(newer);
             }
@@ -297,7 +307,7 @@ impl<R: Register> Mirror<R> {
                 tracing::warn!("the other port does not mirror the journal: {reason}");
                 told = reason;
             }
-            sleep(RETRY).await;
+            sleep(pause).await;
         }
     }
 

@@ -22,6 +22,9 @@ const PINGS: u32 = 4;
 /// Why the other port does not mirror this one.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Lost {
+    /// There is no connection.
+    #[error("{0}")]
+    Unreached(io::Error),
     /// The connection, or a disk.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -40,7 +43,6 @@ impl<R: Register> Mirror<R> {
     /// Mirrors to the other port, until that fails.
     pub(super) async fn send(&self, generation: u64) -> Result<std::convert::Infallible, Lost> {
         let patience = self.settings.acknowledge.max(super::CONNECT_TIME);
-        let silent = |_| Lost::Silent(patience);
         let connect = async {
             let stream = TcpStream::connect(self.settings.peer).await?;
             let mut stream = self.identity.connect(stream).await?;
@@ -48,7 +50,8 @@ impl<R: Register> Mirror<R> {
             let answer = wire::receive(&mut stream).await?;
             io::Result::Ok((stream, answer))
         };
-        let (stream, answer) = timeout(patience, connect).await.map_err(silent)??;
+        let connected = timeout(patience, connect).await.unwrap_or_else(|late| Err(late.into()));
+        let (stream, answer) = connected.map_err(Lost::Unreached)?;
         match answer {
             Message::Welcome => {}
             Message::Newer { generation } => return Err(Lost::Newer(generation)),

@@ -102,7 +102,7 @@ impl Paired {
             let uploader = Arc::clone(&uploader);
             async move { uploader.upload_all().await }
         };
-        tokio::join!(Arc::clone(&self.parts.mirror).run(listener, drained), self.inform());
+        tokio::join!(Arc::clone(&self.parts.mirror).run(listener, drained), self.inform(), self.find_probe());
     }
 
     /// Serves nobody from now on: the port ends.
@@ -123,7 +123,7 @@ impl Paired {
                 }
             }
         }
-        self.look().await;
+        self.look();
         Ok(role.answer())
     }
 
@@ -152,24 +152,30 @@ impl Paired {
     async fn inform(&self) {
         let mut role = self.parts.role.follow();
         loop {
-            self.look().await;
+            self.look();
             // Either is fine: what changes without a word is looked for at the next turn.
             let _ = tokio::time::timeout(LOOK_EVERY, role.changed()).await;
         }
     }
 
-    async fn look(&self) {
-        let Parts { role, translator, journal, mirror, .. } = &self.parts;
-        let is_known = !self.standing.borrow().probe_handle.is_empty();
-        let probe = if is_known { None } else { translator.probe_handle().await };
+    /// Finds out what probes may ask for, once the storage center answers.
+    async fn find_probe(&self) {
+        loop {
+            if let Some(handle) = self.parts.translator.probe_handle().await {
+                self.standing.send_modify(|standing| standing.probe_handle = digits(&handle));
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn look(&self) {
+        let Parts { role, journal, mirror, .. } = &self.parts;
         let usage = journal.usage();
         let is_serving = role.serving().is_some();
         let is_owed = is_serving && !mirror.is_mirrored() && usage.files > 0;
         self.standing.send_if_modified(|standing| {
             let before = standing.clone();
-            if let Some(handle) = &probe {
-                standing.probe_handle = digits(handle);
-            }
             standing.caught_up = mirror.is_caught_up();
             standing.mirrored = is_serving && mirror.is_mirrored();
             standing.owed = if is_owed { usage.bytes_used } else { 0 };

@@ -239,7 +239,7 @@ impl<C: StorageCenter> Uploader<C> {
                 let failed = files.failed.entry(file).or_insert(Failed { next: Instant::now(), wait: slow });
                 failed.next = Instant::now() + failed.wait;
                 failed.wait = (2 * failed.wait).min(RETRY_LAST);
-                if error.is_unavailable() {
+                if error.is_unavailable() || !self.duty.is_on() {
                     tracing::debug!(customer = %file.customer, file = %file.file, "upload waits: {error}");
                 } else if is_first {
                     let (customer, file) = (file.customer, file.file);
@@ -253,6 +253,7 @@ impl<C: StorageCenter> Uploader<C> {
 
     /// Counts what the journal holds: what a restart found there, or what came from the other port of a pair.
     pub fn note_staged(&self) {
+        self.customers.values().for_each(|customer| customer.note_nothing());
         let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
         for file in self.journal.candidates(host::now(), all, |_| true) {
             match self.customers.get(&file.customer) {

@@ -109,7 +109,8 @@ pub struct Timers {
     pub lease_ms: u32,
     /// How often the passive asks.
     pub query_ms: u32,
-    /// How long a lease of the center is good.
+    /// How long a lease of the center is good. It is asked for when the peer is silent; a longer one costs only who takes
+    /// over from a port that died with it, and a busy center may need some tenths of a second.
     pub center_lease_ms: u32,
     /// After so long without the center the active makes room for a peer that reaches it.
     pub wan_lost_ms: u32,
@@ -133,7 +134,7 @@ impl Default for Timers {
         Self {
             lease_ms: 100,
             query_ms: 10,
-            center_lease_ms: 300,
+            center_lease_ms: 1_000,
             wan_lost_ms: 450,
             hold_down_ms: 10_000,
             hold_down_max_ms: 300_000,

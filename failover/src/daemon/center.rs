@@ -17,6 +17,8 @@ use crate::machine::time::Time;
 const QUESTIONS_MAX: usize = 16;
 /// How often the center is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_millis(150);
+/// A center that does not answer within this counts as lost.
+const PING_PATIENCE: Duration = Duration::from_millis(300);
 /// How long an answer about the next generation is of use: over a slow WAN it comes late, but it comes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -58,7 +60,7 @@ impl Witness {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let answered = self.put(LeaseQuestion::Ping, self.lease).await;
+            let answered = self.put(LeaseQuestion::Ping, PING_PATIENCE).await;
             mailbox.post(News::CenterReached(answered.is_some()));
         }
     }

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,14 +44,15 @@ impl Watch {
     ) -> io::Result<Self> {
         let mut stop = Vec::new();
         let mut disks = Vec::new();
+        let smart = Arc::new(AtomicBool::new(true));
         for (place, dir) in settings.cache_disks.iter().chain(&settings.journal_disks).enumerate() {
             let (sender, stopped) = channel();
             let pending = Pending::default();
             disks.push(pending.clone());
-            let (dir, report) = (dir.clone(), report.clone());
+            let (dir, report, smart) = (dir.clone(), report.clone(), Arc::clone(&smart));
             thread::Builder::new()
                 .name(format!("disk {place}"))
-                .spawn(move || watch_disk(place, &dir, &pending, &stopped, report))?;
+                .spawn(move || watch_disk(place, &dir, &pending, &smart, &stopped, report))?;
             stop.push(sender);
         }
         let (sender, stopped) = channel();
@@ -93,8 +94,14 @@ fn watch_machine(
     }
 }
 
-fn watch_disk(place: usize, dir: &Path, pending: &Pending, stopped: &Receiver<()>, report: impl Fn(Sample)) {
-    let mut is_smart_there = true;
+fn watch_disk(
+    place: usize,
+    dir: &Path,
+    pending: &Pending,
+    is_smart_there: &AtomicBool,
+    stopped: &Receiver<()>,
+    report: impl Fn(Sample),
+) {
     for number in 0_u64.. {
         report(Sample::Disk(place, disk::probe(dir, number, pending)));
         match disk::space(dir) {
@@ -105,8 +112,8 @@ fn watch_disk(place: usize, dir: &Path, pending: &Pending, stopped: &Receiver<()
             if let Some(errors) = disk::errors(&device) {
                 report(Sample::Disk(place, errors));
             }
-            if is_smart_there && number.is_multiple_of(PROBES_PER_SMART) {
-                is_smart_there = ask_smart(&device, |sample| report(Sample::Disk(place, sample)));
+            if is_smart_there.load(Ordering::Relaxed) && number.is_multiple_of(PROBES_PER_SMART) {
+                ask_smart(&device, is_smart_there, |sample| report(Sample::Disk(place, sample)));
             }
         }
         if !pause(stopped, DISK_INTERVAL) {
@@ -115,17 +122,17 @@ fn watch_disk(place: usize, dir: &Path, pending: &Pending, stopped: &Receiver<()
     }
 }
 
-/// Whether it is worth asking again.
-fn ask_smart(device: &Path, report: impl Fn(DiskSample)) -> bool {
+fn ask_smart(device: &Path, is_smart_there: &AtomicBool, report: impl Fn(DiskSample)) {
     match smart::ask(device) {
         Ok(answer) => answer.into_iter().for_each(report),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            tracing::info!("smartctl is not installed: {} is not asked for its health", device.display());
-            return false;
+            // Told by one of the disks.
+            if is_smart_there.swap(false, Ordering::Relaxed) {
+                tracing::info!("smartctl is not installed: disks are not asked for their own opinion");
+            }
         }
         Err(error) => tracing::warn!("smartctl {}: {error}", device.display()),
     }
-    true
 }
 
 #[cfg(test)]
