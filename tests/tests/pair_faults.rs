@@ -105,8 +105,9 @@ fn every_failure_is_survived_twenty_times() {
     let mut observer = Observer::start(&ground, pair.address, true);
     let (mut lines, mut wrongs) = (vec![table::head()], Vec::new());
     for fault in Fault::ALL.into_iter().filter(|fault| fault.title().contains(&only)) {
-        let done: Vec<Trial> =
-            (0..trials).map(|_| Trial::run(&ground, &mut pair, &mut observer, fault, [QUIET, held(fault)])).collect();
+        let done: Vec<Trial> = (0..trials)
+            .map(|_| Trial::run(&ground, &mut pair, &mut observer, fault, [QUIET, held(fault)]))
+            .collect();
         for (number, trial) in done.iter().enumerate() {
             wrongs
                 .extend(judge(trial).into_iter().map(|wrong| format!("{} {number}: {wrong}", fault.title())));
@@ -171,7 +172,8 @@ fn two_pairs_of_a_site_do_not_know_of_each_other() {
     for harmed in [0, 1] {
         let spared = 1 - harmed;
         observers[spared].mark();
-        let trial = Trial::run(&ground, &mut pairs[harmed], &mut observers[harmed], Fault::PowerOff, [QUIET, HELD]);
+        let trial =
+            Trial::run(&ground, &mut pairs[harmed], &mut observers[harmed], Fault::PowerOff, [QUIET, HELD]);
         assert_eq!(judge(&trial), [""; 0], "pair {}", pairs[harmed].number);
         let quiet = observers[spared].mark();
         assert_eq!(wrongs(&quiet), [""; 0]);

@@ -29,7 +29,13 @@ fn the_probes_see_outages_and_second_owners_and_nothing_else() {
     assert_eq!((quiet.calls.fresh.errors.count, quiet.calls.verifiers.len()), (0, 1), "{quiet:?}");
 
     let mut run = |fault| {
-        let trial = Trial::run(&ground, &mut pair, &mut observer, fault, [Duration::from_millis(100), Duration::from_secs(4)]);
+        let trial = Trial::run(
+            &ground,
+            &mut pair,
+            &mut observer,
+            fault,
+            [Duration::from_millis(100), Duration::from_secs(4)],
+        );
         println!("{}\n{}", table::head(), table::line(fault, std::slice::from_ref(&trial)));
         trial
     };
