@@ -23,6 +23,7 @@ pub mod table;
 pub mod trial;
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use self::ground::Ground;
@@ -53,6 +54,8 @@ pub struct Pair {
     pub address: Ipv4Addr,
     /// Who moves it.
     pub judges: Judges,
+    /// Of the storage center behind it.
+    center_config: PathBuf,
 }
 
 impl Pair {
@@ -74,7 +77,7 @@ impl Pair {
             Judges::Failover => ours::members(ground, number, address, hosts),
             Judges::Keepalived => keepalived::members(ground, number, address, hosts),
         };
-        Self { members, number, address, judges }
+        Self { members, number, address, judges, center_config: ground.site.center_config() }
     }
 
     /// One of the two.

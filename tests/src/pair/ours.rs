@@ -15,7 +15,7 @@ use super::process::Process;
 use crate::cluster::certificates::Authority;
 use crate::daemon::binary;
 use crate::site::PortSettings;
-use crate::tools::run;
+use crate::tools::{run, run_ok};
 
 /// Bytes of the pair's key, in base64: the harness has nothing to keep secret.
 const KEY: &str = "cGFpciBrZXkgb2YgdGhlIGVuZC10by1lbmQgdGVzdHM=\n";
@@ -170,14 +170,25 @@ pub(super) fn is_well(pair: &Pair) -> bool {
         let [score, threshold] = ["score", "threshold"].map(|key| status["health"][key].as_u64());
         score.zip(threshold).is_some_and(|(score, threshold)| score < threshold)
     };
-    [(one, other), (other, one)].into_iter().any(|(active, passive)| {
+    let is_served = [(one, other), (other, one)].into_iter().any(|(active, passive)| {
         active["role"] == "active"
             && active["lease"]["giver"] == "peer"
             && active["peer"]["eligible"] == true
             && passive["role"] == "passive"
             && is_healthy(active)
             && is_healthy(passive)
-    })
+    });
+    is_served && !center_holds(pair)
+}
+
+/// Whether the center has given the pair a lease, which outlasts its holder. The active gives it back when the other's
+/// has been good for a second.
+fn center_holds(pair: &Pair) -> bool {
+    let program = binary("storage-center");
+    let listed = run_ok(text(&program), &["pair", "list", "--json", "--config", text(&pair.center_config)]);
+    let pairs: Vec<Value> = serde_json::from_slice(&listed).unwrap();
+    let name = format!("site-{}", pair.number);
+    pairs.iter().any(|row| row["pair"] == *name && row["held"] == true)
 }
 
 /// Has the holder give the address to the other one.
