@@ -535,3 +535,19 @@ fn unsafe_settings_are_refused() {
     let bad = Settings { kernel_slack: Duration::from_millis(60), ..good };
     assert_eq!(bad.check(), Err(Unsafe::Margin));
 }
+
+/// FO-7: orders may move the addresses as often as the operator likes: they lengthen no hold-down.
+#[test]
+fn orders_start_no_hold_down() {
+    let mut judge = Judge::new(Member::B).healthy();
+    for _ in 0..20 {
+        judge.wait(10);
+        judge.status(4);
+    }
+    judge.hear(Role::Active, 4, Kind::Prepare);
+    judge.grant(judge.now, 5);
+    judge.tell(Event::Port(PortEvent::Active(Generation(5))));
+    judge.hear(Role::Releasing, 5, Kind::Release);
+    assert_eq!(judge.role(), Role::Active);
+    assert_eq!(judge.machine.status(judge.now).hold_down, Duration::ZERO);
+}

@@ -1,6 +1,8 @@
 //! The judges' datagrams: what is sealed is opened, by the peer and on its way alone; and two versions understand each
 //! other (FO-4).
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

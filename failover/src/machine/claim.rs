@@ -159,7 +159,7 @@ impl Machine {
         why.filter(|_| self.unfit().is_none())
     }
 
-    /// Of two ports that are both there and not active, the better one claims; the other one only if nothing comes of it.
+    /// Of two ports that are both there and not active, the better one claims; the other only if nothing comes of it.
     fn is_mine_to_claim(&self, peer: View, now: Time) -> bool {
         let vacant = now.since(self.vacant_since);
         match peer.role {

@@ -1,5 +1,8 @@
 //! Time, links, and what happens next.
 
+mod links;
+mod ports;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::env;
@@ -10,7 +13,7 @@ use std::time::Duration;
 use failover::machine::Machine;
 use failover::machine::action::{Action, Question};
 use failover::machine::event::{self, CenterAnswer, Command, Event, Generation, Member, Path, PortEvent};
-use failover::machine::message::{Kind, Message};
+use failover::machine::message::Message;
 use failover::machine::settings::Settings;
 use failover::machine::time::Time;
 use failover::wire::Seal;
@@ -660,180 +663,6 @@ impl World {
     fn say_health(&mut self, node: usize) -> Result<(), String> {
         let health = self.nodes[node].health();
         self.deliver(node, Event::Health(health))
-    }
-
-    // The port's process.
-
-    fn tell_port(&mut self, node: usize, serve: Option<u64>) {
-        let life = self.nodes[node].port.life;
-        let span = self.between(500, 4 * MS);
-        self.after(span, What::PortDoes { node, life, serve });
-    }
-
-    fn port_does(&mut self, node: usize, life: u64, serve: Option<u64>) -> Result<(), String> {
-        let runs = self.nodes[node].runs();
-        let port = &mut self.nodes[node].port;
-        if port.life != life || !port.is_alive {
-            return Ok(());
-        }
-        if port.hung.any() || !runs {
-            port.waiting.push(serve);
-            return Ok(());
-        }
-        port.serving = serve;
-        let event = match serve {
-            Some(generation) => PortEvent::Active(Generation(generation)),
-            None => PortEvent::Passive,
-        };
-        self.deliver(node, Event::Port(event))
-    }
-
-    fn catch_up(&mut self, node: usize) -> Result<(), String> {
-        let life = self.nodes[node].port.life;
-        for serve in mem::take(&mut self.nodes[node].port.waiting) {
-            self.port_does(node, life, serve)?;
-        }
-        Ok(())
-    }
-
-    fn port_ends(&mut self, node: usize) -> Result<(), String> {
-        let port = &mut self.nodes[node].port;
-        port.is_alive = false;
-        port.serving = None;
-        port.life += 1;
-        port.waiting.clear();
-        self.deliver(node, Event::Port(PortEvent::Down))
-    }
-
-    fn port_starts(&mut self, node: usize) -> Result<(), String> {
-        if self.nodes[node].port.is_alive || !self.nodes[node].is_on {
-            return Ok(());
-        }
-        self.nodes[node].port.is_alive = true;
-        self.say_port(node)?;
-        self.deliver(node, Event::Port(PortEvent::Passive))
-    }
-
-    fn say_port(&mut self, node: usize) -> Result<(), String> {
-        let port = &self.nodes[node].port;
-        if !port.is_alive {
-            return Ok(());
-        }
-        let caught_up = !port.behind.any();
-        self.deliver(node, Event::Port(PortEvent::Up { caught_up, owed: 0 }))
-    }
-
-    /// Each 100 ms: the service is probed, the health is said, and a client writes.
-    fn probe(&mut self, node: usize) -> Result<(), String> {
-        self.after(100 * MS, What::Probe { node });
-        self.say_health(node)?;
-        let this = &self.nodes[node];
-        if !this.port.is_alive || !this.runs() {
-            return Ok(());
-        }
-        let is_hung = this.port.hung.any();
-        self.deliver(node, Event::Port(if is_hung { PortEvent::Silent } else { PortEvent::Answered }))?;
-        let this = &self.nodes[node];
-        if let Some(generation) = this.serves(self.now, self.checks.with_fence)
-            && !this.wan_lost.any()
-            && !self.center_down.any()
-        {
-            if self.center.granted.get(&generation) != Some(&node) {
-                return Err(format!("I2: it serves as generation {generation}, which is not its own"));
-            }
-            if generation < self.center.generation {
-                let (life, generation) = (this.port.life, self.center.generation);
-                let span = 2 * self.profile.wan_delay;
-                self.after(span, What::Refused { node, life, generation });
-            }
-        }
-        Ok(())
-    }
-
-    // Links.
-
-    fn send(&mut self, node: usize, path: Path, message: Message) {
-        self.said[node] = Some((message.boot, message.sequence));
-        let is_cut = self.ways[path as usize][node].any();
-        let loss = if self.storm.any() { 0.7 } else { self.profile.loss };
-        if is_cut || !self.nodes[node].runs() || self.rng.random_bool(loss) {
-            return;
-        }
-        let message = match &self.seals {
-            Some(seals) => {
-                let bytes = seals[node].seal(path, &message).expect("a message that fits");
-                let opened = seals[1 - node].open(path, &bytes).expect("a datagram of the pair");
-                assert_eq!(opened, message);
-                opened
-            }
-            None => message,
-        };
-        let copies = if self.rng.random_bool(0.01) { 2 } else { 1 };
-        for _ in 0..copies {
-            let delay = match self.rng.random_range(0..1_000) {
-                draw if draw < self.profile.late_per_mille => self.between(0, 500 * MS),
-                950.. => self.between(0, 20 * MS),
-                _ => self.between(20, self.profile.delay),
-            };
-            self.after(delay, What::Arrives { node: 1 - node, path, message: message.clone() });
-        }
-    }
-
-    /// What a planted bug makes of a datagram.
-    fn spoil(&self, node: usize, mut message: Message) -> Message {
-        match (&mut message.kind, self.sabotage) {
-            (Kind::Query { promise: Some(span) }, Some(Sabotage::PromiseTooLong)) => *span *= 10,
-            (Kind::Query { .. }, Some(Sabotage::LeaseFromReceipt)) => message.echo = self.said[node],
-            _ => {}
-        }
-        message
-    }
-
-    fn wan_delay(&mut self) -> u64 {
-        if self.rng.random_bool(self.profile.wan_late) {
-            return self.between(0, 2_000 * MS);
-        }
-        let delay = self.profile.wan_delay;
-        self.between(delay / 2, delay)
-    }
-
-    fn ask(&mut self, node: usize, question: Question) {
-        self.ids += 1;
-        let id = self.ids;
-        let life = self.nodes[node].life;
-        let sent = self.stepped_at[node];
-        self.nodes[node].questions.push((id, sent));
-        self.after(DEADLINE, What::Deadline { node, life, id });
-        if self.wan[node][0].any() {
-            return;
-        }
-        let copies = if self.rng.random_bool(0.02) { 2 } else { 1 };
-        for _ in 0..copies {
-            let mut delay = self.wan_delay();
-            // This bug shows only where a RELEASE is late.
-            if self.sabotage == Some(Sabotage::ReleaseTakesAny)
-                && matches!(question, Question::Release { .. })
-            {
-                delay += self.between(0, 2_000 * MS);
-            }
-            self.after(delay, What::Asked { node, life, id, question });
-        }
-    }
-
-    fn asked(&mut self, node: usize, life: u64, id: u64, question: Question) -> Result<(), String> {
-        if self.center_down.any() {
-            return Ok(());
-        }
-        let answer = self.center.ask(node, question, self.settings[node].center_lease)?;
-        self.tell(|| format!("center: {:?} {question:?}: {answer:?}", MEMBERS[node]));
-        if self.wan[node][1].any() {
-            return Ok(());
-        }
-        let sent = self.nodes[node].questions.iter().find(|(known, _)| *known == id).map(|(_, sent)| *sent);
-        let Some(sent) = sent else { return Ok(()) };
-        let delay = self.wan_delay();
-        self.after(delay, What::Answered { node, life, id, sent, answer });
-        Ok(())
     }
 }
 
