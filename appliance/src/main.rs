@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use appliance::config::Config;
+use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::reload::{Reloaded, Reloader};
 use appliance::status::Status;
@@ -60,6 +61,24 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Work with a pair of ports.
+    Pair {
+        #[command(subcommand)]
+        command: PairCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum PairCommand {
+    /// Make what the two ports of a pair know each other by: a folder for each.
+    Keys {
+        /// The pair's name, as in `[pair]` of both ports.
+        #[arg(long)]
+        name: String,
+        /// A directory that does not exist yet. Take its `b` to the other port, and remove it here.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -94,6 +113,9 @@ fn main() -> ExitCode {
             Command::Config { command: ConfigCommand::Check { config, online } } => {
                 check(&config, online).await.map_err(Failure::from)
             }
+            Command::Pair { command: PairCommand::Keys { name, out } } => {
+                keys::make(&name, &out).map_err(Failure::from)
+            }
         }
     });
     match done {
@@ -112,6 +134,8 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Ask(#[from] AskError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error("the storage port answered something else: {0}; is it of another version?")]

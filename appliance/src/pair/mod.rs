@@ -6,10 +6,12 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`keys`] | what the two know each other by |
 //! | [`role`] | active or passive (pure, but for the channels it is followed by) |
 //! | [`standing`] | the lines for the judge |
 //! | [`register`] | the mirror's mark at the storage center |
 
+pub mod keys;
 pub mod register;
 pub mod role;
 pub mod standing;

@@ -74,14 +74,14 @@ impl Witness {
             Question::Renew(generation) => {
                 (LeaseQuestion::Renew { generation: theirs(generation), lease_ms }, self.lease)
             }
-            Question::Release { generation, .. } => {
-                (LeaseQuestion::Release { generation: theirs(generation) }, PATIENCE)
+            Question::Release { generation, renewals } => {
+                (LeaseQuestion::Release { generation: theirs(generation), renewals }, PATIENCE)
             }
         };
         let lease = |ms: u32| Duration::from_millis(u64::from(ms));
         match self.put(question, deadline).await {
-            Some(LeaseAnswer::Granted { generation, lease_ms }) => {
-                CenterAnswer::Granted { generation: ours(generation), lease: lease(lease_ms), renewals: 0 }
+            Some(LeaseAnswer::Granted { generation, lease_ms, renewals }) => {
+                CenterAnswer::Granted { generation: ours(generation), lease: lease(lease_ms), renewals }
             }
             Some(LeaseAnswer::Held { generation, renewals, lease_ms }) => {
                 CenterAnswer::Held { generation: ours(generation), renewals, lease: lease(lease_ms) }

@@ -130,9 +130,9 @@ impl Hands for Kernel {
     }
 
     fn hold_addresses(&mut self, until: Time) -> Done {
-        // Whole seconds, rounded down: never longer than the lease.
+        // The kernel counts in whole seconds, so they are rounded down: never longer than the lease.
         match until.since(clock::now()).as_secs() {
-            0 => Ok(()),
+            0 => self.addresses.drop_all().map_err(Trouble::of),
             seconds => self.addresses.hold(Duration::from_secs(seconds)).map_err(Trouble::of),
         }
     }

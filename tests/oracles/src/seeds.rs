@@ -345,7 +345,7 @@ fn requests() -> Vec<Vec<u8>> {
         Operation::Changes { since: FeedPosition(9), wait_ms: 25_000 },
         lease(LeaseQuestion::Acquire { from: Generation(6), renewals: Some(12), lease_ms: 300 }),
         lease(LeaseQuestion::Renew { generation: Generation(7), lease_ms: 300 }),
-        lease(LeaseQuestion::Release { generation: Generation(7) }),
+        lease(LeaseQuestion::Release { generation: Generation(7), renewals: Some(12) }),
         lease(LeaseQuestion::Ping),
     ];
     let request = |operation| Request { key: Some(Token([5; 16])), operation };
@@ -409,7 +409,7 @@ fn replies() -> Vec<Vec<u8>> {
             position: FeedPosition(5),
             reset: false,
         },
-        Answer::Lease(LeaseAnswer::Granted { generation: Generation(7), lease_ms: 300 }),
+        Answer::Lease(LeaseAnswer::Granted { generation: Generation(7), lease_ms: 300, renewals: 12 }),
         Answer::Lease(LeaseAnswer::Held { generation: Generation(7), renewals: 12, lease_ms: 300 }),
         Answer::Lease(LeaseAnswer::Superseded { generation: Generation(8) }),
         Answer::Lease(LeaseAnswer::Released),
