@@ -80,8 +80,8 @@ impl Kernel {
 
     /// Nothing of this judge is left in the kernel afterwards.
     pub(super) fn close(mut self) {
-        let dropped = [self.shut_fence(), self.drop_addresses()];
-        for trouble in dropped.into_iter().filter_map(Result::err) {
+        let shut = self.shut_fence();
+        if let Err(trouble) = shut.and(self.drop_addresses()) {
             // The fence stays then: no frame of an address that is left passes.
             tracing::error!("at the end: {trouble}");
             return;
