@@ -4,6 +4,8 @@
 //! - `nfs-guest operations FOLDER` tries every operation of a file system in a folder; status 1 if one is wrong.
 //! - `nfs-guest endure FOLDER STOP` writes, reads, makes, renames and removes files there, checks everything, and puts
 //!   the number of its rounds into `FOLDER/rounds`, until a file `STOP` is there.
+//! - `nfs-guest stall FOLDER STOP STALLS` reads and writes there until a file `STOP` is there, and tells in `STALLS` how
+//!   long each took.
 //! - `nfs-guest lock FILE read|write START LENGTH` tries a lock; status 1 if another has it.
 //! - `nfs-guest hold FILE read|write START LENGTH HELD RELEASE` waits for a lock, makes a file `HELD`, and keeps the
 //!   lock until a file `RELEASE` is there.
@@ -18,6 +20,7 @@ mod endure;
 mod lock;
 mod operations;
 mod pattern;
+mod stall;
 
 use std::path::Path;
 use std::process::exit;
@@ -31,6 +34,9 @@ fn main() {
         ["agent", device] => agent::obey(device),
         ["operations", folder] => operations::try_all(Path::new(folder)),
         ["endure", folder, stop] => endure::until(Path::new(folder), Path::new(stop)),
+        ["stall", folder, stop, stalls] => {
+            stall::until(Path::new(folder), Path::new(stop), Path::new(stalls));
+        }
         ["lock", file, kind, start, len] => lock::probe(Path::new(file), Piece::parse(kind, start, len)),
         ["hold", file, kind, start, len, held, release] => {
             let piece = Piece::parse(kind, start, len);

@@ -6,6 +6,7 @@
 //! - [`mount`] is a hard NFSv3 mount: like a kernel's, it sends a call again over a new connection until it is answered.
 //! - [`model`] is the reference file system of the model test.
 //! - [`data`] makes contents and names from a seed.
+//! - [`acknowledged`] is clients that remember what was acknowledged to them.
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
 //! - [`chromium`] is a browser, with pages for it.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
@@ -15,6 +16,7 @@
 //! - [`netns`] is a network namespace of its own.
 //! - [`mirrored`] is two storage ports that mirror each other, without judges.
 //! - [`nginx`] is a web server by other people: a peer of the center's, or a CDN before it.
+//! - [`pair`] is a failover pair on networks of its own: real daemons, failures, and what clients see of them.
 //! - [`postgres`] is a PostgreSQL server, and a standby of it.
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
@@ -28,6 +30,7 @@
     reason = "a harness that cannot go on fails its test at the line that could not"
 )]
 
+pub mod acknowledged;
 pub mod bench;
 pub mod chromium;
 pub mod cluster;
@@ -42,6 +45,7 @@ pub mod model;
 pub mod mount;
 pub mod netns;
 pub mod nginx;
+pub mod pair;
 pub mod poll;
 pub mod postgres;
 pub mod qemu;

@@ -25,7 +25,7 @@ pub struct Site {
     netns: Option<String>,
     /// The storage center's process.
     pub center: Daemon,
-    center_port: u16,
+    center_address: SocketAddr,
 }
 
 /// A storage port of a [`Site`].
@@ -85,6 +85,11 @@ impl Site {
 
     /// The same in a network namespace, where well-known ports are free.
     pub fn start_in(netns: Option<&str>) -> Self {
+        Self::start_at(netns, (Ipv4Addr::LOCALHOST, free_port()).into())
+    }
+
+    /// The same with the storage center at this address of the namespace.
+    pub fn start_at(netns: Option<&str>, center: SocketAddr) -> Self {
         let dir = new_dir();
         let disks = (0..3).map(|disk| dir.path().join(format!("disk{disk}")));
         let disks: Vec<String> = disks
@@ -93,18 +98,17 @@ impl Site {
                 format!("{disk:?}")
             })
             .collect();
-        Self::start_on(dir, netns, &format!("disks = [{}]\nreserve_bytes = 0", disks.join(", ")))
+        Self::start_on(dir, netns, center, &format!("disks = [{}]\nreserve_bytes = 0", disks.join(", ")))
     }
 
     /// The same with objects where `isn` says, which is the body of the table `[isn]`, perhaps with tables behind it.
     /// `DIR` in it is the site's directory.
     pub fn start_with(isn: &str) -> Self {
-        Self::start_on(new_dir(), None, isn)
+        Self::start_on(new_dir(), None, (Ipv4Addr::LOCALHOST, free_port()).into(), isn)
     }
 
-    fn start_on(dir: TempDir, netns: Option<&str>, isn: &str) -> Self {
-        let center_port = free_port();
-        let config = write_center_config(dir.path(), center_port, isn);
+    fn start_on(dir: TempDir, netns: Option<&str>, center_address: SocketAddr, isn: &str) -> Self {
+        let config = write_center_config(dir.path(), center_address, isn);
         add_customer(&config, dir.path(), 1, &[]);
         let center = Daemon::start_in(
             netns,
@@ -112,7 +116,7 @@ impl Site {
             &["serve", "--config", config.to_str().unwrap()],
             &dir.path().join("center.log"),
         );
-        Self { dir, netns: netns.map(str::to_owned), center, center_port }
+        Self { dir, netns: netns.map(str::to_owned), center, center_address }
     }
 
     /// Adds a customer; `extra` are further arguments of `customer add`.
@@ -148,7 +152,7 @@ impl Site {
 
     /// The storage center's URL.
     pub fn center_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.center_port)
+        format!("http://{}", self.center_address)
     }
 
     /// Starts a storage port with the defaults.
@@ -373,13 +377,13 @@ fn new_dir() -> TempDir {
     tempfile::Builder::new().prefix("storage-port-e2e-").tempdir().unwrap()
 }
 
-fn write_center_config(dir: &Path, port: u16, isn: &str) -> PathBuf {
+fn write_center_config(dir: &Path, listen: SocketAddr, isn: &str) -> PathBuf {
     let text = format!(
         r#"
 roles = ["ddm", "dosm", "isn"]
 
 [http]
-listen = "127.0.0.1:{port}"
+listen = "{listen}"
 
 [vfs]
 database = "DIR/vfs.sqlite"

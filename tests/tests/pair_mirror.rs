@@ -7,11 +7,11 @@
 
 use std::time::{Duration, Instant};
 
+use e2e::data::md5_hex;
 use e2e::mirrored::{Pair, ask, deactivate, standing, wait_mirrored};
 use e2e::mount::Mount;
 use e2e::poll;
 use e2e::site::{Port, PortSettings, Site};
-use md5::{Digest, Md5};
 use nfs3_types::nfs3::nfs_fh3;
 use protocol::pair::Member;
 use serde_json::json;
@@ -24,10 +24,6 @@ fn settings() -> PortSettings {
 
 fn contents(number: u8) -> Vec<u8> {
     (0..100_000u32).map(|at| (at % 251) as u8 ^ number).collect()
-}
-
-fn md5(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn file(mount: &mut Mount, name: &str) -> nfs_fh3 {
@@ -52,7 +48,7 @@ fn what_a_killed_port_acknowledged_is_on_the_other() {
     let one = file(&mut mount, "one");
     mount.write_durably(&one, 0, &contents(1)).unwrap();
     let verifier = mount.commit(&one).unwrap();
-    assert_eq!(site.copies(&md5(&contents(1))), 0, "nothing was uploaded so far");
+    assert_eq!(site.copies(&md5_hex(&contents(1))), 0, "nothing was uploaded so far");
     a.daemon.kill_9();
 
     let second = pair.activate(&b, Member::B, first);
@@ -87,12 +83,12 @@ fn alone_a_port_acknowledges_what_the_center_has() {
     let mut mount = a.mount("/export");
     let one = file(&mut mount, "one");
     mount.write_durably(&one, 0, &contents(1)).unwrap();
-    assert_eq!(site.copies(&md5(&contents(1))), 0, "the other port has it");
+    assert_eq!(site.copies(&md5_hex(&contents(1))), 0, "the other port has it");
     b.daemon.kill_9();
     let begun = Instant::now();
     mount.write_durably(&one, 0, &contents(2)).unwrap();
     println!("the first durable write without the other port took {:?}", begun.elapsed());
-    assert_eq!(site.copies(&md5(&contents(2))), 2, "acknowledged, so it is at the center");
+    assert_eq!(site.copies(&md5_hex(&contents(2))), 2, "acknowledged, so it is at the center");
 
     // The other port was left behind: what it has is older than what the center has, and must not come over it.
     let mut a = a;
@@ -104,7 +100,7 @@ fn alone_a_port_acknowledges_what_the_center_has() {
     mount.write_durably(&one, 10, b"more").unwrap();
     let mut expected = contents(2);
     expected[10..14].copy_from_slice(b"more");
-    assert_eq!(site.copies(&md5(&expected)), 2);
+    assert_eq!(site.copies(&md5_hex(&expected)), 2);
 }
 
 /// FO-11: a port that another one has replaced acknowledges nothing more, and says that it was put out of service.
@@ -155,7 +151,7 @@ fn a_frozen_port_is_left_behind_and_taken_back() {
     let took = begun.elapsed();
     println!("with a frozen mirror a durable write took {took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
-    assert_eq!(site.copies(&md5(&contents(1))), 2);
+    assert_eq!(site.copies(&md5_hex(&contents(1))), 2);
     b.daemon.thaw();
     wait_mirrored(&a);
 }

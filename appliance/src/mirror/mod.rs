@@ -32,9 +32,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use protocol::pair::Member;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -98,6 +99,8 @@ pub struct Mirror<R> {
     own_mark: Arc<Mark>,
     own_ledger: Arc<LockLedger>,
     ledger: Arc<SharedLedger>,
+    /// There was no connection to the other port.
+    unreached: Notify,
     /// Held while it is decided that this port goes on alone, and while the other one is told that it is whole: one of
     /// the two.
     deciding: Mutex<()>,
@@ -153,6 +156,7 @@ impl<R: Register> Mirror<R> {
             own_mark: Arc::new(mark),
             own_ledger,
             ledger,
+            unreached: Notify::new(),
             deciding: Mutex::default(),
             using: Arc::default(),
             is_receiving: watch::Sender::new(false),
@@ -243,6 +247,9 @@ impl<R: Register> Mirror<R> {
     async fn session(self: Arc<Self>, stream: TcpStream) {
         match self.receive(stream).await {
             Ok(()) => tracing::info!("the active port has ended the mirror's connection"),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                tracing::warn!("the active port is gone, or serves no longer");
+            }
             Err(error) => tracing::warn!("the active port's journal does not come any more: {error}"),
         }
     }
@@ -295,6 +302,9 @@ impl<R: Register> Mirror<R> {
             let begun = Instant::now();
             let Err(lost) = self.send(generation).await;
             let is_unreachable = matches!(&lost, Lost::Unreached(_));
+            if is_unreachable {
+                self.unreached.notify_one();
+            }
             pause = match begun.elapsed() > RETRY_LAST || is_unreachable {
                 true => RETRY,
                 false => (2 * pause).min(RETRY_LAST),
@@ -313,13 +323,20 @@ impl<R: Register> Mirror<R> {
 
     async fn decide<D: Future<Output = ()>>(&self, drained: &impl Fn() -> D) {
         let mut patience = FIRST_PATIENCE;
+        // Of an earlier time of duty.
+        self.unreached.notified().now_or_never();
         loop {
             safety::until(&self.safety.subscribe(), |safety| !safety.is_decided).await;
             let decided = || self.until_decided();
-            if timeout(patience, decided()).await.is_ok() {
+            let has_come = tokio::select! {
+                has_come = timeout(patience, decided()) => has_come.is_ok(),
+                // Nobody is there to wait for.
+                () = self.unreached.notified() => false,
+            };
+            if has_come {
                 continue;
             }
-            // Only the first time: later the other port was lost, not awaited.
+            // Only the first time: later the other port is known to be lost.
             patience = Duration::ZERO;
             tokio::select! {
                 () = decided() => continue,

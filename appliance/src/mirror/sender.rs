@@ -25,9 +25,12 @@ pub(super) enum Lost {
     /// There is no connection.
     #[error("{0}")]
     Unreached(io::Error),
+    /// The other port, or its machine's kernel, has closed the connection.
+    #[error("it has closed the connection")]
+    Closed,
     /// The connection, or a disk.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// It did not acknowledge in time.
     #[error("no acknowledgement in {0:?}")]
     Silent(Duration),
@@ -37,6 +40,12 @@ pub(super) enum Lost {
     /// It knows that this port has lost.
     #[error("generation {0} is in force")]
     Newer(u64),
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Closed } else { Self::Io(error) }
+    }
 }
 
 impl<R: Register> Mirror<R> {

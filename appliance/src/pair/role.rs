@@ -90,7 +90,7 @@ impl Role {
     pub fn activate(&self, generation: u64) -> Result<(), RoleError> {
         self.check(generation)?;
         self.known.send_modify(|known| *known = Known { newest: generation, refused_by: None });
-        self.terms.send_if_modified(|term| std::mem::replace(term, Some(generation)) != Some(generation));
+        self.terms.send_if_modified(|term| term.replace(generation) != Some(generation));
         Ok(())
     }
 

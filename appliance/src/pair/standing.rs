@@ -57,12 +57,13 @@ pub fn lines(standing: watch::Receiver<Standing>) -> Lines {
                 return None;
             }
             let now = standing.borrow_and_update().clone();
-            // The last first.
-            left.push(now.line());
             let refused_before = told.as_ref().and_then(|told: &Standing| told.refused_by);
             if let Some(generation) = now.refused_by.filter(|_| now.refused_by != refused_before) {
                 left.push(json!({ "event": "refused", "generation": generation }));
             }
+            // The last one is told first: who begins to listen hears how the port stands, and later why it has changed.
+            let place = if told.is_none() { left.len() } else { 0 };
+            left.insert(place, now.line());
             told = Some(now);
         }
         left.pop().map(|line| (line, (standing, told, left)))
@@ -123,6 +124,9 @@ mod tests {
         });
         assert_eq!(lines.next().await, Some(json!({ "event": "refused", "generation": 9 })));
         assert_eq!(lines.next().await, Some(up(false, 9)));
+        let mut later = self::lines(now.subscribe());
+        assert_eq!(later.next().await, Some(up(false, 9)));
+        assert_eq!(later.next().await, Some(json!({ "event": "refused", "generation": 9 })));
         drop(now);
         assert_eq!(lines.next().await, None);
     }

@@ -147,7 +147,7 @@ impl<C: StorageCenter> Uploader<C> {
         let mut settled = self.settled.subscribe();
         while !self.has_uploaded(file, lsn) {
             self.hurry();
-            let _ = tokio::time::timeout(TICK_MIN, settled.changed()).await;
+            let _ = tokio::time::timeout(TICK_MAX, settled.changed()).await;
         }
     }
 

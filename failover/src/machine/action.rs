@@ -18,9 +18,9 @@ pub enum Action {
     ShutFence,
     /// Ask on the LAN whether somebody has the floating addresses (RFC 5227); answer with `Event::AddressProbe`.
     ProbeAddresses,
-    /// Add the floating addresses, or renew them, until then and no longer: the kernel removes them by itself. It counts
-    /// in seconds: round down, and remove them if less than one remains. It takes the place of an earlier one, also where
-    /// that was to last longer.
+    /// Add the floating addresses, or renew them, until then and no longer: the kernel removes them by itself. It
+    /// counts in seconds: round down, and remove them if less than one remains. It takes the place of an earlier one,
+    /// also where that was to last longer.
     HoldAddresses(Time),
     /// Remove them, then destroy silently every TCP connection of clients at them.
     DropAddresses,

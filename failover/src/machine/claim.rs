@@ -36,8 +36,13 @@ pub(super) enum Why {
     Silent,
     /// The peer is there and not active.
     Vacant,
-    /// The active asked for it; not wanted any more after this.
-    Prepared(Time),
+    /// The active asked for it.
+    Prepared {
+        /// It said that it is ill; an operator needs no such reason.
+        is_ill: bool,
+        /// Not wanted any more after this.
+        until: Time,
+    },
     /// An operator wants it.
     Ordered {
         /// Although this port is not fit.
@@ -52,14 +57,14 @@ impl Why {
         match self {
             Self::Silent => "the peer is silent",
             Self::Vacant => "the peer is not active",
-            Self::Prepared(_) => "the active peer asked for it",
+            Self::Prepared { .. } => "the active peer asked for it",
             Self::Ordered { .. } => "an operator ordered it",
         }
     }
 
     /// By agreement, or by order, and not because somebody is missed.
     pub(super) fn is_planned(self) -> bool {
-        matches!(self, Self::Prepared(_) | Self::Ordered { .. })
+        matches!(self, Self::Prepared { .. } | Self::Ordered { .. })
     }
 }
 
@@ -76,13 +81,21 @@ impl Claim {
 impl Machine {
     /// The active asks this port to take over.
     pub(super) fn prepare(&mut self, now: Time) {
-        let why = Why::Prepared(now + PREPARED);
         if self.unfit().is_some() {
             return;
         }
+        let until = now + PREPARED;
+        let is_ill = self.peer.view().is_some_and(|peer| peer.health >= self.settings.threshold || !peer.wan);
         match &mut self.state {
-            State::Passive { claim: Some(claim) } if matches!(claim.why, Why::Prepared(_)) => claim.why = why,
-            State::Passive { claim: claim @ None } => *claim = Some(Claim::new(why, now)),
+            State::Passive {
+                claim: Some(Claim { why: Why::Prepared { is_ill: was_ill, until: before }, .. }),
+            } => {
+                *was_ill |= is_ill;
+                *before = until;
+            }
+            State::Passive { claim: claim @ None } => {
+                *claim = Some(Claim::new(Why::Prepared { is_ill, until }, now))
+            }
             _ => {}
         }
     }
@@ -159,7 +172,7 @@ impl Machine {
         why.filter(|_| self.unfit().is_none())
     }
 
-    /// Of two ports that are both there and not active, the better one claims; the other one only if nothing comes of it.
+    /// Of two ports that are both there and not active, the better one claims; the other only if nothing comes of it.
     fn is_mine_to_claim(&self, peer: View, now: Time) -> bool {
         let vacant = now.since(self.vacant_since);
         match peer.role {
@@ -184,7 +197,7 @@ impl Machine {
     fn is_wanted(&self, why: Why, now: Time) -> bool {
         match why {
             Why::Silent | Why::Vacant => self.unfit().is_none(),
-            Why::Prepared(until) => now < until && self.unfit().is_none(),
+            Why::Prepared { until, .. } => now < until && self.unfit().is_none(),
             Why::Ordered { force, until } => {
                 now < until && !self.stopping && (force || self.unfit().is_none())
             }
@@ -260,6 +273,12 @@ impl Machine {
         if matches!(self.state, State::Tenure(_)) || peer.is_some_and(|peer| peer.role == Role::Active) {
             self.vacant_since = now;
         }
+    }
+
+    /// Keeps for how long the peer's WAN has been the better one. Two that come back one after the other are no reason.
+    pub(super) fn compare_wans(&mut self, now: Time) {
+        let is_worse = !self.condition.wan() && self.peer.view().is_some_and(|peer| peer.wan);
+        self.wan_worse_since = if is_worse { self.wan_worse_since.or(Some(now)) } else { None };
     }
 
     /// The generation that this port holds, entering or active.

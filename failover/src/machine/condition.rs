@@ -10,7 +10,6 @@ use super::time::Time;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Condition {
     health: Option<Health>,
-    wan_lost: Option<Time>,
     up: Option<Up>,
     misses: u32,
     serving: Serving,
@@ -37,8 +36,7 @@ pub(super) enum Serving {
 
 impl Condition {
     /// The probes say.
-    pub(super) fn probed(&mut self, health: Health, now: Time) {
-        self.wan_lost = if health.wan { None } else { self.wan_lost.or(Some(now)) };
+    pub(super) fn probed(&mut self, health: Health) {
         self.health = Some(health);
     }
 
@@ -124,11 +122,6 @@ impl Condition {
     /// The center is reached.
     pub(super) fn wan(&self) -> bool {
         self.health.as_ref().is_some_and(|health| health.wan)
-    }
-
-    /// Since when it is not.
-    pub(super) fn wan_lost(&self) -> Option<Time> {
-        self.wan_lost
     }
 
     /// What is wrong, in words.

@@ -16,8 +16,8 @@ enum Change {
     Closed(Connection),
 }
 
-/// What is known, and what of it the peer does not know yet. Changes have numbers; each STATUS carries the first of those
-/// that the peer has not confirmed, so an echo confirms all up to the last one in the STATUS that it names.
+/// What is known, and what of it the peer does not know yet. Changes have numbers; each STATUS carries the first of
+/// those that the peer has not confirmed, so an echo confirms all up to the last one in the STATUS that it names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Connections {
     known: BTreeSet<Connection>,

@@ -104,8 +104,8 @@ pub enum CenterAnswer {
         /// Its number, for [`super::action::Question::Release`].
         renewals: u64,
     },
-    /// The other port holds a lease of the center. It may be taken over once `lease` has passed on the asker's own clock
-    /// since this answer came, if `renewals` is still the same then.
+    /// The other port holds a lease of the center. It may be taken over once `lease` has passed on the asker's own
+    /// clock since this answer came, if `renewals` is still the same then.
     Held {
         /// The generation that is in force.
         generation: Generation,
@@ -130,7 +130,7 @@ pub enum CenterAnswer {
 pub enum PortEvent {
     /// The process is there (the control socket is connected), and listens.
     Up {
-        /// The mirror of the peer's journal is whole here, so that nothing acknowledged is lost if this port takes over.
+        /// The mirror of the peer's journal is whole here: nothing acknowledged is lost if this port takes over.
         caught_up: bool,
         /// Acknowledged bytes that only this port has: neither the peer nor the center.
         owed: u64,

@@ -5,8 +5,8 @@
 //! passive         └─ s got at p ── QUERY(echo s, promise L) ─ does not open before p + L ──┤
 //! ```
 //!
-//! Since a ≤ p, and the margin covers the drift of both clocks and the kernel's lateness, the active has shut before the
-//! passive opens, whatever the network did to the datagrams. No clock is ever compared with another one.
+//! Since a ≤ p, and the margin covers the drift of both clocks and the kernel's lateness, the active has shut before
+//! the passive opens, whatever the network did to the datagrams. No clock is ever compared with another one.
 
 use std::time::Duration;
 

@@ -11,42 +11,52 @@
 //!
 //! # States
 //!
-//! | state | what | leaves it when |
-//! |---|---|---|
-//! | starting | serves nobody and claims nothing, since an earlier run may have promised | one lease has passed: passive |
-//! | passive | asks the peer each 10 ms, with a promise while the peer is active | it has reason to claim (below): claims |
-//! | claiming (a passive) | the center is asked for the next generation | granted: entering. Held, superseded, unreachable: again, or no more |
-//! | entering | generation remembered, port told to activate, addresses probed; says READY | promise over or peer released, port active, addresses free: active. A higher generation: passive |
-//! | active | serves; answers each question with a STATUS; asks the center when the peer's lease is old | lease over, higher generation, handed over, given up: passive |
+//! | state | what |
+//! |---|---|
+//! | starting | serves nobody, claims nothing: an earlier run may have promised. After one lease: passive |
+//! | passive | asks the peer each 10 ms, with a promise while the peer is active. With reason (below): claims |
+//! | claiming | a passive that has asked the center for the next generation. Granted: entering |
+//! | entering | generation remembered, port told to activate, addresses probed; says READY |
+//! | active | serves; answers each question with a STATUS; asks the center when the peer's lease is old |
 //!
-//! | event | starting, passive | entering | active |
+//! Entering becomes active when the promise is over (or the peer has released), the port serves and the addresses are
+//! free. Both become passive when the lease is over, a higher generation is in force, or they give up.
+//!
+//! | event | passive | entering | active |
 //! |---|---|---|---|
-//! | silence of 0.7 leases | claims, if fit | – | asks the center for a lease at 0.4 |
-//! | the peer is there, nobody active | the better of the two claims; the other after 3 leases | – | – |
+//! | silence of 0.7 leases | claims, if fit | – | asks the center for a lease, at 0.4 |
+//! | peer there, nobody active | the better one claims; the other after 3 leases | – | – |
 //! | PREPARE | claims, if fit | – | – |
-//! | READY | answers RELEASE | steps down if its generation is higher | steps down, RELEASE |
+//! | READY | RELEASE | steps down if its generation is higher | steps down, RELEASE |
 //! | RELEASE | – | need not wait for its promise | – |
-//! | higher generation, from whomever | learns it | steps down | steps down |
-//! | service dead (process ended, hung, LAN lost) | is not fit | gives up | gives up at once if the peer is fit; after 300 ms if it is not heard |
-//! | WAN lost for 450 ms, or score over the threshold | says so | – | hands over, if the peer is better and no hold-down runs |
-//! | an address is answered for | – | waits, alarms, probes again | – |
+//! | higher generation | learns it | steps down | steps down |
+//! | service dead (ended, hung, no LAN) | not fit | gives up | gives up; see below |
+//! | WAN lost 450 ms, or score high | says so | – | hands over, if the peer is better and no hold-down runs |
+//! | an address is answered for | – | alarms, probes again | – |
 //! | maintenance | claims nothing | goes on | hands nothing over by itself |
+//!
+//! An active with a dead service gives up at once if the peer is fit, and after a center's lease if it is not heard;
+//! a peer that is heard and not fit would not take it.
 //!
 //! # Timers
 //!
 //! | timer | default | of |
 //! |---|---|---|
 //! | lease | 100 ms | a promise; the wait after a start |
-//! | query | 10 ms | the passive's questions; an active that is not asked speaks each 20 ms |
+//! | query | 10 ms | the passive's questions, each answered; an active that hears nobody speaks as often |
 //! | center asked | at 0.4 of a lease | the active, each third of a center's lease until the peer's is back |
 //! | silence | 0.7 of a lease | of the peer, until the passive claims |
-//! | center's lease | 300 ms | who finds it held waits for so long on its own clock and asks again |
+//! | center's lease | 1 s | who finds it held waits for so long on its own clock and asks again |
 //! | announcements | 0, 2, 20, 100, 500 ms, 2 s, each 30 s | the new active; the first five with a tickle |
 //! | mute | after 1.5 s | the active, when the resets that a tickle provokes have passed |
 //! | hold-down | 10 s, doubling to 5 min | changes by ill health |
 //!
 //! Every lease is shortened by the drift of both clocks and the lateness of the kernel ([`Settings`]). A pause of the
 //! process or of the machine shows as a jump of `now`: leases are looked at before anything else in each step.
+//!
+//! Limit: a kernel that counts the fence's time-out in jiffies counts nothing while the machine is suspended. After a
+//! resume it leaves the fence open for what was left of the lease, unless the judge shuts it first; what is written
+//! then is refused, for its generation is old.
 
 pub mod action;
 mod announce;
@@ -106,6 +116,8 @@ pub struct Machine {
     pending: Option<Pending>,
     /// Since when neither this port nor the peer is known to be active.
     vacant_since: Time,
+    /// Since when the peer reaches the center and this port does not.
+    wan_worse_since: Option<Time>,
     /// It claims nothing by itself before.
     not_before: Time,
     /// How often it still says RELEASE unasked.
@@ -135,9 +147,9 @@ struct Alarms {
 }
 
 impl Machine {
-    /// A judge that starts now, on a machine without floating addresses and with its fence shut (remove what an earlier
-    /// run left, first). `boot` differs at every start; `remembered` is the last [`Action::Remember`]. Then have it take
-    /// an [`Event::Timer`].
+    /// A judge that starts now, on a machine without floating addresses and with its fence shut (first remove what an
+    /// earlier run left). `boot` differs at every start; `remembered` is the last [`Action::Remember`]. Then have it
+    /// take an [`Event::Timer`].
     pub fn new(settings: Settings, boot: u64, remembered: Generation, now: Time) -> Self {
         let until = now + settings.lease + settings.margin(settings.lease);
         Self {
@@ -155,6 +167,7 @@ impl Machine {
             stopping: false,
             pending: None,
             vacant_since: now,
+            wan_worse_since: None,
             not_before: until,
             releases: 0,
             speaks_at: now,
@@ -176,7 +189,7 @@ impl Machine {
         match event {
             Event::Timer => self.wakes_at = None,
             Event::Received { path, message } => self.received(path, message, now),
-            Event::Health(health) => self.condition.probed(health, now),
+            Event::Health(health) => self.condition.probed(health),
             Event::Center { sent, answer } => self.answered(sent, answer, now),
             Event::AddressProbe { taken_by } => self.probed(taken_by, now),
             Event::Port(event) => self.port_said(event, now),
@@ -203,6 +216,7 @@ impl Machine {
             self.state = State::Passive { claim: None };
         }
         self.look_for_an_active(now);
+        self.compare_wans(now);
         match self.state {
             State::Starting { .. } => {}
             State::Passive { .. } => self.consider_claiming(now),

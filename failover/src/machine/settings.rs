@@ -19,7 +19,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How often the passive asks.
     pub query: Duration,
-    /// What the center is asked for when the peer gives no lease: three times the round trip to it, at least.
+    /// What the center is asked for when the peer gives no lease: three times the round trip to it, at least, and what
+    /// a busy center takes to write it down.
     pub center_lease: Duration,
     /// How much faster or slower than true time a clock may run, in thousandths.
     pub drift_per_mille: u32,
@@ -54,7 +55,7 @@ impl Settings {
             member,
             lease: Duration::from_millis(100),
             query: Duration::from_millis(10),
-            center_lease: Duration::from_millis(300),
+            center_lease: Duration::from_secs(1),
             drift_per_mille: 10,
             kernel_slack: Duration::from_millis(8),
             fence: true,

@@ -292,7 +292,7 @@ impl Machine {
         self.out.push(Action::OpenFence(until));
         self.out.push(Action::HoldAddresses(end));
         self.connections.inherit();
-        if matches!(why, Why::Prepared(_)) && self.is_peer_ill() {
+        if matches!(why, Why::Prepared { is_ill: true, .. }) {
             self.hold_down.moved(self.settings.hold_down, self.settings.hold_down_max, now);
         }
         self.takeovers += 1;
@@ -412,8 +412,8 @@ impl Machine {
         if !self.hold_down.is_over(now) || self.condition.owed() > 0 {
             return None;
         }
-        if let Some(lost) = self.condition.wan_lost()
-            && now.since(lost) >= self.settings.wan_patience
+        if let Some(since) = self.wan_worse_since
+            && now.since(since) >= self.settings.wan_patience
         {
             return Some("the WAN is lost here and not at the peer".to_owned());
         }
@@ -421,11 +421,6 @@ impl Machine {
         let is_sick =
             score >= self.settings.threshold && peer.health.saturating_add(self.settings.hysteresis) <= score;
         is_sick.then(|| format!("health {score}, the peer's {}: {}", peer.health, self.condition.reasons()))
-    }
-
-    /// The peer has a reason of its own to hand over; an operator needs none.
-    fn is_peer_ill(&self) -> bool {
-        self.peer.view().is_some_and(|peer| peer.health >= self.settings.threshold || !peer.wan)
     }
 
     /// Asks the peer to take over.

@@ -52,12 +52,12 @@ fn first_failure(first: u64, seeds: u64, sabotage: Option<Sabotage>) -> Option<(
     thread::scope(|scope| {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().filter_map(|worker| worker.join().unwrap()).min()
+        workers.into_iter().filter_map(|worker| worker.join().expect("no panic outside a run")).min()
     })
 }
 
-/// FO-2, FO-4, FO-5, FO-7, FO-11: never two owners, never two active ports in a generation; a healthy port serves within
-/// the bound; nothing moves without a failure or an order, and ill health moves once in a hold-down.
+/// FO-2, FO-4, FO-5, FO-7, FO-11: never two owners, never two active ports in a generation; a healthy port serves
+/// within the bound; nothing moves without a failure or an order, and ill health moves once in a hold-down.
 #[test]
 fn a_pair_keeps_its_promises() {
     let (first, seeds) = match number("FAILOVER_SEED") {

@@ -50,6 +50,7 @@ pub fn settings(bounds: Bounds) -> Settings {
         locks: None,
         threads: 2,
         bounds,
+        ..Settings::default()
     }
 }
 

@@ -4,6 +4,8 @@
 //! `bench center [--rounds N] [--only TEXT] [--alone] [--objects N]`: the storage center beside nginx and bare loops;
 //! with `--alone` one process instead of a cluster; `--objects` is how many the node has that is started.
 //! `bench vfs [--rounds N]`: the directory service beside bare writers of SQLite and PostgreSQL.
+//! `bench failover [--rounds N] [--only TEXT] [--busy MINUTES]`: the pair under failures beside keepalived; with `--busy`
+//! only how often each moves the address by mistake while all processors are busy.
 //!
 //! `./bench` builds it and starts it in a network namespace of its own.
 
@@ -14,7 +16,7 @@ use std::path::Path;
 use e2e::bench::center::cluster::Layout;
 use e2e::bench::center::{self, work};
 use e2e::bench::nfs::bare;
-use e2e::bench::{compare, nfs, vfs};
+use e2e::bench::{compare, failover, nfs, vfs};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -33,6 +35,10 @@ fn main() {
             let objects = option("--objects").map_or(work::OBJECTS, |text| text.parse().unwrap());
             center::compare(&center::Options { rounds, only, layout, objects }, scratch().path());
         }
+        (Some("failover"), _) => match option("--busy") {
+            Some(minutes) => failover::keep_busy(minutes.parse().unwrap()),
+            None => failover::compare(rounds, &only),
+        },
         (Some("vfs"), _) => vfs::compare(rounds, scratch().path()),
         (Some("nfs"), None) => nfs::compare(rounds, &only, scratch().path()),
         _ => compare::run(rounds, option("--rclone").as_deref(), scratch().path()),

@@ -43,7 +43,7 @@ enum Step {
     /// An active port has its peer's lease again, and gives back the center's; the word may not come through.
     GiveBack { member: Member, is_heard: bool },
     /// An active port steps down and says so; the word may not come through.
-    StepDown { member: Member, is_heard: bool },
+    GiveUp { member: Member, is_heard: bool },
     /// A port forgets all but what it has on disk.
     Restart(Member),
     /// A question that was sent before comes again, late.
@@ -61,7 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (member(), heard()).prop_map(|(member, is_heard)| Step::Acquire { member, is_heard }),
         3 => (member(), heard()).prop_map(|(member, is_heard)| Step::Renew { member, is_heard }),
         1 => (member(), heard()).prop_map(|(member, is_heard)| Step::GiveBack { member, is_heard }),
-        1 => (member(), heard()).prop_map(|(member, is_heard)| Step::StepDown { member, is_heard }),
+        1 => (member(), heard()).prop_map(|(member, is_heard)| Step::GiveUp { member, is_heard }),
         1 => member().prop_map(Step::Restart),
         1 => any::<usize>().prop_map(Step::Late),
     ]
@@ -150,7 +150,7 @@ impl World {
                     false => self.sent.push((member, question)),
                 }
             }
-            Step::StepDown { member, is_heard } => {
+            Step::GiveUp { member, is_heard } => {
                 let Some(generation) = self.port(member).active.take() else { return };
                 self.port(member).lease_until = 0;
                 if is_heard {

@@ -1,0 +1,89 @@
+//! Zero loss: the active of a pair is killed again and again, in several ways, under a load of writes with COMMIT,
+//! exclusive creates, renames and removes by clients that repeat their calls to the letter.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use e2e::acknowledged::{Acknowledged, verify, write_until};
+use e2e::data;
+use e2e::mount::Mount;
+use e2e::pair::fault::Fault;
+use e2e::pair::ground::Ground;
+use e2e::pair::{Judges, Pair};
+use e2e::poll;
+use e2e::rpc::Credential;
+use rand::Rng;
+
+/// Times the active is killed.
+const KILLS: usize = 200;
+/// Clients that write meanwhile.
+const WRITERS: u64 = 3;
+/// Ways to be killed.
+const FAULTS: [Fault; 4] = [Fault::KillService, Fault::KillJudge, Fault::KillBoth, Fault::PowerOff];
+/// How long a client waits for one answer, and the test for headway.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// FO-2, FO-8, FO-12: every acknowledged byte and name is there, whoever was killed when: no stale handle, no change
+/// lost, none done twice. The clients' calls fail the test if they are refused for a name that is there or is not.
+#[test]
+fn two_hundred_kills_lose_nothing_acknowledged() {
+    let kills = std::env::var("PAIR_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let ground = Ground::new("kills");
+    let mut pair = Pair::start(&ground, 1, Judges::Failover);
+    let server = SocketAddr::from((pair.address, 2049));
+    let client = ground.client.namespace().entrance();
+    let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut rng = data::rng(0x7061_6972);
+    let files: Vec<Vec<Acknowledged>> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (stop, operations, client) = (&stop, &operations, client.clone());
+                scope.spawn(move || {
+                    client.move_in();
+                    let mount = Mount::new(server, "/export", Credential::root()).unwrap();
+                    write_until(stop, operations, mount.with_patience(PATIENCE), writer)
+                })
+            })
+            .collect();
+        for kill in 0..kills {
+            let target = operations.load(Ordering::Relaxed) + rng.random_range(1..20);
+            poll::until(&format!("headway before kill {kill}"), PATIENCE, || {
+                // A writer that failed says why when it is joined.
+                let has_failed = writers.iter().any(|writer| writer.is_finished());
+                (has_failed || operations.load(Ordering::Relaxed) >= target).then_some(())
+            });
+            if writers.iter().any(|writer| writer.is_finished()) {
+                eprintln!("a writer failed before kill {kill}");
+                break;
+            }
+            let victim = pair.holder().expect("somebody has the address");
+            let fault = FAULTS[rng.random_range(0..FAULTS.len())];
+            fault.strike(&ground, &mut pair, victim);
+            poll::until(&format!("{victim:?} is succeeded after {fault:?}, kill {kill}"), PATIENCE, || {
+                pair.has_address(victim.other()).then_some(())
+            });
+            fault.mend(&ground, &mut pair, victim);
+            pair.wait_well();
+        }
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    println!("{} operations acknowledged", operations.load(Ordering::Relaxed));
+    client.inside(|| {
+        for (writer, files) in files.iter().enumerate() {
+            let mut mount = Mount::new(server, "/export", Credential::root()).unwrap();
+            verify(&mut mount, writer as u64, files);
+        }
+    });
+    // All of it arrives at the storage center, whole, with references equal to rows.
+    for file in files.iter().flatten().filter(|file| !file.bytes.is_empty()) {
+        let md5 = data::md5_hex(&file.bytes);
+        poll::until(&format!("two copies of {md5}"), PATIENCE, || {
+            (ground.site.copies(&md5) >= 2).then_some(())
+        });
+    }
+    poll::until("references equal rows", PATIENCE, || ground.site.check().0.then_some(()));
+}
