@@ -111,6 +111,9 @@ impl Config {
         if timers.lease_ms < QUERIES_PER_LEASE_MIN.saturating_mul(timers.query_ms) {
             return Err(format!("[timers] lease_ms must be {QUERIES_PER_LEASE_MIN} times query_ms, or more"));
         }
+        if timers.center_lease_alone_ms < timers.center_lease_ms {
+            return Err("[timers] center_lease_alone_ms is less than center_lease_ms".into());
+        }
         if timers.hold_down_max_ms < timers.hold_down_ms {
             return Err("[timers] hold_down_max_ms is less than hold_down_ms".into());
         }

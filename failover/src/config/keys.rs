@@ -18,6 +18,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "lease_ms",
             "query_ms",
             "center_lease_ms",
+            "center_lease_alone_ms",
             "wan_lost_ms",
             "hold_down_ms",
             "hold_down_max_ms",

@@ -109,9 +109,11 @@ pub struct Timers {
     pub lease_ms: u32,
     /// How often the passive asks.
     pub query_ms: u32,
-    /// How long a lease of the center is good. It is asked for when the peer is silent; a longer one costs only who takes
-    /// over from a port that died with it, and a busy center may need some tenths of a second.
+    /// How long a lease of the center is good that is asked for while the peer may only have paused: if this port dies with
+    /// it, the peer must wait for so long.
     pub center_lease_ms: u32,
+    /// The same when the peer is gone: nobody waits for its end, and a center may be slow for as long.
+    pub center_lease_alone_ms: u32,
     /// After so long without the center the active makes room for a peer that reaches it.
     pub wan_lost_ms: u32,
     /// After the addresses have moved by ill health they do not move by it again for so long; doubled if they soon do.
@@ -134,7 +136,8 @@ impl Default for Timers {
         Self {
             lease_ms: 100,
             query_ms: 10,
-            center_lease_ms: 1_000,
+            center_lease_ms: 300,
+            center_lease_alone_ms: 1_500,
             wan_lost_ms: 450,
             hold_down_ms: 10_000,
             hold_down_max_ms: 300_000,
@@ -160,6 +163,11 @@ impl Timers {
     /// `center_lease_ms`.
     pub fn center_lease(&self) -> Duration {
         millis(self.center_lease_ms)
+    }
+
+    /// `center_lease_alone_ms`.
+    pub fn center_lease_alone(&self) -> Duration {
+        millis(self.center_lease_alone_ms)
     }
 
     /// `wan_lost_ms`.

@@ -28,20 +28,29 @@ pub(super) struct Witness {
     pub(super) center: Center,
     pub(super) pair: PairName,
     pub(super) member: Member,
-    /// What is asked for, and after which an answer to the question for it is of no use.
+}
+
+/// A question on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) question: Question,
+    /// What is asked for, and after which an answer to a renewal is of no use.
     pub(super) lease: Duration,
+    /// It counts from then.
+    pub(super) sent: Time,
 }
 
 impl Witness {
     /// Answers the judge's questions until it has ended.
-    pub(super) async fn answer(self, mut questions: mpsc::Receiver<(Time, Question)>, mailbox: Mailbox) {
+    pub(super) async fn answer(self, mut questions: mpsc::Receiver<Asked>, mailbox: Mailbox) {
         let slots = Arc::new(Semaphore::new(QUESTIONS_MAX));
-        while let Some((sent, question)) = questions.recv().await {
+        while let Some(asked) = questions.recv().await {
+            let sent = asked.sent;
             let (witness, mailbox) = (self.clone(), mailbox.clone());
             match Arc::clone(&slots).try_acquire_owned() {
                 Ok(slot) => {
                     tokio::spawn(async move {
-                        let answer = witness.ask(question).await;
+                        let answer = witness.ask(asked).await;
                         if answer != CenterAnswer::Unreachable {
                             mailbox.post(News::CenterReached(true));
                         }
@@ -65,14 +74,14 @@ impl Witness {
         }
     }
 
-    async fn ask(&self, question: Question) -> CenterAnswer {
-        let lease_ms = u32::try_from(self.lease.as_millis()).unwrap_or(u32::MAX);
-        let (question, deadline) = match question {
+    async fn ask(&self, asked: Asked) -> CenterAnswer {
+        let lease_ms = u32::try_from(asked.lease.as_millis()).unwrap_or(u32::MAX);
+        let (question, deadline) = match asked.question {
             Question::Acquire { from, renewals } => {
                 (LeaseQuestion::Acquire { from: theirs(from), renewals, lease_ms }, PATIENCE)
             }
             Question::Renew(generation) => {
-                (LeaseQuestion::Renew { generation: theirs(generation), lease_ms }, self.lease)
+                (LeaseQuestion::Renew { generation: theirs(generation), lease_ms }, asked.lease)
             }
             Question::Release { generation, renewals } => {
                 (LeaseQuestion::Release { generation: theirs(generation), renewals }, PATIENCE)

@@ -6,10 +6,14 @@ use crate::machine::action::{Action, Question};
 use crate::machine::event::{CenterAnswer, Event, Generation, PortEvent};
 use crate::machine::time::Time;
 
+/// Questions that lie further apart are not of one takeover: the first was given up.
+const ONE_CLAIM: Duration = Duration::from_secs(2);
+
 /// When each step of the present takeover was.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Chronicle {
     asked: Option<Time>,
+    asked_last: Option<Time>,
     granted: Option<(Time, Generation)>,
     probing: Option<Time>,
     probed: Option<Time>,
@@ -56,7 +60,12 @@ impl Chronicle {
     /// Something is done about it. The steps, when it is the last of them.
     pub(super) fn action(&mut self, action: &Action, now: Time) -> Option<Steps> {
         match action {
-            Action::AskCenter(Question::Acquire { .. }) => self.asked = self.asked.or(Some(now)),
+            Action::AskCenter(Question::Acquire { .. }) => {
+                self.asked =
+                    self.asked.filter(|_| self.asked_last.is_some_and(|last| now.since(last) < ONE_CLAIM));
+                self.asked = self.asked.or(Some(now));
+                self.asked_last = Some(now);
+            }
             Action::ProbeAddresses => self.probing = self.probing.or(Some(now)),
             Action::OpenFence(_) => self.opened = self.opened.or(Some(now)),
             Action::DropAddresses => *self = Self::default(),
@@ -87,7 +96,7 @@ mod tests {
     use super::*;
 
     fn at(ms: u64) -> Time {
-        Time(1_000_000 + ms * 1_000)
+        Time(10_000_000 + ms * 1_000)
     }
 
     /// FO-2: one takeover, one line with its steps.
@@ -97,6 +106,7 @@ mod tests {
         let generation = Generation(7);
         let acquire = Question::Acquire { from: Generation(6), renewals: None };
         let granted = CenterAnswer::Granted { generation, lease: Duration::ZERO, renewals: 1 };
+        assert_eq!(chronicle.action(&Action::AskCenter(acquire), at(0) - ONE_CLAIM), None);
         assert_eq!(chronicle.action(&Action::AskCenter(acquire), at(0)), None);
         assert_eq!(chronicle.event(&Event::Center { sent: at(0), answer: granted }, at(4)), None);
         assert_eq!(chronicle.action(&Action::ProbeAddresses, at(5)), None);

@@ -6,14 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use ipnetwork::IpNetwork;
 use tokio::sync::{mpsc, watch};
 
+use super::center::Asked;
 use super::kernel::Kernel;
 use super::memory::Memory;
 use super::paths::PeerSocket;
 use super::port::Role;
 use super::start::StartError;
 use crate::config::Config;
-use crate::machine::action::Question;
-use crate::machine::time::Time;
 use crate::net::addresses::Addresses;
 use crate::net::announce::{Announcer, Probe};
 use crate::net::fence::{Fence, FenceError};
@@ -78,7 +77,7 @@ impl Ground {
         config: &Config,
         seal: Seal,
         memory: Memory,
-        questions: mpsc::Sender<(Time, Question)>,
+        questions: mpsc::Sender<Asked>,
         roles: watch::Sender<Option<Role>>,
     ) -> Result<Kernel, StartError> {
         let (heartbeat, lan) = (&config.heartbeat, &config.lan);

@@ -1,5 +1,7 @@
 //! What the judge does to the world, as a trait: the loop's own logic is tried without root and without a network.
 
+use std::time::Duration;
+
 use super::port::Role;
 use crate::machine::action::Question;
 use crate::machine::event::{Generation, Path};
@@ -85,8 +87,9 @@ pub(super) trait Hands {
     fn tickle(&mut self, connections: &[Connection]) -> Done;
     /// See [`crate::machine::action::Action::Mute`].
     fn mute(&mut self, mute: bool) -> Done;
-    /// See [`crate::machine::action::Action::AskCenter`]. False if it cannot be asked now: then nobody will answer.
-    fn ask_center(&mut self, question: Question, now: Time) -> bool;
+    /// See [`crate::machine::action::Action::AskCenter`]. The lease is the one to
+    /// ask for. False if it cannot be asked now: then nobody will answer.
+    fn ask_center(&mut self, question: Question, lease: Duration, now: Time) -> bool;
     /// See [`crate::machine::action::Action::Activate`] and the one after it.
     fn command_port(&mut self, role: Role);
     /// See [`crate::machine::action::Action::Remember`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::center_leases::CenterLeases;
 use super::chronicle::{Chronicle, Steps};
 use super::complaints::Complaints;
 use super::hands::{Deed, Done, Hands};
@@ -33,6 +34,7 @@ pub(super) struct Judge<H> {
     report: Report,
     health: HealthView,
     lan: LanSense,
+    leases: CenterLeases,
     complaints: Complaints,
     chronicle: Chronicle,
     orders: BTreeMap<u64, oneshot::Sender<Result<String, String>>>,
@@ -97,6 +99,7 @@ impl<H: Hands> Judge<H> {
                 rounds: Rounds { every: config.health.interval(), next: now },
             },
             lan: LanSense::new(has_references, config.timers.lan_silent(), now),
+            leases: CenterLeases::new(&config.timers),
             complaints: Complaints::default(),
             chronicle: Chronicle::default(),
             orders: BTreeMap::new(),
@@ -297,7 +300,8 @@ impl<H: Hands> Judge<H> {
             }
             Action::Mute(mute) => self.done(Deed::Mute, now, |hands| hands.mute(mute)),
             Action::AskCenter(question) => {
-                if !self.hands.ask_center(question, now) {
+                let lease = self.leases.wanted(self.machine.status(now).peer.map(|peer| peer.heard));
+                if !self.hands.ask_center(question, lease, now) {
                     let answer = CenterAnswer::Unreachable;
                     self.echoes.push_back(Event::Center { sent: now, answer });
                 }
@@ -433,7 +437,7 @@ mod tests {
         fn mute(&mut self, _: bool) -> Done {
             self.note("mute")
         }
-        fn ask_center(&mut self, question: Question, now: Time) -> bool {
+        fn ask_center(&mut self, question: Question, _: Duration, now: Time) -> bool {
             self.questions.push((question, now));
             !self.is_center_full
         }

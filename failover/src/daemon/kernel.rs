@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use tokio::sync::{mpsc, watch};
 
+use super::center::Asked;
 use super::hands::{Done, Hands, Trouble};
 use super::memory::Memory;
 use super::paths::PeerSocket;
@@ -46,7 +47,7 @@ pub(super) struct Kernel {
     pub(super) references: Option<Probe>,
     pub(super) watchdog: Option<Watchdog>,
     pub(super) memory: Memory,
-    pub(super) questions: mpsc::Sender<(Time, Question)>,
+    pub(super) questions: mpsc::Sender<Asked>,
     pub(super) roles: watch::Sender<Option<Role>>,
 }
 
@@ -79,8 +80,8 @@ impl Kernel {
 
     /// Nothing of this judge is left in the kernel afterwards.
     pub(super) fn close(mut self) {
-        let dropped = [self.shut_fence(), self.drop_addresses()];
-        for trouble in dropped.into_iter().filter_map(Result::err) {
+        let shut = self.shut_fence();
+        if let Err(trouble) = shut.and(self.drop_addresses()) {
             // The fence stays then: no frame of an address that is left passes.
             tracing::error!("at the end: {trouble}");
             return;
@@ -175,8 +176,8 @@ impl Hands for Kernel {
         self.fence.as_mut().map_or(Ok(()), |fence| fence.mute(mute)).map_err(Trouble::of)
     }
 
-    fn ask_center(&mut self, question: Question, now: Time) -> bool {
-        self.questions.try_send((now, question)).is_ok()
+    fn ask_center(&mut self, question: Question, lease: Duration, sent: Time) -> bool {
+        self.questions.try_send(Asked { question, lease, sent }).is_ok()
     }
 
     fn command_port(&mut self, role: Role) {

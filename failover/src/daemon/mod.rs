@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `judge`, `hands` | takes events to the machine and its actions to the world, which is a trait (no I/O) |
-//! | `chronicle`, `complaints`, `lan`, `report` | what the judge remembers and shows (pure) |
+//! | `center_leases`, `chronicle`, `complaints`, `lan`, `report` | what the judge remembers and shows (pure) |
 //! | `turns`, `kernel`, `paths`, `memory` | the judge's thread, and its hands in the kernel |
 //! | `start`, `ground` | puts all this together, and takes it apart |
 //! | `mailbox` | how the other threads reach it |
@@ -14,6 +14,7 @@
 //! threads' matter, and their news come into its mailbox.
 
 mod center;
+mod center_leases;
 mod chronicle;
 mod clients;
 mod complaints;

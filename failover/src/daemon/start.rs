@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::center::Witness;
+use super::center::{Asked, Witness};
 use super::clients::{IsActive, list_clients};
 use super::ground::Ground;
 use super::judge::Judge;
@@ -194,7 +194,7 @@ pub fn run<S: Future<Output = ()>>(
 
 /// What the talking threads need.
 struct Talks {
-    asked: mpsc::Receiver<(crate::machine::time::Time, crate::machine::action::Question)>,
+    asked: mpsc::Receiver<Asked>,
     wanted: watch::Receiver<Option<Role>>,
     process: PortProcess,
 }
@@ -235,7 +235,6 @@ fn witness(config: &Config) -> Result<Witness, StartError> {
         center: Center::new(settings)?,
         pair: PairName::parse(name).ok_or_else(|| StartError::Name(name.clone()))?,
         member: config.pair.member,
-        lease: config.timers.center_lease(),
     })
 }
 
