@@ -2,11 +2,10 @@
 //!
 //! [`translator`] answers NFS from the [`directory_cache`] and the [`data_cache`], sends directory changes to the center
 //! at once, and takes writes into the [`journal`], from where the [`uploader`] brings them to the center. [`port`]
-//! puts these together as the [`config`] says; [`reload`] changes them while they run, asked through [`control`].
+//! puts these together as the [`config`] says; [`reload`] changes them while they run, asked through the control socket.
 
 pub mod center;
 pub mod config;
-pub mod control;
 pub mod customer;
 pub mod data_cache;
 pub mod directory_cache;
@@ -20,6 +19,7 @@ pub mod object;
 pub mod pair;
 pub mod port;
 pub mod reload;
+pub mod status;
 pub mod translator;
 pub mod uploader;
 mod whole_file;

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use appliance::config::Config;
-use appliance::control::message::Request;
-use appliance::control::socket::{self, AskError};
-use appliance::control::status::Status;
+use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::reload::{Reloaded, Reloader};
+use appliance::status::Status;
 use clap::{Parser, Subcommand};
+use control::message::Request;
+use control::socket::{self, AskError};
 use nfs::server::Addresses;
 use serde_json::{Value, json};
 use tikv_jemallocator::Jemalloc;
@@ -60,6 +61,24 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Work with a pair of ports.
+    Pair {
+        #[command(subcommand)]
+        command: PairCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum PairCommand {
+    /// Make what the two ports of a pair know each other by: a folder for each.
+    Keys {
+        /// The pair's name, as in `[pair]` of both ports.
+        #[arg(long)]
+        name: String,
+        /// A directory that does not exist yet. Take its `b` to the other port, and remove it here.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -94,6 +113,9 @@ fn main() -> ExitCode {
             Command::Config { command: ConfigCommand::Check { config, online } } => {
                 check(&config, online).await.map_err(Failure::from)
             }
+            Command::Pair { command: PairCommand::Keys { name, out } } => {
+                keys::make(&name, &out).map_err(Failure::from)
+            }
         }
     });
     match done {
@@ -112,6 +134,8 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Ask(#[from] AskError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error("the storage port answered something else: {0}; is it of another version?")]
@@ -140,7 +164,7 @@ async fn reload(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path).map_err(StartError::from)?;
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let request = Request::new("reload", json!({ "config": path.to_string_lossy() }));
-    let answer = socket::ask(&config.state.dir, &request).await?;
+    let answer = socket::ask("storage port", &config.state.dir, &request).await?;
     let Reloaded { changed, at_next_start } = serde_json::from_value(answer)?;
     let mut said: Vec<String> = changed.iter().map(|change| format!("changed: {change}")).collect();
     said.extend(at_next_start.iter().map(|change| format!("takes effect at the next start: {change}")));
@@ -153,7 +177,7 @@ async fn reload(path: &Path) -> Result<(), Failure> {
 
 async fn status(path: &Path, as_json: bool) -> Result<(), Failure> {
     let config = Config::load(path).map_err(StartError::from)?;
-    let answer = socket::ask(&config.state.dir, &Request::new("status", Value::Null)).await?;
+    let answer = socket::ask("storage port", &config.state.dir, &Request::new("status", Value::Null)).await?;
     if as_json {
         say(&serde_json::to_string_pretty(&answer)?);
     } else {

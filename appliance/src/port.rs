@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use control::Operations;
 use nfs::nsm::ledger::Ledger;
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
@@ -21,7 +22,6 @@ use tokio::task::JoinSet;
 
 use crate::center::{CenterError, Fenced, StorageCenter};
 use crate::config::{Config, ConfigError, SecretError, read_or_make_key, read_pair_key};
-use crate::control::{self, Operations, status};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
@@ -38,6 +38,7 @@ use crate::pair::register::CenterRegister;
 use crate::pair::role::Role;
 use crate::pair::{self, Paired};
 use crate::reload::Reloader;
+use crate::status;
 use crate::translator::handle::HandleKey;
 use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;

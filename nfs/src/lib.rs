@@ -18,6 +18,7 @@ pub mod mount;
 pub mod nlm;
 pub mod nsm;
 mod outbound;
+pub mod probe;
 pub mod record;
 mod reply;
 pub mod rpc;

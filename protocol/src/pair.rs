@@ -160,6 +160,10 @@ pub enum LeaseQuestion {
     Release {
         /// Mine. If a newer one is in force, nothing changes.
         generation: Generation,
+        /// What [`LeaseAnswer::Granted`] said with the lease that I give back, by a port that goes on in its generation:
+        /// a question that comes late then takes no lease that was given meanwhile. `None`: whichever it is, since I
+        /// serve no more in that generation.
+        renewals: Option<u64>,
     },
     /// Only whether the center answers, and which generation is in force.
     Ping,
@@ -182,6 +186,8 @@ pub enum LeaseAnswer {
         generation: Generation,
         /// How long from the moment in which the question was sent; 0 for no lease.
         lease_ms: u32,
+        /// The number of this grant; see [`LeaseQuestion::Release`].
+        renewals: u64,
     },
     /// The other port has a lease. It is over once `lease_ms` have passed on the asker's clock since this answer came, if
     /// `renewals` is still the same then: ask again, with it.

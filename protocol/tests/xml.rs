@@ -131,15 +131,17 @@ fn question() -> impl Strategy<Value = LeaseQuestion> {
             .prop_map(|(from, renewals, lease_ms)| LeaseQuestion::Acquire { from, renewals, lease_ms }),
         (generation(), any::<u32>())
             .prop_map(|(generation, lease_ms)| LeaseQuestion::Renew { generation, lease_ms }),
-        generation().prop_map(|generation| LeaseQuestion::Release { generation }),
+        (generation(), prop::option::of(any::<u64>()))
+            .prop_map(|(generation, renewals)| LeaseQuestion::Release { generation, renewals }),
         Just(LeaseQuestion::Ping),
     ]
 }
 
 fn lease() -> impl Strategy<Value = LeaseAnswer> {
     prop_oneof![
-        (generation(), any::<u32>())
-            .prop_map(|(generation, lease_ms)| LeaseAnswer::Granted { generation, lease_ms }),
+        (generation(), any::<u32>(), any::<u64>()).prop_map(|(generation, lease_ms, renewals)| {
+            LeaseAnswer::Granted { generation, lease_ms, renewals }
+        }),
         (generation(), any::<u64>(), any::<u32>()).prop_map(|(generation, renewals, lease_ms)| {
             LeaseAnswer::Held { generation, renewals, lease_ms }
         }),

@@ -43,10 +43,14 @@ fn read_and_written(document: &str) -> Option<Vec<u8>> {
     let bytes = document.as_bytes();
     let start = document.strip_prefix(DECLARATION).unwrap_or(document);
     match start.split([' ', '>', '/']).next().unwrap() {
-        "<requests" => decode_requests(bytes).ok().map(|requests| encode_requests(&requests)),
+        "<requests" => decode_requests(bytes)
+            .ok()
+            .map(|document| encode_requests(&document.requests, document.stamp.as_ref())),
         "<replies" => decode_replies(bytes).ok().map(|replies| encode_replies(&replies)),
         "<stored" => decode_stored(bytes).ok().map(|stored| encode_stored(&stored)),
-        "<error" => decode_error(bytes).ok().map(|error| encode_error(&error.code, &error.message)),
+        "<error" => {
+            decode_error(bytes).ok().map(|error| encode_error(&error.code, error.generation, &error.message))
+        }
         other => panic!("a document of what kind? {other}"),
     }
 }

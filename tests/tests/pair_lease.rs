@@ -78,8 +78,15 @@ impl Port {
     }
 }
 
-fn granted(generation: u64) -> LeaseAnswer {
-    LeaseAnswer::Granted { generation: Generation(generation), lease_ms: LEASE_MS }
+/// The generation that was granted, with a lease.
+#[track_caller]
+fn granted(answer: LeaseAnswer) -> u64 {
+    let LeaseAnswer::Granted { generation, lease_ms: LEASE_MS, .. } = answer else { panic!("{answer:?}") };
+    generation.0
+}
+
+fn release(generation: u64) -> LeaseQuestion {
+    LeaseQuestion::Release { generation: Generation(generation), renewals: None }
 }
 
 fn newer(generation: u64) -> LeaseAnswer {
@@ -115,7 +122,7 @@ fn a_port_takes_over_when_the_other_renews_no_more() {
     let runtime = Runtime::new().unwrap();
     let (root, renewals) = runtime.block_on(async {
         assert_eq!(b.ask(LeaseQuestion::Ping).await, LeaseAnswer::InForce { generation: Generation(0) });
-        assert_eq!(a.acquire(0, None).await, granted(1));
+        assert_eq!(granted(a.acquire(0, None).await), 1);
         assert_eq!(b.acquire(0, None).await, newer(1));
         a.activate(1);
         let root = a.root().await;
@@ -124,7 +131,7 @@ fn a_port_takes_over_when_the_other_renews_no_more() {
 
         let first = renewals_of(b.acquire(1, None).await);
         poll::pause(LEASE / 2);
-        assert_eq!(a.renew(1).await, granted(1));
+        assert_eq!(granted(a.renew(1).await), 1);
         poll::pause(LEASE_AND_MARGIN - LEASE / 2);
         let second = renewals_of(b.acquire(1, Some(first)).await);
         assert!(second > first, "it was renewed meanwhile");
@@ -135,8 +142,8 @@ fn a_port_takes_over_when_the_other_renews_no_more() {
     runtime.block_on(async {
         assert_eq!(renewals_of(b.acquire(1, None).await), renewals, "nothing of it was lost");
         poll::pause(LEASE_AND_MARGIN);
-        assert_eq!(b.acquire(1, Some(renewals)).await, granted(2));
-        assert_eq!(b.acquire(1, Some(renewals)).await, granted(2), "its answer may have been lost");
+        assert_eq!(granted(b.acquire(1, Some(renewals)).await), 2);
+        assert_eq!(granted(b.acquire(1, Some(renewals)).await), 2, "its answer may have been lost");
         b.activate(2);
         assert_eq!(superseded(a.mkdir(root, "too late").await), Some(2));
         b.mkdir(root, "after").await.unwrap();
@@ -145,10 +152,10 @@ fn a_port_takes_over_when_the_other_renews_no_more() {
         assert_eq!(superseded(a.store(3, b"too late").await), Some(2));
         assert_eq!(superseded(a.delete(1, b"stored before").await), Some(2));
         assert_eq!(a.renew(1).await, newer(2));
-        assert_eq!(a.ask(LeaseQuestion::Release { generation: Generation(1) }).await, newer(2));
+        assert_eq!(a.ask(release(1)).await, newer(2));
 
-        assert_eq!(b.ask(LeaseQuestion::Release { generation: Generation(2) }).await, LeaseAnswer::Released);
-        assert_eq!(a.acquire(2, None).await, granted(3), "at once: the lease was given back");
+        assert_eq!(b.ask(release(2)).await, LeaseAnswer::Released);
+        assert_eq!(granted(a.acquire(2, None).await), 3, "at once: the lease was given back");
         a.activate(3);
         a.mkdir(root, "again").await.unwrap();
         assert_eq!(superseded(b.mkdir(root, "too late").await), Some(3));
@@ -167,7 +174,7 @@ fn a_port_takes_over_when_the_other_renews_no_more() {
     );
     let told = run_ok(command, &["pair", "release", "site-1", "--id", "1", "--config", config]);
     assert_eq!(String::from_utf8(told).unwrap(), "1\tsite-1\tgeneration 3 of port a\tno lease\n");
-    assert_eq!(runtime.block_on(b.acquire(3, None)), granted(4));
+    assert_eq!(granted(runtime.block_on(b.acquire(3, None))), 4);
     let unknown = run(command, &["pair", "release", "site-2", "--id", "1", "--config", config]);
     assert_eq!(unknown.status.code(), Some(1));
     let said = String::from_utf8(unknown.stderr).unwrap();
@@ -190,7 +197,7 @@ fn object_managers_refuse_the_old_active_by_themselves() {
     let library = cluster.library(1);
     let b = Port { center: library.center(), member: Member::B };
     let a = ports[0].clone();
-    libraries[0].run(async move { assert_eq!(a.acquire(0, None).await, granted(1)) });
+    libraries[0].run(async move { assert_eq!(granted(a.acquire(0, None).await), 1) });
     ports.iter().for_each(|port| port.activate(1));
     for manager in [0, 1] {
         assert_eq!(do_at(manager, 1), None);
@@ -198,7 +205,7 @@ fn object_managers_refuse_the_old_active_by_themselves() {
     library.run(async move {
         let renewals = renewals_of(b.acquire(1, None).await);
         tokio::time::sleep(LEASE_AND_MARGIN).await;
-        assert_eq!(b.acquire(1, Some(renewals)).await, granted(2));
+        assert_eq!(granted(b.acquire(1, Some(renewals)).await), 2);
     });
     for manager in [0, 1] {
         poll::until("the old active refused", NEWS_PATIENCE, || do_at(manager, 2));

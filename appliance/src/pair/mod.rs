@@ -6,10 +6,12 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`keys`] | what the two know each other by |
 //! | [`role`] | active or passive (pure, but for the channels it is followed by) |
 //! | [`standing`] | the lines for the judge |
 //! | [`register`] | the mirror's mark at the storage center |
 
+pub mod keys;
 pub mod register;
 pub mod role;
 pub mod standing;
@@ -30,12 +32,12 @@ use self::register::CenterRegister;
 use self::role::{Order, Role};
 use self::standing::{Standing, digits, reached_at};
 use crate::center::Fenced;
-use crate::control::Operations;
 use crate::customer::Customer;
 use crate::journal::Journal;
 use crate::mirror::Mirror;
 use crate::translator::Translator;
 use crate::uploader::Uploader;
+use control::Operations;
 
 /// How often the judge is told what changes without anybody saying so.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

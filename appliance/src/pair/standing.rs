@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::control::Lines;
+use control::Lines;
 
 /// How the port stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,7 +1,5 @@
 //! What the machine wants done.
 
-use std::time::Duration;
-
 use super::event::{Generation, Path};
 use super::message::Message;
 use super::time::Time;
@@ -13,19 +11,23 @@ pub enum Action {
     WakeAt(Time),
     /// Send it to the peer. The shell seals it.
     Send(Path, Message),
-    /// Let frames from and to the floating addresses pass, until then and no longer: the kernel shuts it by itself.
+    /// Let frames from and to the floating addresses pass, until then and no longer: the kernel shuts it by itself. It
+    /// takes the place of an earlier one, also where that was to last longer.
     OpenFence(Time),
     /// Let none pass, now.
     ShutFence,
     /// Ask on the LAN whether somebody has the floating addresses (RFC 5227); answer with `Event::AddressProbe`.
     ProbeAddresses,
-    /// Add the floating addresses, for this long (the kernel removes them by itself), or renew them.
-    HoldAddresses(Duration),
+    /// Add the floating addresses, or renew them, until then and no longer: the kernel removes them by itself. It counts
+    /// in seconds: round down, and remove them if less than one remains. It takes the place of an earlier one, also where
+    /// that was to last longer.
+    HoldAddresses(Time),
     /// Remove them, then destroy silently every TCP connection of clients at them.
     DropAddresses,
-    /// Gratuitous ARP, unsolicited neighbour advertisements, and a who-has to each known client.
+    /// Gratuitous ARP, unsolicited neighbour advertisements, and a who-has to each client of
+    /// [`super::Machine::connections`].
     Announce,
-    /// Tickle every known connection of the clients, so that they reconnect at once.
+    /// Tickle every connection of [`super::Machine::connections`], so that the clients reconnect at once.
     Tickle,
     /// For so long drop FIN and RST that leave the service's port unmarked: a process that dies is silent then, and its
     /// clients do not come back to a machine that cannot serve.
@@ -58,10 +60,14 @@ pub enum Question {
     },
     /// I am active in this generation and have no lease of the peer: give me one of yours.
     Renew(Generation),
-    /// I have the peer's lease again (or step down): take yours back.
-    Release(Generation),
-    /// Only whether it is reached.
-    Ping,
+    /// Take your lease back.
+    Release {
+        /// Mine.
+        generation: Generation,
+        /// Only if it is still the one of this number: I go on in this generation with the peer's lease, so a question
+        /// that is late must not take a newer lease. `None`: I never serve in this generation again.
+        renewals: Option<u64>,
+    },
 }
 
 /// How loud.

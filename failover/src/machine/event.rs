@@ -1,13 +1,21 @@
 //! What the machine is told.
 
+use std::fmt;
 use std::time::Duration;
 
+use super::message::{Connection, Message};
 use super::time::Time;
 
 /// How often the pair's address has changed hands. The center grants the next one (`PortLease`), and refuses requests
 /// of an older one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Which of the two a port is, from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,13 +45,13 @@ pub enum Event {
         /// On which way.
         path: Path,
         /// What.
-        message: crate::machine::message::Message,
+        message: Message,
     },
     /// What the probes found; told whenever something changed, and at least once in every probe interval.
     Health(Health),
-    /// The center's answer to [`super::action::Action::AskCenter`], or that there was none.
+    /// The center's answer to [`super::action::Action::AskCenter`], or that there was none. Each question gets one.
     Center {
-        /// When the question was sent: a lease counts from then.
+        /// The `now` of the step that asked: it names the question, and a lease counts from it.
         sent: Time,
         /// The answer.
         answer: CenterAnswer,
@@ -55,6 +63,9 @@ pub enum Event {
     },
     /// What the port's own process says of itself, over its control socket.
     Port(PortEvent),
+    /// All connections that clients have at the floating addresses of this active port, at most
+    /// [`super::connections::CONNECTIONS_MAX`] of them; told whenever they were listed.
+    Connections(Vec<Connection>),
     /// An operator's command.
     Command(Command),
 }
@@ -90,6 +101,8 @@ pub enum CenterAnswer {
         generation: Generation,
         /// The lease; zero if none was asked for.
         lease: Duration,
+        /// Its number, for [`super::action::Question::Release`].
+        renewals: u64,
     },
     /// The other port holds a lease of the center. It may be taken over once `lease` has passed on the asker's own clock
     /// since this answer came, if `renewals` is still the same then.
@@ -155,6 +168,8 @@ pub enum Order {
     },
     /// Hand over to the peer.
     Standby,
-    /// Do nothing by itself until told otherwise; an active one goes on serving.
+    /// Do nothing by itself until told otherwise; an active one goes on serving. Forgotten when the judge starts again.
     Maintenance(bool),
+    /// The judge is about to end: hand over if the peer can, release otherwise, and claim nothing any more.
+    Stop,
 }

@@ -55,23 +55,25 @@ pub enum Role {
 /// Which datagram.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// The passive asks. With `promise` it promises not to take over for so long since it sent this datagram. The active
-    /// counts from when it sent the datagram that `echo` names.
+    /// The passive asks. With `promise` it promises not to take over for so long since it got the datagram that `echo`
+    /// names. The active counts from when it sent that one.
     Query {
         /// The lease.
         promise: Option<Duration>,
     },
     /// The active answers.
     Status {
-        /// Client connections opened and closed since what the peer has echoed.
+        /// Client connections that were opened since what the peer has echoed, at most
+        /// [`super::connections::CHANGES_PER_STATUS`] together with `closed`.
         opened: Vec<Connection>,
-        /// See `opened`.
+        /// Those that were closed.
         closed: Vec<Connection>,
     },
     /// The active asks the passive to take over.
     Prepare,
-    /// The passive is ready: the center granted it this generation. The active shuts its fence and answers `Release`.
+    /// The center granted the sender this generation. The active shuts its fence and answers `Release`; so does whoever
+    /// is not active.
     Ready,
-    /// The sender holds no address and will not take one in its generation: take it without waiting.
+    /// The sender holds no address and will not take one in this generation or an older one: take it without waiting.
     Release,
 }

@@ -9,6 +9,7 @@
 
 pub mod appliance;
 pub mod dosp;
+pub mod failover;
 pub mod input;
 pub mod nfs;
 pub mod protocol;
@@ -58,6 +59,7 @@ pub const TARGETS: &[(&str, Oracle)] = &[
     ("dosp_request", dosp::request),
     ("dosp_reply", dosp::reply),
     ("dosp_datagram", dosp::datagram),
+    ("judge_datagram", failover::datagram),
     ("journal_record", appliance::journal_record),
     ("journal_replay", appliance::journal_replay),
     ("directory_snapshot", appliance::directory_snapshot),

@@ -1,6 +1,7 @@
 //! Valid inputs for each oracle, for fuzzing to begin with.
 
 mod dosp;
+mod failover;
 
 use appliance::fuzz::journal::{self as log, Change};
 use appliance::journal::{FileKey, Lsn};
@@ -45,6 +46,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "dosp_request" => dosp::requests(),
         "dosp_reply" => dosp::replies(),
         "dosp_datagram" => dosp::datagrams(),
+        "judge_datagram" => failover::datagrams(),
         "journal_record" => changes().into_iter().map(record).collect(),
         "journal_replay" => vec![
             // No damage; Begin, Write, Seal, Write of file 0; a new segment; Finish.
@@ -343,7 +345,7 @@ fn requests() -> Vec<Vec<u8>> {
         Operation::Changes { since: FeedPosition(9), wait_ms: 25_000 },
         lease(LeaseQuestion::Acquire { from: Generation(6), renewals: Some(12), lease_ms: 300 }),
         lease(LeaseQuestion::Renew { generation: Generation(7), lease_ms: 300 }),
-        lease(LeaseQuestion::Release { generation: Generation(7) }),
+        lease(LeaseQuestion::Release { generation: Generation(7), renewals: Some(12) }),
         lease(LeaseQuestion::Ping),
     ];
     let request = |operation| Request { key: Some(Token([5; 16])), operation };
@@ -407,7 +409,7 @@ fn replies() -> Vec<Vec<u8>> {
             position: FeedPosition(5),
             reset: false,
         },
-        Answer::Lease(LeaseAnswer::Granted { generation: Generation(7), lease_ms: 300 }),
+        Answer::Lease(LeaseAnswer::Granted { generation: Generation(7), lease_ms: 300, renewals: 12 }),
         Answer::Lease(LeaseAnswer::Held { generation: Generation(7), renewals: 12, lease_ms: 300 }),
         Answer::Lease(LeaseAnswer::Superseded { generation: Generation(8) }),
         Answer::Lease(LeaseAnswer::Released),

@@ -34,23 +34,24 @@ impl Lease {
                 Ok(self.seen(from).acquire(member, from, renewals, lease_ms))
             }
             LeaseQuestion::Renew { generation, lease_ms } => {
-                let granted = LeaseAnswer::Granted { generation, lease_ms };
-                self.seen(generation).of(member, generation, |lease| (granted, lease.given(lease_ms)))
+                self.seen(generation).of(member, generation, |lease| lease.granted(lease_ms))
             }
             // Of a lease in that generation nothing is known here.
-            LeaseQuestion::Release { generation } if generation > self.generation => {
+            LeaseQuestion::Release { generation, .. } if generation > self.generation => {
                 Ok((LeaseAnswer::Released, self))
             }
-            LeaseQuestion::Release { generation } => {
-                self.of(member, generation, |lease| (LeaseAnswer::Released, lease.released()))
-            }
+            LeaseQuestion::Release { generation, renewals } => self.of(member, generation, |lease| {
+                // Later than this question, the holder was given another one.
+                let is_another = renewals.is_some_and(|renewals| renewals != lease.renewals);
+                (LeaseAnswer::Released, if is_another { lease } else { lease.released() })
+            }),
             LeaseQuestion::Ping => Ok((LeaseAnswer::InForce { generation: self.generation }, self)),
         }
     }
 
     /// After somebody has said that this generation was granted. If nobody here knows, this directory is an older copy of
     /// the one that granted it: then whoever has it may have a lease as well.
-    pub fn seen(self, generation: Generation) -> Self {
+    fn seen(self, generation: Generation) -> Self {
         match generation > self.generation {
             true => Self {
                 generation,
@@ -77,11 +78,10 @@ impl Lease {
     ) -> (LeaseAnswer, Self) {
         let generation = Generation(from.0.saturating_add(1));
         let is_mine = self.holder == Some(member);
-        let granted = LeaseAnswer::Granted { generation, lease_ms };
         if from < self.generation {
             // The answer that granted it may have been lost.
             return match is_mine && generation == self.generation {
-                true => (granted, self.given(lease_ms)),
+                true => self.granted(lease_ms),
                 false => (LeaseAnswer::Superseded { generation: self.generation }, self),
             };
         }
@@ -91,7 +91,7 @@ impl Lease {
             let lease_ms = self.lease_ms.max(lease_ms);
             return (LeaseAnswer::Held { generation, renewals, lease_ms }, self);
         }
-        (granted, Self { generation, holder: Some(member), held: false, ..self }.given(lease_ms))
+        Self { generation, holder: Some(member), held: false, ..self }.granted(lease_ms)
     }
 
     /// What becomes of it if the newest generation is his who asks.
@@ -117,13 +117,15 @@ impl Lease {
     }
 
     /// With a lease, or a new one beside those that were given; 0 ms for none.
-    fn given(self, lease_ms: u32) -> Self {
-        Self {
+    fn granted(self, lease_ms: u32) -> (LeaseAnswer, Self) {
+        let next = Self {
             held: self.held || lease_ms > 0,
             renewals: self.renewals.saturating_add(1),
             // An earlier one that is longer may end later.
             lease_ms: if self.held { self.lease_ms.max(lease_ms) } else { lease_ms },
             ..self
-        }
+        };
+        let Self { generation, renewals, .. } = next;
+        (LeaseAnswer::Granted { generation, lease_ms, renewals }, next)
     }
 }

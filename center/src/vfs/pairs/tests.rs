@@ -25,6 +25,8 @@ struct Port {
     active: Option<u64>,
     /// Its lease of the center ends then, on the one clock of the model.
     lease_until: u64,
+    /// The number of it.
+    renewals: u64,
     /// What it was told of the other's lease, and when that will have passed.
     waits: Option<(u64, u64)>,
 }
@@ -38,6 +40,8 @@ enum Step {
     Acquire { member: Member, is_heard: bool },
     /// An active port renews; the answer may be lost.
     Renew { member: Member, is_heard: bool },
+    /// An active port has its peer's lease again, and gives back the center's; the word may not come through.
+    GiveBack { member: Member, is_heard: bool },
     /// An active port steps down and says so; the word may not come through.
     StepDown { member: Member, is_heard: bool },
     /// A port forgets all but what it has on disk.
@@ -56,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..400_u64).prop_map(Step::Pass),
         4 => (member(), heard()).prop_map(|(member, is_heard)| Step::Acquire { member, is_heard }),
         3 => (member(), heard()).prop_map(|(member, is_heard)| Step::Renew { member, is_heard }),
+        1 => (member(), heard()).prop_map(|(member, is_heard)| Step::GiveBack { member, is_heard }),
         1 => (member(), heard()).prop_map(|(member, is_heard)| Step::StepDown { member, is_heard }),
         1 => member().prop_map(Step::Restart),
         1 => any::<usize>().prop_map(Step::Late),
@@ -102,10 +107,10 @@ impl World {
                 let port = self.port(member);
                 match answer {
                     _ if !is_heard => {}
-                    LeaseAnswer::Granted { generation, lease_ms } => {
+                    LeaseAnswer::Granted { generation, lease_ms, renewals } => {
                         let lease_until = now + u64::from(lease_ms);
                         let (known, active) = (generation.0, Some(generation.0));
-                        *port = Port { known, active, lease_until, waits: None };
+                        *port = Port { known, active, lease_until, renewals, waits: None };
                     }
                     LeaseAnswer::Held { renewals, lease_ms, .. } => {
                         port.waits = Some((renewals, now + u64::from(lease_ms)));
@@ -123,18 +128,36 @@ impl World {
                 let port = self.port(member);
                 match answer {
                     _ if !is_heard => {}
-                    LeaseAnswer::Granted { lease_ms, .. } => port.lease_until = now + u64::from(lease_ms),
+                    LeaseAnswer::Granted { lease_ms, renewals, .. } => {
+                        (port.lease_until, port.renewals) = (now + u64::from(lease_ms), renewals);
+                    }
                     LeaseAnswer::Superseded { generation } => {
                         *port = Port { known: generation.0, ..Port::default() };
                     }
                     other => panic!("{other:?}"),
                 }
             }
+            Step::GiveBack { member, is_heard } => {
+                let port = self.port(member);
+                let Some(generation) = port.active else { return };
+                port.lease_until = 0;
+                let question = LeaseQuestion::Release {
+                    generation: Generation(generation),
+                    renewals: Some(port.renewals),
+                };
+                match is_heard {
+                    true => drop(self.ask(member, question)),
+                    false => self.sent.push((member, question)),
+                }
+            }
             Step::StepDown { member, is_heard } => {
                 let Some(generation) = self.port(member).active.take() else { return };
                 self.port(member).lease_until = 0;
                 if is_heard {
-                    self.ask(member, LeaseQuestion::Release { generation: Generation(generation) });
+                    self.ask(
+                        member,
+                        LeaseQuestion::Release { generation: Generation(generation), renewals: None },
+                    );
                 }
             }
             Step::Restart(member) => {

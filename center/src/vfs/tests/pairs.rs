@@ -26,11 +26,11 @@ fn renew(generation: u64) -> LeaseQuestion {
 }
 
 fn release(generation: u64) -> LeaseQuestion {
-    LeaseQuestion::Release { generation: Generation(generation) }
+    LeaseQuestion::Release { generation: Generation(generation), renewals: None }
 }
 
-fn granted(generation: u64) -> LeaseAnswer {
-    LeaseAnswer::Granted { generation: Generation(generation), lease_ms: LEASE_MS }
+fn granted(generation: u64, renewals: u64) -> LeaseAnswer {
+    LeaseAnswer::Granted { generation: Generation(generation), lease_ms: LEASE_MS, renewals }
 }
 
 fn newer(generation: u64) -> LeaseAnswer {
@@ -52,25 +52,27 @@ async fn a_lease_is_waited_for_and_then_taken_over() {
         answer
     };
     use Member::{A, B};
-    assert_eq!(ask(&vfs.store, A, acquire(0, None)).await, granted(1));
-    assert_eq!(ask(&vfs.store, A, acquire(0, None)).await, granted(1), "its answer may have been lost");
+    assert_eq!(ask(&vfs.store, A, acquire(0, None)).await, granted(1, 1));
+    assert_eq!(ask(&vfs.store, A, acquire(0, None)).await, granted(1, 2), "its answer may have been lost");
     assert_eq!(ask(&vfs.store, B, acquire(0, None)).await, newer(1));
     let held = ask(&vfs.store, B, acquire(1, None)).await;
     let LeaseAnswer::Held { generation: Generation(1), renewals, lease_ms: LEASE_MS } = held else {
         panic!("{held:?}")
     };
-    assert_eq!(ask(&vfs.store, A, renew(1)).await, granted(1));
+    assert_eq!(ask(&vfs.store, A, renew(1)).await, granted(1, 3));
+    let late = LeaseQuestion::Release { generation: Generation(1), renewals: Some(2) };
+    assert_eq!(ask(&vfs.store, A, late).await, LeaseAnswer::Released, "of the lease before");
     let held = ask(&vfs.store, B, acquire(1, Some(renewals))).await;
     assert!(matches!(held, LeaseAnswer::Held { renewals: later, .. } if later > renewals), "{held:?}");
 
     let again = vfs.reopen().await;
     let LeaseAnswer::Held { renewals, .. } = held else { panic!() };
-    assert_eq!(ask(&again, B, acquire(1, Some(renewals))).await, granted(2));
+    assert_eq!(ask(&again, B, acquire(1, Some(renewals))).await, granted(2, 4));
     assert_eq!(ask(&again, A, renew(1)).await, newer(2));
     assert_eq!(ask(&again, A, release(1)).await, newer(2));
     assert!(matches!(ask(&again, A, acquire(2, None)).await, LeaseAnswer::Held { .. }), "B still has it");
     assert_eq!(ask(&again, B, release(2)).await, LeaseAnswer::Released);
-    assert_eq!(ask(&again, A, acquire(2, None)).await, granted(3));
+    assert_eq!(ask(&again, A, acquire(2, None)).await, granted(3, 5));
     assert_eq!(again.access(vfs.customer).await.unwrap().pairs, Vec::from_iter(stamp(3)));
 }
 
@@ -160,6 +162,6 @@ async fn an_operator_releases_a_lease() {
     let released = vfs.store.release_pair(vfs.customer, pair()).await.unwrap();
     assert_eq!(released.lease, Lease { held: false, ..before });
     let taken = vfs.store.lease(vfs.customer, pair(), Member::B, acquire(1, None)).await.unwrap();
-    assert_eq!(taken.answer, Answer::Lease(granted(2)));
+    assert_eq!(taken.answer, Answer::Lease(granted(2, 2)));
     assert!(vfs.store.release_pair(vfs.customer, PairName::parse("other").unwrap()).await.is_err());
 }

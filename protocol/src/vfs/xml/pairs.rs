@@ -26,7 +26,9 @@ pub(super) fn write_port_lease(
         LeaseQuestion::Renew { generation, lease_ms } => {
             writer.start("renew").attribute("generation", generation).attribute("lease-ms", lease_ms)
         }
-        LeaseQuestion::Release { generation } => writer.start("release").attribute("generation", generation),
+        LeaseQuestion::Release { generation, renewals } => {
+            writer.start("release").attribute("generation", generation).optional("renewals", *renewals)
+        }
         LeaseQuestion::Ping => writer.start("ping"),
     };
     writer.end();
@@ -46,7 +48,10 @@ pub(super) fn read_port_lease(element: &mut Element<'_>) -> Result<Operation, Xm
             generation: child.required("generation", generation)?,
             lease_ms: child.required("lease-ms", number)?,
         },
-        "release" => LeaseQuestion::Release { generation: child.required("generation", generation)? },
+        "release" => LeaseQuestion::Release {
+            generation: child.required("generation", generation)?,
+            renewals: child.optional("renewals", number)?,
+        },
         "ping" => LeaseQuestion::Ping,
         _ => return Err(child.unknown_in("port-lease")),
     };
@@ -56,9 +61,11 @@ pub(super) fn read_port_lease(element: &mut Element<'_>) -> Result<Operation, Xm
 
 pub(super) fn write_lease(writer: &mut Writer, answer: &LeaseAnswer) {
     match answer {
-        LeaseAnswer::Granted { generation, lease_ms } => {
-            writer.start("granted").attribute("generation", generation).attribute("lease-ms", lease_ms)
-        }
+        LeaseAnswer::Granted { generation, lease_ms, renewals } => writer
+            .start("granted")
+            .attribute("generation", generation)
+            .attribute("lease-ms", lease_ms)
+            .attribute("renewals", renewals),
         LeaseAnswer::Held { generation, renewals, lease_ms } => writer
             .start("held")
             .attribute("generation", generation)
@@ -79,6 +86,7 @@ pub(super) fn read_lease(element: &mut Element<'_>) -> Result<LeaseAnswer, XmlEr
         "granted" => LeaseAnswer::Granted {
             generation: child.required("generation", generation)?,
             lease_ms: child.required("lease-ms", number)?,
+            renewals: child.required("renewals", number)?,
         },
         "held" => LeaseAnswer::Held {
             generation: child.required("generation", generation)?,

@@ -18,8 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::message::{Outcome, Reply, Request, VERSION};
-use super::{Lines, Operations, Response};
+use crate::message::{Outcome, Reply, Request, VERSION};
+use crate::{Lines, Operations, Response};
 
 /// The socket's name in the state directory.
 const NAME: &str = "control";
@@ -36,20 +36,26 @@ const TRANSFER_TIME: Duration = Duration::from_secs(5);
 /// How long a caller waits for an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
-/// Why the running port gave no answer. One line, for the operator.
+/// Why the running daemon gave no answer. One line, for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody listens.
     #[error(
-        "no storage port runs with the state directory {0}: start it, or name the configuration it was started with"
+        "no {daemon} runs with the state directory {state_dir}: \
+         start it, or name the configuration it was started with"
     )]
-    NotRunning(PathBuf),
+    NotRunning {
+        /// Who was asked.
+        daemon: &'static str,
+        /// Where.
+        state_dir: PathBuf,
+    },
     /// Not the user to ask.
-    #[error("cannot ask the storage port: {0}; run this as the port's own user or as root")]
-    Denied(io::Error),
-    /// The socket broke, or the port is stuck.
-    #[error("the storage port gave no answer: {0}; see its log")]
-    Broken(io::Error),
+    #[error("cannot ask the {0}: {1}; run this as its own user or as root")]
+    Denied(&'static str, io::Error),
+    /// The socket broke, or the daemon is stuck.
+    #[error("the {0} gave no answer: {1}; see its log")]
+    Broken(&'static str, io::Error),
     /// It answered that it did not do it.
     #[error("{0}")]
     Refused(String),
@@ -175,27 +181,35 @@ async fn write_line(
     timeout(transfer_time, stream.write_all(&text)).await?
 }
 
-/// Asks the port whose state directory this is.
+/// Asks the daemon whose state directory this is; errors call it `daemon`.
 ///
 /// # Errors
 /// See [`AskError`].
-pub async fn ask(state_dir: &Path, request: &Request) -> Result<serde_json::Value, AskError> {
+pub async fn ask(
+    daemon: &'static str,
+    state_dir: &Path,
+    request: &Request,
+) -> Result<serde_json::Value, AskError> {
     let reply = timeout(ANSWER_TIME, exchange(state_dir, request)).await;
     match reply.unwrap_or_else(|late| Err(late.into())) {
         Ok(Reply { outcome: Outcome::Result(value), .. }) => Ok(value),
         Ok(Reply { outcome: Outcome::Error(why), .. }) => Err(AskError::Refused(why)),
         Err(error) => Err(match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                AskError::NotRunning(state_dir.to_owned())
+                AskError::NotRunning { daemon, state_dir: state_dir.to_owned() }
             }
-            io::ErrorKind::PermissionDenied => AskError::Denied(error),
-            _ => AskError::Broken(error),
+            io::ErrorKind::PermissionDenied => AskError::Denied(daemon, error),
+            _ => AskError::Broken(daemon, error),
         }),
     }
 }
 
+pub(crate) async fn connect(state_dir: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(Folder::open(state_dir)?.socket()).await
+}
+
 async fn exchange(state_dir: &Path, request: &Request) -> io::Result<Reply> {
-    let mut stream = UnixStream::connect(Folder::open(state_dir)?.socket()).await?;
+    let mut stream = connect(state_dir).await?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line).await?;
@@ -244,8 +258,11 @@ mod tests {
         let served = start();
         let dir = served.dir.path();
         let arguments = json!({"list": [1, "two\nlines"]});
-        assert_eq!(ask(dir, &Request::new("echo", arguments.clone())).await.unwrap(), arguments);
-        let refused = async |request| ask(dir, &request).await.unwrap_err().to_string();
+        assert_eq!(
+            ask("storage port", dir, &Request::new("echo", arguments.clone())).await.unwrap(),
+            arguments
+        );
+        let refused = async |request| ask("storage port", dir, &request).await.unwrap_err().to_string();
         assert_eq!(refused(Request::new("fail", Value::Null)).await, "it is broken: mend it");
         let unknown = refused(Request::new("fly", Value::Null)).await;
         assert!(unknown.contains("`fly`") && unknown.contains("echo, fail"), "{unknown}");
@@ -279,20 +296,20 @@ mod tests {
         for _ in 0..CONNECTIONS_MAX {
             silent.push(UnixStream::connect(served.dir.path().join(NAME)).await.unwrap());
         }
-        let value = ask(served.dir.path(), &Request::new("echo", json!(7))).await.unwrap();
+        let value = ask("storage port", served.dir.path(), &Request::new("echo", json!(7))).await.unwrap();
         assert_eq!(value, json!(7), "after the silent ones have had their time");
         served.task.abort();
     }
 
     #[tokio::test]
-    async fn a_dead_ports_socket_is_replaced_and_a_missing_port_is_told() {
+    async fn a_dead_daemons_socket_is_replaced_and_a_missing_one_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let request = Request::new("echo", Value::Null);
-        let missing = ask(dir.path(), &request).await.unwrap_err();
-        assert!(matches!(missing, AskError::NotRunning(_)), "{missing}");
+        let missing = ask("storage port", dir.path(), &request).await.unwrap_err();
+        assert!(matches!(missing, AskError::NotRunning { .. }), "{missing}");
         drop(bind(dir.path()).unwrap());
-        let dead = ask(dir.path(), &request).await.unwrap_err();
-        assert!(matches!(dead, AskError::NotRunning(_)), "{dead}");
+        let dead = ask("storage port", dir.path(), &request).await.unwrap_err();
+        assert!(matches!(dead, AskError::NotRunning { .. }), "{dead}");
         bind(dir.path()).unwrap();
     }
 
@@ -304,7 +321,7 @@ mod tests {
         let mut operations = Operations::default();
         operations.add("echo", |arguments: Value| async move { Ok(arguments) });
         let task = tokio::spawn(serve(bind(&deep).unwrap(), Arc::new(operations)));
-        assert_eq!(ask(&deep, &Request::new("echo", json!(1))).await.unwrap(), json!(1));
+        assert_eq!(ask("storage port", &deep, &Request::new("echo", json!(1))).await.unwrap(), json!(1));
         task.abort();
     }
 }

@@ -1,12 +1,13 @@
-//! The port's control socket: how this machine's administrator asks the running port.
+//! The control socket of a daemon: how this machine's administrator, and its other daemon, ask the running one.
 //!
-//! A Unix socket in the state directory, for the port's own user and root. One request is one line of JSON, and so is
-//! its answer ([`message`]), but for a watch, which is answered by a line whenever there is news; [`socket`] carries them, [`Operations`] knows who answers what. No client of the file system
+//! A Unix socket in the daemon's state directory, for the daemon's own user and root. One request is one line of JSON,
+//! and so is its answer ([`message`]), but for a watch, which is answered by a line whenever there is news; [`socket`]
+//! carries them, [`Operations`] knows who answers what, [`watching`] listens to a watch. Nobody on a network
 //! reaches it.
 
 pub mod message;
 pub mod socket;
-pub mod status;
+pub mod watching;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -58,7 +59,7 @@ impl Operations {
     async fn answer(&self, request: Request) -> Response {
         if request.version != VERSION {
             return Response::Reply(Reply::refused(format!(
-                "this port speaks version {VERSION} of the control protocol, not {}: use its own storage-port command",
+                "this daemon speaks version {VERSION} of the control protocol, not {}: use the command it came with",
                 request.version
             )));
         }

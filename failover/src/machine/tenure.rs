@@ -1,0 +1,474 @@
+//! Whoever was granted a generation: keeps a lease, opens when it may, serves, and gives it up.
+
+use std::time::Duration;
+
+use super::action::{Action, Question, Severity};
+use super::announce::{Due, Schedule};
+use super::claim::Why;
+use super::condition::Serving;
+use super::event::{CenterAnswer, Generation};
+use super::lease::Lease;
+use super::peer::View;
+use super::settings::Settings;
+use super::status::Takeover;
+use super::time::Time;
+use super::{Machine, State};
+
+/// Resets that a tickle provokes must pass; only then those of a dead service are dropped.
+const MUTE_AFTER: Duration = Duration::from_millis(1_500);
+/// How much longer the lease must be than the fence is open for the kernel to be told.
+const FENCE_STEP: Duration = Duration::from_millis(15);
+/// How often the addresses' lifetime is renewed.
+const ADDRESS_STEP: Duration = Duration::from_millis(500);
+/// The kernel counts lifetimes in these.
+const ADDRESS_UNIT: Duration = Duration::from_secs(1);
+/// Pause between two probes of an address that somebody else has.
+const PROBE_AGAIN: Duration = Duration::from_millis(100);
+/// A probe without a result is repeated.
+const PROBE_MAX: Duration = Duration::from_millis(500);
+/// How long the peer's lease must have been good before the center's is given back.
+const STEADY: Duration = Duration::from_secs(1);
+/// RELEASE is said so often by who steps down.
+const RELEASES: u8 = 3;
+/// Pause after a tenure that came to nothing.
+const REST: Duration = Duration::from_secs(1);
+
+/// A generation that was granted to this port.
+#[derive(Clone, Debug)]
+pub(super) struct Tenure {
+    pub(super) generation: Generation,
+    pub(super) why: Why,
+    pub(super) lease: Lease,
+    granted_at: Time,
+    renews_at: Time,
+    /// The center has a lease of this number in its table.
+    center_holds: Option<u64>,
+    /// It was asked then to take that one back.
+    returning: Option<(Time, u64)>,
+    /// Since when the peer's lease is good.
+    steady_since: Option<Time>,
+    stage: Stage,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Entering { probe: Probe, has_alarmed: bool },
+    Active(Reign),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    Due(Time),
+    Asked(Time),
+    Free,
+}
+
+/// An active's.
+#[derive(Clone, Debug)]
+pub(super) struct Reign {
+    since: Time,
+    /// An echo of anything older gives no lease.
+    first_sequence: u64,
+    fence_until: Time,
+    addresses_at: Time,
+    announce: Schedule,
+    announced_again: Time,
+    is_mute: bool,
+    /// Which generation the port's process was told to serve, and when.
+    activated_at: Time,
+    pub(super) handover: Option<Handover>,
+}
+
+/// A hand-over that was begun.
+#[derive(Clone, Debug)]
+pub(super) struct Handover {
+    since: Time,
+    why: String,
+}
+
+impl Tenure {
+    pub(super) fn new(why: Why, generation: Generation, now: Time) -> Self {
+        Self {
+            generation,
+            why,
+            lease: Lease::default(),
+            granted_at: now,
+            renews_at: now,
+            center_holds: None,
+            returning: None,
+            steady_since: None,
+            stage: Stage::Entering { probe: Probe::Due(Time(0)), has_alarmed: false },
+        }
+    }
+
+    /// The center answers the question of `sent`.
+    pub(super) fn answered(&mut self, sent: Time, answer: CenterAnswer, settings: &Settings) {
+        match answer {
+            CenterAnswer::Granted { generation, lease, renewals }
+                if generation == self.generation && !lease.is_zero() =>
+            {
+                self.lease.granted(sent, lease, settings);
+                self.center_holds = self.center_holds.max(Some(renewals));
+                self.renews_at = self.renews_at.max(sent + lease / 3);
+            }
+            CenterAnswer::Released => {
+                if let Some((asked, renewals)) = self.returning
+                    && asked == sent
+                    && self.center_holds == Some(renewals)
+                {
+                    self.center_holds = None;
+                }
+            }
+            // The next one goes soon, but not at once: a center that refuses connections answers in no time.
+            CenterAnswer::Unreachable => {
+                self.renews_at = self.renews_at.min(sent + settings.center_lease / 6)
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn reign(&self) -> Option<&Reign> {
+        match &self.stage {
+            Stage::Active(reign) => Some(reign),
+            Stage::Entering { .. } => None,
+        }
+    }
+
+    pub(super) fn wakes_at(&self, promise: Time, settings: &Settings, now: Time) -> Option<Time> {
+        match &self.stage {
+            Stage::Entering { probe: Probe::Due(at), .. } => Some((*at).max(promise - settings.probe)),
+            Stage::Entering { .. } => Some(promise),
+            Stage::Active(reign) => Some(self.lease.until().min(reign.announce.next())),
+        }
+        .filter(|at| *at > now)
+    }
+}
+
+impl Machine {
+    /// First of all in each step: who was away too long has no lease any more.
+    pub(super) fn check_lease(&mut self, now: Time) {
+        if let State::Tenure(tenure) = &self.state
+            && tenure.reign().is_some()
+            && now >= tenure.lease.until()
+        {
+            self.step_down("the lease has ended", now);
+        }
+    }
+
+    pub(super) fn reign(&self) -> Option<&Reign> {
+        match &self.state {
+            State::Tenure(tenure) => tenure.reign(),
+            State::Starting { .. } | State::Passive { .. } => None,
+        }
+    }
+
+    pub(super) fn handover_mut(&mut self) -> Option<&mut Option<Handover>> {
+        match &mut self.state {
+            State::Tenure(tenure) => match &mut tenure.stage {
+                Stage::Active(reign) => Some(&mut reign.handover),
+                Stage::Entering { .. } => None,
+            },
+            State::Starting { .. } | State::Passive { .. } => None,
+        }
+    }
+
+    /// The peer promised `span` when it had seen what was sent under this number and at this time.
+    pub(super) fn promised(&mut self, sequence: u64, at: Time, span: Duration) {
+        if let State::Tenure(tenure) = &mut self.state
+            && let Stage::Active(reign) = &tenure.stage
+            && sequence >= reign.first_sequence
+        {
+            tenure.lease.promised(at, span, &self.settings);
+        }
+    }
+
+    pub(super) fn hold_tenure(&mut self, now: Time) {
+        self.keep_lease(now);
+        match &self.state {
+            State::Tenure(tenure) if tenure.reign().is_some() => self.reign_on(now),
+            State::Tenure(_) => self.enter_on(now),
+            State::Starting { .. } | State::Passive { .. } => {}
+        }
+    }
+
+    /// The center is asked while the peer gives no fresh lease, and gets its own back when the peer has given one for a
+    /// while, or when the peer shall take over.
+    fn keep_lease(&mut self, now: Time) {
+        let State::Tenure(tenure) = &mut self.state else { return };
+        let generation = tenure.generation;
+        if !tenure.lease.is_fresh(self.settings.ask_center_after(), now) {
+            tenure.steady_since = None;
+            if now >= tenure.renews_at {
+                tenure.renews_at = now + self.settings.center_lease / 3;
+                self.out.push(Action::AskCenter(Question::Renew(generation)));
+            }
+            return;
+        }
+        let since = *tenure.steady_since.get_or_insert(now);
+        let is_steady =
+            now.since(since) >= STEADY || tenure.reign().is_some_and(|reign| reign.handover.is_some());
+        let is_asked = tenure.returning.is_some_and(|(asked, _)| now.since(asked) < STEADY);
+        if let Some(renewals) = tenure.center_holds
+            && is_steady
+            && !is_asked
+        {
+            tenure.lease.give_back();
+            tenure.returning = Some((now, renewals));
+            // First the kernel, which knows of the center's lease until now.
+            if let Stage::Active(reign) = &mut tenure.stage {
+                reign.fence_until = tenure.lease.until();
+                reign.addresses_at = now;
+                self.out.push(Action::OpenFence(reign.fence_until));
+                self.out.extend(
+                    addresses_until(reign.fence_until, now, &self.settings).map(Action::HoldAddresses),
+                );
+            }
+            self.out.push(Action::AskCenter(Question::Release { generation, renewals: Some(renewals) }));
+        }
+    }
+
+    fn enter_on(&mut self, now: Time) {
+        let promise = self.promise.until();
+        let State::Tenure(tenure) = &mut self.state else { return };
+        let Stage::Entering { probe, .. } = &mut tenure.stage else { return };
+        let is_released = self.peer.has_released(Generation(tenure.generation.0 - 1));
+        if let Probe::Asked(at) = *probe
+            && now.since(at) >= PROBE_MAX
+        {
+            *probe = Probe::Due(now);
+        }
+        if let Probe::Due(at) = *probe
+            && now >= at.max(promise - self.settings.probe)
+            && !is_released
+        {
+            *probe = Probe::Asked(now);
+            self.out.push(Action::ProbeAddresses);
+        }
+        let is_free = is_released || (now >= promise && *probe == Probe::Free);
+        let serves = self.condition.serving() == Serving::As(tenure.generation);
+        let has_lease = tenure.lease.until() > now + self.settings.query;
+        let is_late = now.since(tenure.granted_at) >= self.settings.patience && !serves;
+        if is_free && serves && has_lease {
+            self.open(now);
+        } else if is_late || self.condition.dead(&self.settings).is_some() {
+            self.not_before = now + REST;
+            self.step_down("its port does not become active", now);
+        }
+    }
+
+    /// What the address probe found.
+    pub(super) fn probed(&mut self, taken_by: Option<String>, now: Time) {
+        let State::Tenure(tenure) = &mut self.state else { return };
+        let Stage::Entering { probe, has_alarmed } = &mut tenure.stage else { return };
+        match taken_by {
+            None => *probe = Probe::Free,
+            Some(by) => {
+                *probe = Probe::Due(now + PROBE_AGAIN);
+                if !std::mem::replace(has_alarmed, true) {
+                    let text =
+                        format!("{by} has a floating address: end it there; asking again until it is free");
+                    self.tell(Severity::Alarm, text);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, now: Time) {
+        let State::Tenure(tenure) = &mut self.state else { return };
+        let until = tenure.lease.until();
+        let Some(end) = addresses_until(until, now, &self.settings) else { return };
+        tenure.stage = Stage::Active(Reign {
+            since: now,
+            first_sequence: self.sent.last() + 1,
+            fence_until: until,
+            addresses_at: now,
+            announce: Schedule::new(now),
+            announced_again: now,
+            is_mute: false,
+            activated_at: now,
+            handover: None,
+        });
+        let (why, granted_at, generation) = (tenure.why, tenure.granted_at, tenure.generation);
+        self.out.push(Action::OpenFence(until));
+        self.out.push(Action::HoldAddresses(end));
+        self.connections.inherit();
+        if matches!(why, Why::Prepared(_)) && self.is_peer_ill() {
+            self.hold_down.moved(self.settings.hold_down, self.settings.hold_down_max, now);
+        }
+        self.takeovers += 1;
+        self.last_takeover = Some(Takeover {
+            generation,
+            at: now,
+            why: why.text(),
+            silent: self.peer.heard().map(|heard| now.since(heard)),
+            since_grant: now.since(granted_at),
+        });
+        self.tell(Severity::Info, format!("active in generation {generation}"));
+        self.speaks_at = now;
+        self.reign_on(now);
+    }
+
+    fn reign_on(&mut self, now: Time) {
+        self.keep_open(now);
+        self.keep_serving(now);
+        self.consider_giving_up(now);
+    }
+
+    /// Fence, addresses, announcements: as long as the lease lasts, and not longer.
+    fn keep_open(&mut self, now: Time) {
+        let State::Tenure(tenure) = &mut self.state else { return };
+        let Stage::Active(reign) = &mut tenure.stage else { return };
+        let until = tenure.lease.until();
+        if until >= reign.fence_until + FENCE_STEP {
+            reign.fence_until = until;
+            self.out.push(Action::OpenFence(until));
+        }
+        if now.since(reign.addresses_at) >= ADDRESS_STEP
+            && let Some(end) = addresses_until(until, now, &self.settings)
+        {
+            reign.addresses_at = now;
+            self.out.push(Action::HoldAddresses(end));
+        }
+        match reign.announce.due(now) {
+            Some(Due::AnnounceAndTickle) => self.out.extend([Action::Announce, Action::Tickle]),
+            Some(Due::Announce) => {
+                self.connections.forget_inherited();
+                self.out.push(Action::Announce);
+            }
+            None => {}
+        }
+        if !reign.is_mute && now.since(reign.since) >= MUTE_AFTER {
+            reign.is_mute = true;
+            self.out.push(Action::Mute(true));
+        }
+    }
+
+    /// Somebody else was heard with the addresses: clients and switches are told again whose they are.
+    pub(super) fn announce_again(&mut self, now: Time) {
+        if let State::Tenure(tenure) = &mut self.state
+            && let Stage::Active(reign) = &mut tenure.stage
+            && now.since(reign.announced_again) >= PROBE_AGAIN
+        {
+            reign.announced_again = now;
+            self.out.push(Action::Announce);
+        }
+    }
+
+    /// A process that was started again, or forgot, is told again what it is.
+    fn keep_serving(&mut self, now: Time) {
+        let State::Tenure(tenure) = &mut self.state else { return };
+        let Stage::Active(reign) = &mut tenure.stage else { return };
+        let serves = self.condition.serving() == Serving::As(tenure.generation);
+        if !serves && self.condition.is_up() && now.since(reign.activated_at) >= self.settings.lease {
+            reign.activated_at = now;
+            self.out.push(Action::Activate(tenure.generation));
+        }
+    }
+
+    /// Ill health, if the peer is better.
+    fn consider_giving_up(&mut self, now: Time) {
+        let Some(reign) = self.reign() else { return };
+        if let Some(handover) = &reign.handover {
+            if now.since(handover.since) >= self.settings.patience {
+                let text = format!("the peer did not take over ({}): this port goes on", handover.why);
+                self.tell(Severity::Warning, text);
+                self.hold_down.moved(self.settings.hold_down, self.settings.hold_down_max, now);
+                if let Some(handover) = self.handover_mut() {
+                    *handover = None;
+                }
+            }
+            return;
+        }
+        if self.maintenance {
+            return;
+        }
+        let dead = self.condition.dead(&self.settings);
+        let successor = self.successor(now);
+        if let Some(dead) = dead
+            && (successor.is_some() || self.is_in_the_way(now))
+        {
+            self.step_down(dead, now);
+        } else if let Some(peer) = successor
+            && let Some(why) = self.ill_health(peer, now)
+        {
+            self.hold_down.moved(self.settings.hold_down, self.settings.hold_down_max, now);
+            self.hand_over(why, now);
+        }
+    }
+
+    /// A dead service must not keep the center's lease for ever: a peer that is not heard may be well.
+    fn is_in_the_way(&self, now: Time) -> bool {
+        let is_alone = self.peer.within(self.settings.lease, now).is_none();
+        self.condition.dead_for(now) >= self.settings.center_lease && is_alone
+    }
+
+    /// The peer, if it could take over now.
+    pub(super) fn successor(&self, now: Time) -> Option<View> {
+        let peer = self.peer.within(self.settings.lease, now)?;
+        (peer.eligible && peer.lan && peer.wan).then_some(peer)
+    }
+
+    fn ill_health(&self, peer: View, now: Time) -> Option<String> {
+        if !self.hold_down.is_over(now) || self.condition.owed() > 0 {
+            return None;
+        }
+        if let Some(lost) = self.condition.wan_lost()
+            && now.since(lost) >= self.settings.wan_patience
+        {
+            return Some("the WAN is lost here and not at the peer".to_owned());
+        }
+        let score = self.condition.score();
+        let is_sick =
+            score >= self.settings.threshold && peer.health.saturating_add(self.settings.hysteresis) <= score;
+        is_sick.then(|| format!("health {score}, the peer's {}: {}", peer.health, self.condition.reasons()))
+    }
+
+    /// The peer has a reason of its own to hand over; an operator needs none.
+    fn is_peer_ill(&self) -> bool {
+        self.peer.view().is_some_and(|peer| peer.health >= self.settings.threshold || !peer.wan)
+    }
+
+    /// Asks the peer to take over.
+    pub(super) fn hand_over(&mut self, why: String, now: Time) {
+        self.tell(Severity::Warning, format!("hands over: {why}"));
+        if let Some(handover) = self.handover_mut() {
+            *handover = Some(Handover { since: now, why });
+        }
+        self.speaks_at = now;
+    }
+
+    /// Serves no longer, and has no generation any more.
+    pub(super) fn step_down(&mut self, why: &str, now: Time) {
+        let State::Tenure(tenure) = &self.state else { return };
+        let generation = tenure.generation;
+        let mut mute = false;
+        if let Some(reign) = tenure.reign() {
+            mute = reign.is_mute;
+            if reign.handover.is_some() {
+                self.hold_down.restart(now);
+            }
+            self.out.extend([Action::ShutFence, Action::DropAddresses]);
+        }
+        self.state = State::Passive { claim: None };
+        self.out.push(Action::Deactivate);
+        if mute {
+            self.out.push(Action::Mute(false));
+        }
+        if self.generation == generation {
+            self.out.push(Action::AskCenter(Question::Release { generation, renewals: None }));
+        }
+        self.releases = RELEASES;
+        self.speaks_at = now;
+        self.vacant_since = now;
+        self.connections.forget_inherited();
+        self.tell(Severity::Warning, format!("gives up generation {generation}: {why}"));
+    }
+}
+
+/// Until when the kernel may keep the addresses; `None` if the lease is too short for the kernel to count.
+fn addresses_until(lease: Time, now: Time, settings: &Settings) -> Option<Time> {
+    if settings.fence {
+        return Some(now + settings.address_lifetime);
+    }
+    Some(lease).filter(|until| until.since(now) >= ADDRESS_UNIT)
+}

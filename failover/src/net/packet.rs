@@ -1,0 +1,59 @@
+//! Sockets for whole Ethernet frames (`AF_PACKET`).
+
+use std::io;
+use std::mem::size_of;
+
+use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
+
+/// A socket that sends frames on an interface and receives none: to receive costs something for every frame of the LAN.
+pub fn sender(interface: u32) -> io::Result<Socket> {
+    let socket = raw()?;
+    socket.bind(&address(interface, 0)?)?;
+    Ok(socket)
+}
+
+/// A socket that sends frames on an interface and receives those that this filter lets through; it sees them before the
+/// fence does.
+pub fn listener(interface: u32, filter: &[SockFilter]) -> io::Result<Socket> {
+    let socket = raw()?;
+    // Before it is bound: until then nothing comes.
+    socket.attach_filter(filter)?;
+    socket.bind(&address(interface, libc::ETH_P_ALL as u16)?)?;
+    Ok(socket)
+}
+
+/// Sends each of these frames; the first failure is told when all were tried.
+pub fn send_all(socket: &Socket, frames: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
+    let mut outcome = Ok(());
+    for frame in frames {
+        outcome = outcome.and(socket.send(&frame).map(drop));
+    }
+    outcome
+}
+
+fn raw() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None::<Protocol>)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+#[allow(
+    unsafe_code,
+    reason = "neither the standard library nor socket2 nor rustix knows addresses of AF_PACKET"
+)]
+fn address(interface: u32, protocol: u16) -> io::Result<SockAddr> {
+    let fill = |storage: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
+        // SAFETY: the storage is zeroed, aligned and long enough for every address (socket(7)), `sockaddr_ll` among
+        // them, and so is its length; both are the caller's alone.
+        unsafe {
+            let link = storage.cast::<libc::sockaddr_ll>();
+            (*link).sll_family = libc::AF_PACKET as u16;
+            (*link).sll_protocol = protocol.to_be();
+            (*link).sll_ifindex = interface as i32;
+            *length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        }
+        Ok(())
+    };
+    // SAFETY: `fill` makes an address of AF_PACKET and sets its length.
+    unsafe { SockAddr::try_init(fill) }.map(|((), address)| address)
+}
