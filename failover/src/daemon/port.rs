@@ -128,7 +128,9 @@ fn parse_handle(digits: &str) -> Option<Handle> {
     let pairs = digits.as_bytes().chunks(2);
     let bytes: Option<Vec<u8>> =
         pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-    bytes.filter(|bytes| !bytes.is_empty() && digits.len().is_multiple_of(2)).and_then(|bytes| Handle::new(&bytes))
+    bytes
+        .filter(|bytes| !bytes.is_empty() && digits.len().is_multiple_of(2))
+        .and_then(|bytes| Handle::new(&bytes))
 }
 
 /// Asks in each period. A question may take longer, as on a busy machine it will: the periods in between are misses.
