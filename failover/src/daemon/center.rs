@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::mailbox::{Mailbox, News};
 use crate::machine::action::Question;
-use crate::machine::event::{CenterAnswer, Generation, Member};
+use crate::machine::event::{CenterAnswer, Member};
 use crate::machine::time::Time;
 
 /// Questions at once; one more counts as not answered. The judge has one or two.
@@ -78,26 +78,22 @@ impl Witness {
         let lease_ms = u32::try_from(asked.lease.as_millis()).unwrap_or(u32::MAX);
         let (question, deadline) = match asked.question {
             Question::Acquire { from, renewals } => {
-                (LeaseQuestion::Acquire { from: theirs(from), renewals, lease_ms }, PATIENCE)
+                (LeaseQuestion::Acquire { from, renewals, lease_ms }, PATIENCE)
             }
-            Question::Renew(generation) => {
-                (LeaseQuestion::Renew { generation: theirs(generation), lease_ms }, asked.lease)
-            }
+            Question::Renew(generation) => (LeaseQuestion::Renew { generation, lease_ms }, asked.lease),
             Question::Release { generation, renewals } => {
-                (LeaseQuestion::Release { generation: theirs(generation), renewals }, PATIENCE)
+                (LeaseQuestion::Release { generation, renewals }, PATIENCE)
             }
         };
         let lease = |ms: u32| Duration::from_millis(u64::from(ms));
         match self.put(question, deadline).await {
             Some(LeaseAnswer::Granted { generation, lease_ms, renewals }) => {
-                CenterAnswer::Granted { generation: ours(generation), lease: lease(lease_ms), renewals }
+                CenterAnswer::Granted { generation, lease: lease(lease_ms), renewals }
             }
             Some(LeaseAnswer::Held { generation, renewals, lease_ms }) => {
-                CenterAnswer::Held { generation: ours(generation), renewals, lease: lease(lease_ms) }
+                CenterAnswer::Held { generation, renewals, lease: lease(lease_ms) }
             }
-            Some(LeaseAnswer::Superseded { generation }) => {
-                CenterAnswer::Superseded { generation: ours(generation) }
-            }
+            Some(LeaseAnswer::Superseded { generation }) => CenterAnswer::Superseded { generation },
             Some(LeaseAnswer::Released) => CenterAnswer::Released,
             Some(LeaseAnswer::InForce { .. }) | None => CenterAnswer::Unreachable,
         }
@@ -105,12 +101,8 @@ impl Witness {
 
     /// The center's answer, if it gives one in time.
     async fn put(&self, question: LeaseQuestion, deadline: Duration) -> Option<LeaseAnswer> {
-        let member = match self.member {
-            Member::A => protocol::pair::Member::A,
-            Member::B => protocol::pair::Member::B,
-        };
         let asked = self.center.with_deadline(deadline);
-        match asked.port_lease(&self.pair, member, question).await {
+        match asked.port_lease(&self.pair, self.member, question).await {
             Ok(answer) => Some(answer),
             Err(error) => {
                 tracing::debug!("the center, asked for {question:?}: {error}");
@@ -118,12 +110,4 @@ impl Witness {
             }
         }
     }
-}
-
-fn theirs(generation: Generation) -> protocol::pair::Generation {
-    protocol::pair::Generation(generation.0)
-}
-
-fn ours(generation: protocol::pair::Generation) -> Generation {
-    Generation(generation.0)
 }

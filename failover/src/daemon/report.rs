@@ -87,11 +87,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             pair: self.pair.clone(),
-            member: match self.member {
-                Member::A => "a",
-                Member::B => "b",
-            }
-            .to_owned(),
+            member: self.member.as_str().to_owned(),
             role: name(view.role).to_owned(),
             generation: view.generation.0,
             lease: view.lease.map(|(remaining, giver)| Lease {

@@ -1,30 +1,11 @@
 //! What the machine is told.
 
-use std::fmt;
 use std::time::Duration;
+
+pub use protocol::pair::{Generation, Member};
 
 use super::message::{Connection, Message};
 use super::time::Time;
-
-/// How often the pair's address has changed hands. The center grants the next one (`PortLease`), and refuses requests
-/// of an older one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Generation(pub u64);
-
-impl fmt::Display for Generation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Which of the two a port is, from the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Member {
-    /// `member = "a"`.
-    A,
-    /// `member = "b"`.
-    B,
-}
 
 /// A way between the two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
