@@ -139,8 +139,8 @@ impl Shared {
 
     /// False when it is time to stop.
     fn wait_for_wish(&self) -> bool {
-        let durable = self.durable.borrow().lsn;
-        let idle = |wanted: &mut Wanted| !wanted.stop && wanted.lsn <= durable;
+        // Looked up each time: a log that begins anew is durable up to less than the one before.
+        let idle = |wanted: &mut Wanted| !wanted.stop && wanted.lsn <= self.durable.borrow().lsn;
         let wanted = self.bell.wait_while(locked(&self.wanted), idle);
         !wanted.unwrap_or_else(std::sync::PoisonError::into_inner).stop
     }
@@ -179,6 +179,22 @@ mod tests {
             assert!(matches!(syncer.wait(Lsn(lsn)).await, Err(JournalError::Failed(_))));
         }
         assert!(matches!(syncer.check(), Err(JournalError::Failed(_))));
+    }
+
+    /// FO-2: a log that takes the place of a longer one is synced from its first record on.
+    #[tokio::test]
+    async fn a_shorter_log_is_synced_as_the_one_before() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let synced = Arc::new(Mutex::new(Lsn(900)));
+        let last = Arc::clone(&synced);
+        let syncer = Syncer::start(Lsn(0), move || (*locked(&last), Arc::clone(&file))).unwrap();
+        syncer.wait(Lsn(900)).await.unwrap();
+        // The thread waits for a wish beyond 900.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        *locked(&synced) = Lsn(3);
+        syncer.begin_anew(Lsn(0));
+        let patience = std::time::Duration::from_secs(5);
+        tokio::time::timeout(patience, syncer.wait(Lsn(3))).await.expect("synced").unwrap();
     }
 
     /// PORT-12: a hundred COMMITs that wait together cost one sync or two, not a hundred.

@@ -30,7 +30,19 @@ pub(super) fn settings(dir: &Path) -> Settings {
 }
 
 pub(super) fn open(dir: &Path) -> (Journal, Recovery) {
-    Journal::open(settings(dir)).unwrap()
+    // A child that another test starts has all locks of this process as well, until it is a program of its own.
+    for _ in 0..500 {
+        match Journal::open(settings(dir)) {
+            Err(JournalError::InUse(_)) => pause(),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{dir:?} is in use")
+}
+
+#[allow(clippy::disallowed_methods)] // There is nothing to wait for.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
 }
 
 pub(super) fn runtime() -> Runtime {

@@ -16,6 +16,11 @@ use super::wire::{self, Message, VERSION};
 use super::{Mirror, blocking};
 use crate::journal::{Incoming, JournalError, Lsn};
 
+/// The active port says something at least every quarter of its time to acknowledge, and sends its journal without
+/// pauses but those of its disk. One that is silent for longer is gone, perhaps without a word: who waited for the rest
+/// of its journal could never take over from it.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
 /// How long a connection may take to say what it wants.
 const HELLO_TIME: Duration = Duration::from_secs(1);
 /// Messages that may have come and wait for the disk, each of a batch at most.
@@ -74,7 +79,7 @@ impl<R: Register> Mirror<R> {
         let (bring, brought) = mpsc::channel(WAITING_MAX);
         let read = async {
             loop {
-                let message = wire::receive(&mut from).await?;
+                let message = timeout(SILENCE_MAX, wire::receive(&mut from)).await??;
                 if bring.send(message).await.is_err() {
                     return io::Result::Ok(());
                 }
