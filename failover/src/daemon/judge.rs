@@ -300,7 +300,8 @@ impl<H: Hands> Judge<H> {
             }
             Action::Mute(mute) => self.done(Deed::Mute, now, |hands| hands.mute(mute)),
             Action::AskCenter(question) => {
-                let lease = self.leases.wanted(self.machine.status(now).peer.map(|peer| peer.heard));
+                let lease =
+                    self.leases.wanted(question, self.machine.status(now).peer.map(|peer| peer.heard));
                 if !self.hands.ask_center(question, lease, now) {
                     let answer = CenterAnswer::Unreachable;
                     self.echoes.push_back(Event::Center { sent: now, answer });
