@@ -83,12 +83,12 @@ fn judge(trial: &Trial) -> Vec<String> {
     }
     for (name, seen) in [("fresh", &trial.struck.calls.fresh), ("long-lived", &trial.struck.calls.steady)] {
         if seen.outage > bound(trial.fault) || seen.is_out {
-            wrongs.push(format!("{name}: out for {:?}", seen.outage));
+            wrongs.push(format!("{name}: out for {:?}, {seen:?}", seen.outage));
         }
     }
     for (name, seen) in [("fresh", &trial.mended.calls.fresh), ("long-lived", &trial.mended.calls.steady)] {
         if seen.outage > 2 * NOISE {
-            wrongs.push(format!("{name}: out for {:?} while it was mended", seen.outage));
+            wrongs.push(format!("{name}: out while it was mended, {seen:?}"));
         }
     }
     wrongs

@@ -85,5 +85,13 @@ fn two_hundred_kills_lose_nothing_acknowledged() {
             (ground.site.copies(&md5) >= 2).then_some(())
         });
     }
-    poll::until("references equal rows", PATIENCE, || ground.site.check().0.then_some(()));
+    let mut last = String::new();
+    poll::until("references equal rows", PATIENCE, || {
+        let (agree, text) = ground.site.check();
+        if !agree && text != last {
+            eprintln!("{text}");
+            last = text;
+        }
+        agree.then_some(())
+    });
 }
