@@ -78,20 +78,18 @@ fn two_hundred_kills_lose_nothing_acknowledged() {
             verify(&mut mount, writer as u64, files);
         }
     });
-    // All of it arrives at the storage center, whole, with references equal to rows.
+    // All of it arrives at the storage center, whole.
     for file in files.iter().flatten().filter(|file| !file.bytes.is_empty()) {
         let md5 = data::md5_hex(&file.bytes);
         poll::until(&format!("two copies of {md5}"), PATIENCE, || {
             (ground.site.copies(&md5) >= 2).then_some(())
         });
     }
-    let mut last = String::new();
-    poll::until("references equal rows", PATIENCE, || {
-        let (agree, text) = ground.site.check();
-        if !agree && text != last {
-            eprintln!("{text}");
-            last = text;
-        }
-        agree.then_some(())
-    });
+    // A reference without a row may be left by an upload that a killed port had begun and its successor did not go on
+    // with: the daily comparison gives it up (REF-4). The other way round something would be lost.
+    let (_, text) = ground.site.check();
+    for lacking in ["rows without reference", "rows without object"] {
+        let line = text.lines().find(|line| line.starts_with(lacking)).unwrap();
+        assert_eq!(line.split_whitespace().last(), Some("0"), "{text}");
+    }
 }
