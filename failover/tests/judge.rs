@@ -266,6 +266,21 @@ fn the_peers_promise_keeps_it_active() {
     assert!(!done.contains(&Action::AskCenter(Question::Renew(Generation(5)))));
 }
 
+/// FO-11: where the center may have given a lease that was not heard of, its number is asked for before it is given back.
+#[test]
+fn a_lease_that_may_have_been_given_is_not_left_behind() {
+    let mut judge = Judge::with_peer(Member::A);
+    let renew = Action::AskCenter(Question::Renew(Generation(5)));
+    let quiet = (0..100).find(|_| judge.wait(1).contains(&renew));
+    assert!(quiet.is_some(), "the peer is quiet");
+    judge.tell(Event::Center { sent: judge.now, answer: CenterAnswer::Unreachable });
+    let done = judge.ask_for(500);
+    assert!(done.contains(&renew));
+    let is_return =
+        |action: &Action| matches!(action, Action::AskCenter(Question::Release { renewals: Some(_), .. }));
+    assert!(!done.iter().any(is_return));
+}
+
 /// FO-11: without peer and center the lease ends, and everything with it; the kernel had shut the fence by then.
 #[test]
 fn without_any_lease_it_stops() {

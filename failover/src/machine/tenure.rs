@@ -27,7 +27,9 @@ const PROBE_AGAIN: Duration = Duration::from_millis(100);
 /// A probe without a result is repeated.
 const PROBE_MAX: Duration = Duration::from_millis(500);
 /// How long the peer's lease must have been good before the center's is given back.
-const STEADY: Duration = Duration::from_secs(1);
+const STEADY: Duration = Duration::from_millis(250);
+/// How long its taking it back may last before it is asked again.
+const RETURN_MAX: Duration = Duration::from_secs(1);
 /// RELEASE is said so often by who steps down.
 const RELEASES: u8 = 3;
 /// Pause after a tenure that came to nothing.
@@ -43,6 +45,8 @@ pub(super) struct Tenure {
     renews_at: Time,
     /// The center has a lease of this number in its table.
     center_holds: Option<u64>,
+    /// A question for a lease got no answer: the center may have another one than the last that was heard of.
+    is_unsure: bool,
     /// It was asked then to take that one back.
     returning: Option<(Time, u64)>,
     /// Since when the peer's lease is good.
@@ -95,6 +99,7 @@ impl Tenure {
             granted_at: now,
             renews_at: now,
             center_holds: None,
+            is_unsure: false,
             returning: None,
             steady_since: None,
             stage: Stage::Entering { probe: Probe::Due(Time(0)), has_alarmed: false },
@@ -108,6 +113,7 @@ impl Tenure {
                 if generation == self.generation && !lease.is_zero() =>
             {
                 self.lease.granted(sent, lease, settings);
+                self.is_unsure = false;
                 self.center_holds = self.center_holds.max(Some(renewals));
                 self.renews_at = self.renews_at.max(sent + lease / 3);
             }
@@ -121,7 +127,8 @@ impl Tenure {
             }
             // The next one goes soon, but not at once: a center that refuses connections answers in no time.
             CenterAnswer::Unreachable => {
-                self.renews_at = self.renews_at.min(sent + settings.center_lease / 6)
+                self.renews_at = self.renews_at.min(sent + settings.center_lease / 6);
+                self.is_unsure |= self.returning.is_none_or(|(asked, _)| asked != sent);
             }
             _ => {}
         }
@@ -207,11 +214,17 @@ impl Machine {
         let since = *tenure.steady_since.get_or_insert(now);
         let is_steady =
             now.since(since) >= STEADY || tenure.reign().is_some_and(|reign| reign.handover.is_some());
-        let is_asked = tenure.returning.is_some_and(|(asked, _)| now.since(asked) < STEADY);
-        if let Some(renewals) = tenure.center_holds
-            && is_steady
-            && !is_asked
-        {
+        let is_asked = tenure.returning.is_some_and(|(asked, _)| now.since(asked) < RETURN_MAX);
+        if !is_steady || is_asked {
+            return;
+        }
+        if tenure.is_unsure {
+            // Under its old number the center would not take it back.
+            if now >= tenure.renews_at {
+                tenure.renews_at = now + self.settings.center_lease / 3;
+                self.out.push(Action::AskCenter(Question::Renew(generation)));
+            }
+        } else if let Some(renewals) = tenure.center_holds {
             tenure.lease.give_back();
             tenure.returning = Some((now, renewals));
             // First the kernel, which knows of the center's lease until now.
