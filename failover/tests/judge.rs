@@ -271,7 +271,7 @@ fn the_peers_promise_keeps_it_active() {
 fn a_lease_that_may_have_been_given_is_not_left_behind() {
     let mut judge = Judge::with_peer(Member::A);
     let renew = Action::AskCenter(Question::Renew(Generation(5)));
-    let quiet = (0..100).find(|_| judge.wait(1).contains(&renew));
+    let quiet = (0..300).find(|_| judge.wait(1).contains(&renew));
     assert!(quiet.is_some(), "the peer is quiet");
     judge.tell(Event::Center { sent: judge.now, answer: CenterAnswer::Unreachable });
     let done = judge.ask_for(500);
