@@ -12,7 +12,17 @@ fn root() -> PathBuf {
 /// All files of the repository's packages, as paths relative to its root.
 fn files() -> Vec<String> {
     let root = root();
-    let packages = ["nfs", "protocol", "client", "appliance", "center", "tests", "fuzz/fuzz_targets"];
+    let packages = [
+        "nfs",
+        "protocol",
+        "client",
+        "control",
+        "appliance",
+        "center",
+        "failover",
+        "tests",
+        "fuzz/fuzz_targets",
+    ];
     let mut folders: Vec<PathBuf> = packages.iter().map(|package| root.join(package)).collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {

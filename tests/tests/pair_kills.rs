@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// FO-2, FO-8, FO-12: every acknowledged byte and name is there, whoever was killed when: no stale handle, no change
 /// lost, none done twice. The clients' calls fail the test if they are refused for a name that is there or is not.
 #[test]
-fn two_hundred_kills_lose_nothing_acknowledged() {
+fn kills_of_the_active_lose_nothing_acknowledged() {
     let kills = std::env::var("PAIR_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let ground = Ground::new("kills");
     let mut pair = Pair::start(&ground, 1, Judges::Failover);

@@ -190,9 +190,17 @@ fn object_managers_refuse_the_old_active_by_themselves() {
     let managers: Vec<_> = cluster.managers.iter().map(|manager| manager.http()).collect();
     let libraries = [0, 1].map(|manager| cluster.library_of(1, vec![managers[manager]]));
     let ports = [0, 1].map(|manager| Port { center: libraries[manager].center(), member: Member::A });
+    // A cluster that has just been started, or whose directory is gone, may have to be asked again.
     let do_at = |manager: usize, token: u8| {
-        let port = ports[manager].clone();
-        libraries[manager].run(async move { superseded(port.store(token, b"an object of the pair").await) })
+        poll::until("an answer", NEWS_PATIENCE, || {
+            let port = ports[manager].clone();
+            libraries[manager].run(async move {
+                match port.store(token, b"an object of the pair").await {
+                    Err(ClientError::Unavailable { .. }) => None,
+                    done => Some(superseded(done)),
+                }
+            })
+        })
     };
     let library = cluster.library(1);
     let b = Port { center: library.center(), member: Member::B };
