@@ -44,9 +44,11 @@ pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Ho
 fn start(host: &Host, dir: &Path) -> Process {
     let [config, pid, vrrp_pid] =
         ["keepalived.conf", "keepalived.pid", "vrrp.pid"].map(|name| dir.join(name));
-    let files = ["-f", text(&config), "-p", text(&pid), "-r", text(&vrrp_pid)];
-    let arguments = [&["--dont-fork", "--log-console", "--vrrp"][..], &files].concat();
-    Process::start(host, "keepalived", &arguments, &dir.join("keepalived.log"))
+    // A file that a killed one left may name a process of others by now: then the next one does not start.
+    let command = "rm -f \"$2\" \"$3\"
+        exec keepalived --dont-fork --log-console --vrrp -f \"$1\" -p \"$2\" -r \"$3\"";
+    let arguments = ["-c", command, "keepalived", text(&config), text(&pid), text(&vrrp_pid)];
+    Process::start(host, "sh", &arguments, &dir.join("keepalived.log"))
 }
 
 fn configuration(dir: &Path, side: Side, number: u8, address: Ipv4Addr, center: &str) -> String {
