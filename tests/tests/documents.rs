@@ -17,6 +17,7 @@ fn files() -> Vec<String> {
         "protocol",
         "client",
         "control",
+        "mutual",
         "appliance",
         "center",
         "failover",

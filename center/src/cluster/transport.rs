@@ -3,22 +3,15 @@
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::client::verify_server_name;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::TlsStream;
 
 use super::centers::{CenterNumber, Centers, HERE};
 use crate::config::Mirror;
@@ -29,17 +22,9 @@ const TLS_HANDSHAKE: u8 = 22;
 /// Why this process cannot speak with other centers. One line: what, and how to mend it.
 #[derive(Debug, Error)]
 pub enum IdentityError {
-    /// A file is not what it should be.
-    #[error("mirror: {path}: {reason}; give a PEM file that this process may read")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The files do not go together.
-    #[error("mirror: certificate, key and authority do not fit: {0}")]
-    Unfit(String),
+    /// The files.
+    #[error("mirror: {0}")]
+    Files(#[from] mutual::IdentityError),
     /// A center's name cannot stand in a certificate.
     #[error("mirror: {0:?} is no name for a center; give letters, digits and hyphens, as in a DNS name")]
     Name(String),
@@ -53,8 +38,7 @@ pub struct Identity {
 
 struct Shared {
     centers: Centers,
-    connector: TlsConnector,
-    acceptor: TlsAcceptor,
+    mutual: mutual::Identity,
     /// What the certificates of each center are for, this one's first, the witness's last.
     names: Vec<ServerName<'static>>,
 }
@@ -68,30 +52,8 @@ impl Identity {
             ServerName::try_from(name.clone()).map_err(|_| IdentityError::Name(name))
         };
         let names = centers.places().map(name).collect::<Result<_, _>>()?;
-        let chain = certificates(&mirror.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&mirror.key).map_err(|error| file(&mirror.key, error))?;
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&mirror.authority)? {
-            roots.add(certificate).map_err(|error| file(&mirror.authority, error))?;
-        }
-        let (roots, provider) = (Arc::new(roots), Arc::new(ring::default_provider()));
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
-        let verifier = verifier.build().map_err(unfit)?;
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&TLS13])
-            .map_err(unfit)?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain.clone(), key.clone_key())
-            .map_err(unfit)?;
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])
-            .map_err(unfit)?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)
-            .map_err(unfit)?;
-        let (connector, acceptor) =
-            (TlsConnector::from(Arc::new(client)), TlsAcceptor::from(Arc::new(server)));
-        Ok(Self { shared: Arc::new(Shared { centers, connector, acceptor, names }) })
+        let mutual = mutual::Identity::load(&mirror.certificate, &mirror.key, &mirror.authority)?;
+        Ok(Self { shared: Arc::new(Shared { centers, mutual, names }) })
     }
 
     /// The centers.
@@ -104,37 +66,13 @@ impl Identity {
     }
 
     async fn connect(&self, stream: TcpStream, center: CenterNumber) -> io::Result<TlsStream<TcpStream>> {
-        let name = self.name(center)?.clone();
-        Ok(self.shared.connector.connect(name, stream).await?.into())
+        self.shared.mutual.connect(stream, self.name(center)?).await
     }
 
     /// The peer's certificate must be for the center that its address is in.
     async fn accept(&self, stream: TcpStream, peer: IpAddr) -> io::Result<TlsStream<TcpStream>> {
-        let name = self.name(self.centers().of(peer))?;
-        let stream = self.shared.acceptor.accept(stream).await?;
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let certificate = certificate.ok_or(io::ErrorKind::PermissionDenied)?;
-        let parsed = ParsedCertificate::try_from(certificate).map_err(io::Error::other)?;
-        verify_server_name(&parsed, name).map_err(io::Error::other)?;
-        Ok(stream.into())
+        self.shared.mutual.accept(stream, self.name(self.centers().of(peer))?).await
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(none) if none.is_empty() => Err(file(path, "there is no certificate in it")),
-        Ok(all) => Ok(all),
-        Err(error) => Err(file(path, error)),
-    }
-}
-
-fn file(path: &Path, error: impl ToString) -> IdentityError {
-    IdentityError::File { path: path.to_path_buf(), reason: error.to_string() }
-}
-
-fn unfit(error: impl ToString) -> IdentityError {
-    IdentityError::Unfit(error.to_string())
 }
 
 /// A connection, plain or not.
