@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
+use strsim::levenshtein as distance;
 use thiserror::Error;
 
 use crate::cluster::Order;
@@ -606,20 +607,4 @@ fn explain(message: &str) -> String {
         }
         _ => message.replace('\n', " "),
     }
-}
-
-/// Letters to insert, remove or replace to make one word of the other (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (above, letter) in left.chars().enumerate() {
-        let mut diagonal = above;
-        row[0] = above + 1;
-        for (column, other) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }

@@ -16,6 +16,7 @@ fn files() -> Vec<String> {
         "nfs",
         "protocol",
         "client",
+        "config_file",
         "control",
         "mutual",
         "appliance",

@@ -102,11 +102,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::keys;
 
     const EXAMPLE: &str = include_str!("../../storage-port.example.toml");
 
     fn told(edits: &[(&str, &str)]) -> Vec<String> {
-        let read = |text: &str| Config::parse(text, Path::new("port.toml")).unwrap();
+        let read =
+            |text: &str| config_file::parse::<Config>(text, Path::new("port.toml"), keys::KEYS).unwrap();
         let edited = edits.iter().fold(EXAMPLE.to_owned(), |text, (from, to)| {
             assert!(text.contains(from), "{from}");
             text.replacen(from, to, 1)

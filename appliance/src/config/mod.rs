@@ -9,13 +9,12 @@ mod pair;
 mod parts;
 mod secret;
 
-use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config_file::FileError;
 use nfs::duty::Duty;
 use nfs::nsm::ledger::Ledger;
 use nfs::settings::{RPCBIND_PORT, Rpcbind};
@@ -59,38 +58,9 @@ pub struct Config {
 /// What is wrong with a configuration: one line, for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No file to read.
-    #[error("cannot read the configuration {path}: {error}")]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Not TOML, or a value of the wrong kind.
-    #[error("{path}:{line}: {message}{text}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-        /// The line itself, in a form to put behind the message; empty if it is of no use.
-        text: String,
-    },
-    /// A key that means nothing.
-    #[error("{path}: unknown key `{key}`{place}; did you mean `{nearest}`?")]
-    UnknownKey {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// Its table, in a form to put behind the key.
-        place: String,
-        /// The known key most like it.
-        nearest: &'static str,
-    },
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Well-formed, but impossible.
     #[error("{path}: {message}")]
     Impossible {
@@ -118,35 +88,9 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-        let config = Self::parse(&text, path)?;
+        let config: Self = config_file::load(path, keys::KEYS)?;
         config.check().map_err(|message| ConfigError::Impossible { path: path.to_owned(), message })?;
         Ok(config)
-    }
-
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let malformed = |error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text[..start].matches('\n').count();
-            let shown = text.lines().nth(line).map_or("", str::trim);
-            ConfigError::Malformed {
-                path: path.to_owned(),
-                line: line + 1,
-                message: error.message().replace('\n', " "),
-                text: if shown.is_empty() { String::new() } else { format!(", in `{shown}`") },
-            }
-        };
-        let document: toml::Table = text.parse().map_err(malformed)?;
-        if let Some(unknown) = keys::first_unknown(&document) {
-            let place = match unknown.table.as_str() {
-                "" => String::new(),
-                table => format!(" in [{table}]"),
-            };
-            let (key, nearest) = (unknown.key, unknown.nearest);
-            return Err(ConfigError::UnknownKey { path: path.to_owned(), key, place, nearest });
-        }
-        toml::from_str(text).map_err(malformed)
     }
 
     /// What no single value shows.
@@ -275,9 +219,11 @@ mod tests {
 
     fn error(text: &str) -> String {
         let path = Path::new("port.toml");
-        let checked = Config::parse(text, path).and_then(|config| {
-            config.check().map_err(|message| ConfigError::Impossible { path: path.to_owned(), message })
-        });
+        let checked = config_file::parse::<Config>(text, path, keys::KEYS)
+            .map_err(ConfigError::from)
+            .and_then(|config| {
+                config.check().map_err(|message| ConfigError::Impossible { path: path.to_owned(), message })
+            });
         checked.err().map_or_else(String::new, |error| error.to_string())
     }
 
@@ -289,7 +235,7 @@ mod tests {
     #[test]
     fn the_example_is_good() {
         assert_eq!(error(EXAMPLE), "");
-        let config = Config::parse(EXAMPLE, Path::new("x")).unwrap();
+        let config = config_file::parse::<Config>(EXAMPLE, Path::new("x"), keys::KEYS).unwrap();
         let paths: Vec<_> = config.exports().unwrap().iter().map(|export| export.path.clone()).collect();
         assert_eq!(paths, ["/SRL", "/export"], "PORT-2");
     }

@@ -7,10 +7,9 @@ mod keys;
 mod parts;
 mod secret;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use config_file::FileError;
 use serde::Deserialize;
 
 pub use self::parts::{
@@ -48,36 +47,9 @@ pub struct Config {
 /// What is wrong with a configuration: one line, for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No file to read.
-    #[error("cannot read the configuration {path}: {error}")]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Not TOML, or a value of the wrong kind.
-    #[error("{path}:{line}: {message}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-    },
-    /// A key that means nothing.
-    #[error("{path}: unknown key `{key}`{place}; did you mean `{nearest}`?")]
-    UnknownKey {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// Its table, in a form to put behind the key.
-        place: String,
-        /// The known key most like it.
-        nearest: &'static str,
-    },
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Well-formed, but impossible.
     #[error("{path}: {message}")]
     Impossible {
@@ -97,29 +69,12 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-        Self::parse(&text, path)
+        config_file::load::<Self>(path, keys::KEYS)?.checked(path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let malformed = |error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text[..start].matches('\n').count() + 1;
-            ConfigError::Malformed {
-                path: path.to_owned(),
-                line,
-                message: error.message().replace('\n', " "),
-            }
-        };
-        let document: toml::Table = text.parse().map_err(malformed)?;
-        if let Some(keys::UnknownKey { table, key, nearest }) = keys::first_unknown(&document) {
-            let place = if table.is_empty() { String::new() } else { format!(" in [{table}]") };
-            return Err(ConfigError::UnknownKey { path: path.to_owned(), key, place, nearest });
-        }
-        let config: Self = toml::from_str(text).map_err(malformed)?;
-        config.check().map_err(|message| ConfigError::Impossible { path: path.to_owned(), message })?;
-        Ok(config)
+    fn checked(self, path: &Path) -> Result<Self, ConfigError> {
+        self.check().map_err(|message| ConfigError::Impossible { path: path.to_owned(), message })?;
+        Ok(self)
     }
 
     /// The pair's keys: the one to seal with, and an older one whose seals are believed as well.
@@ -146,8 +101,13 @@ mod tests {
 
     const EXAMPLE: &str = include_str!("../../port-failover.example.toml");
 
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let path = Path::new("judge.toml");
+        config_file::parse::<Config>(text, path, keys::KEYS)?.checked(path)
+    }
+
     fn error(text: &str) -> String {
-        Config::parse(text, Path::new("judge.toml")).err().map_or_else(String::new, |error| error.to_string())
+        parse(text).err().map_or_else(String::new, |error| error.to_string())
     }
 
     fn edited(from: &str, to: &str) -> String {
@@ -159,7 +119,7 @@ mod tests {
     #[test]
     fn the_example_is_good_and_says_the_defaults() {
         assert_eq!(error(EXAMPLE), "");
-        let config = Config::parse(EXAMPLE, Path::new("x")).unwrap();
+        let config = parse(EXAMPLE).unwrap();
         assert_eq!(
             [&config.heartbeat.interface, &config.lan.interface, &config.wan.interface],
             ["hb0", "lan0", "wan0"]
@@ -172,7 +132,7 @@ mod tests {
             })
             .flat_map(|line| [line, "\n"])
             .collect();
-        let written_out = Config::parse(&uncommented, Path::new("x")).unwrap();
+        let written_out = parse(&uncommented).unwrap();
         assert_eq!(format!("{:?}", written_out.timers), format!("{:?}", config.timers));
         assert_eq!(format!("{:?}", written_out.health.weights), format!("{:?}", config.health.weights));
         assert_eq!(format!("{:?}", written_out.health.limits), format!("{:?}", config.health.limits));
