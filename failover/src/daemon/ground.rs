@@ -47,6 +47,12 @@ impl Ground {
             }
             Err(error) => return Err(error.into()),
         };
+        if let Some(error) = fence.as_ref().and_then(Fence::is_loud) {
+            tracing::warn!(
+                "{error}; when the port's process dies its clients will ask here for seconds before they go to the \
+                 peer: use a kernel with CONFIG_NFT_SOCKET"
+            );
+        }
         let mut addresses = Addresses::new(&interface, floating.clone())?;
         let stale = addresses.held()?;
         if !stale.is_empty() {

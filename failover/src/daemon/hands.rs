@@ -33,7 +33,6 @@ pub(super) enum Deed {
     ProbeAddresses,
     Announce,
     Tickle,
-    Mute,
     Remember,
     Feed,
     AskReferences,
@@ -56,7 +55,6 @@ impl std::fmt::Display for Deed {
             Self::ProbeAddresses => "probe the floating addresses",
             Self::Announce => "announce the floating addresses",
             Self::Tickle => "tickle the clients' connections",
-            Self::Mute => "mute the service's port",
             Self::Remember => "remember the generation",
             Self::Feed => "feed the watchdog",
             Self::AskReferences => "ask the LAN's references",
@@ -85,8 +83,6 @@ pub(super) trait Hands {
     fn announce(&mut self, connections: &[Connection]) -> Done;
     /// See [`crate::machine::action::Action::Tickle`].
     fn tickle(&mut self, connections: &[Connection]) -> Done;
-    /// See [`crate::machine::action::Action::Mute`].
-    fn mute(&mut self, mute: bool) -> Done;
     /// See [`crate::machine::action::Action::AskCenter`]. The lease is the one to
     /// ask for. False if it cannot be asked now: then nobody will answer.
     fn ask_center(&mut self, question: Question, lease: Duration, now: Time) -> bool;

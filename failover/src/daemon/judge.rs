@@ -298,7 +298,6 @@ impl<H: Hands> Judge<H> {
                 let clients = self.connections();
                 self.done(Deed::Tickle, now, |hands| hands.tickle(&clients));
             }
-            Action::Mute(mute) => self.done(Deed::Mute, now, |hands| hands.mute(mute)),
             Action::AskCenter(question) => {
                 let lease =
                     self.leases.wanted(question, self.machine.status(now).peer.map(|peer| peer.heard));
@@ -434,9 +433,6 @@ mod tests {
         }
         fn tickle(&mut self, _: &[Connection]) -> Done {
             self.note("tickle")
-        }
-        fn mute(&mut self, _: bool) -> Done {
-            self.note("mute")
         }
         fn ask_center(&mut self, question: Question, _: Duration, now: Time) -> bool {
             self.questions.push((question, now));

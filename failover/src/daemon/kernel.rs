@@ -172,10 +172,6 @@ impl Hands for Kernel {
         self.tickler.tickle(connections.iter().copied()).map_err(Trouble::of)
     }
 
-    fn mute(&mut self, mute: bool) -> Done {
-        self.fence.as_mut().map_or(Ok(()), |fence| fence.mute(mute)).map_err(Trouble::of)
-    }
-
     fn ask_center(&mut self, question: Question, lease: Duration, sent: Time) -> bool {
         self.questions.try_send(Asked { question, lease, sent }).is_ok()
     }

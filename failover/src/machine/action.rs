@@ -29,9 +29,6 @@ pub enum Action {
     Announce,
     /// Tickle every connection of [`super::Machine::connections`], so that the clients reconnect at once.
     Tickle,
-    /// For so long drop FIN and RST that leave the service's port unmarked: a process that dies is silent then, and its
-    /// clients do not come back to a machine that cannot serve.
-    Mute(bool),
     /// Ask the center; answer with `Event::Center`.
     AskCenter(Question),
     /// Tell the port's process to serve as the active of this generation; it says `PortEvent::Active`.

@@ -48,7 +48,6 @@
 //! | silence | 0.7 of a lease | of the peer, until the passive claims |
 //! | center's lease | 1 s | who finds it held waits for so long on its own clock and asks again |
 //! | announcements | 0, 2, 20, 100, 500 ms, 2 s, each 30 s | the new active; the first five with a tickle |
-//! | mute | after 1.5 s | the active, when the resets that a tickle provokes have passed |
 //! | hold-down | 10 s, doubling to 5 min | changes by ill health |
 //!
 //! Every lease is shortened by the drift of both clocks and the lateness of the kernel ([`Settings`]). A pause of the

@@ -49,7 +49,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults, each measured or derived in `anchors/failover.md` section 6.
+    /// The defaults, each measured or derived.
     pub fn new(member: Member) -> Self {
         Self {
             member,

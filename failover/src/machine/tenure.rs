@@ -14,8 +14,6 @@ use super::status::Takeover;
 use super::time::Time;
 use super::{Machine, State};
 
-/// Resets that a tickle provokes must pass; only then those of a dead service are dropped.
-const MUTE_AFTER: Duration = Duration::from_millis(1_500);
 /// How much longer the lease must be than the fence is open for the kernel to be told.
 const FENCE_STEP: Duration = Duration::from_millis(15);
 /// How often the addresses' lifetime is renewed.
@@ -70,14 +68,12 @@ enum Probe {
 /// An active's.
 #[derive(Clone, Debug)]
 pub(super) struct Reign {
-    since: Time,
     /// An echo of anything older gives no lease.
     first_sequence: u64,
     fence_until: Time,
     addresses_at: Time,
     announce: Schedule,
     announced_again: Time,
-    is_mute: bool,
     /// Which generation the port's process was told to serve, and when.
     activated_at: Time,
     pub(super) handover: Option<Handover>,
@@ -291,13 +287,11 @@ impl Machine {
         let until = tenure.lease.until();
         let Some(end) = addresses_until(until, now, &self.settings) else { return };
         tenure.stage = Stage::Active(Reign {
-            since: now,
             first_sequence: self.sent.last() + 1,
             fence_until: until,
             addresses_at: now,
             announce: Schedule::new(now),
             announced_again: now,
-            is_mute: false,
             activated_at: now,
             handover: None,
         });
@@ -349,10 +343,6 @@ impl Machine {
                 self.out.push(Action::Announce);
             }
             None => {}
-        }
-        if !reign.is_mute && now.since(reign.since) >= MUTE_AFTER {
-            reign.is_mute = true;
-            self.out.push(Action::Mute(true));
         }
     }
 
@@ -449,9 +439,7 @@ impl Machine {
     pub(super) fn step_down(&mut self, why: &str, now: Time) {
         let State::Tenure(tenure) = &self.state else { return };
         let generation = tenure.generation;
-        let mut mute = false;
         if let Some(reign) = tenure.reign() {
-            mute = reign.is_mute;
             if reign.handover.is_some() {
                 self.hold_down.restart(now);
             }
@@ -459,9 +447,6 @@ impl Machine {
         }
         self.state = State::Passive { claim: None };
         self.out.push(Action::Deactivate);
-        if mute {
-            self.out.push(Action::Mute(false));
-        }
         if self.generation == generation {
             self.out.push(Action::AskCenter(Question::Release { generation, renewals: None }));
         }

@@ -14,6 +14,7 @@
 
 mod elements;
 mod rules;
+mod strays;
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -64,14 +65,17 @@ pub enum FenceError {
 #[derive(Debug)]
 pub struct Fence {
     netlink: Netlink,
-    table: String,
+    rules: Rules,
     interface: u32,
     /// There may be an element that opens it.
     open: bool,
+    loud: Option<FenceError>,
 }
 
 impl Fence {
-    /// Raises it, shut and not mute; takes over one that an earlier judge has left, without a gap.
+    /// Raises it, shut; takes over one that an earlier judge has left, without a gap. When it is open, no FIN and no RST
+    /// leaves a floating address from the service's port, but for those of the mark [`DELIBERATE`] and those that
+    /// strays get: the service's process dies in silence, as a machine does, and its clients wait for the other port.
     ///
     /// # Errors
     /// See [`FenceError`].
@@ -82,9 +86,16 @@ impl Fence {
         port: u16,
     ) -> Result<Self, FenceError> {
         let rules = Rules::new(pair, &interface.name, floating, port)?;
-        run_nft(&rules.raise())?;
+        let strays = run_nft(&strays::answer(&rules)).and_then(|()| strays::reflect());
+        // Where strays cannot be told, nothing may be kept from clients.
+        run_nft(&rules.raise(strays.is_ok()))?;
         let netlink = Netlink::open(Some(NETFILTER), 0)?;
-        Ok(Self { netlink, table: rules.table().to_owned(), interface: interface.index, open: false })
+        Ok(Self { netlink, rules, interface: interface.index, open: false, loud: strays.err() })
+    }
+
+    /// Why clients hear it when the service's process dies, if they do; see [`strays`].
+    pub fn is_loud(&self) -> Option<&FenceError> {
+        self.loud.as_ref()
     }
 
     /// Opens it, or leaves it open, until `deadline`, and never longer.
@@ -114,7 +125,7 @@ impl Fence {
         if !self.open {
             return Ok(());
         }
-        let mut batch = Batch::new(&mut self.netlink, &self.table);
+        let mut batch = Batch::new(&mut self.netlink, self.rules.table());
         batch.delete(Element { set: rules::OPEN, interface: self.interface });
         match batch.commit() {
             // It has run out.
@@ -125,39 +136,20 @@ impl Fence {
         Ok(())
     }
 
-    /// From now on, drops every FIN and RST that leaves a floating address from the service's port without the mark of
-    /// what is closed on purpose ([`DELIBERATE`]); or lets them out again. The process dies in silence then.
-    ///
-    /// # Errors
-    /// See [`FenceError`].
-    pub fn mute(&mut self, mute: bool) -> Result<(), FenceError> {
-        let element = Element { set: rules::MUTED, interface: self.interface };
-        let mut batch = Batch::new(&mut self.netlink, &self.table);
-        if mute {
-            batch.add(element, None)
-        } else {
-            batch.delete(element)
-        }
-        match batch.commit() {
-            // It was not mute.
-            Err(error) if !mute && error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            other => other.map_err(gone),
-        }
-    }
-
     /// Takes it away. Only who holds no floating address may.
     ///
     /// # Errors
     /// See [`FenceError`].
     pub fn remove(self) -> Result<(), FenceError> {
-        run_nft(&rules::remove(&self.table))
+        let table = self.rules.table();
+        run_nft(&[rules::remove(table), strays::ignore(table)].concat())
     }
 
     /// Whether the element is there with so much time; not if the earlier one had run out when the kernel came to it.
     fn renew(&mut self, remaining: Duration) -> Result<bool, FenceError> {
         let element = Element { set: rules::OPEN, interface: self.interface };
         let renewed = self.open;
-        let mut batch = Batch::new(&mut self.netlink, &self.table);
+        let mut batch = Batch::new(&mut self.netlink, self.rules.table());
         if renewed {
             batch.delete(element);
         }

@@ -301,14 +301,12 @@ fn a_fence_that_was_left_is_taken_over_shut() {
     let site = Site::new("left");
     let mut left = fence(&site.a);
     open(&mut left);
-    left.mute(true).unwrap();
     drop(left);
     let _held = hold(&site.a);
     // Nobody shut it.
     owner(&site.client);
-    let mut next = fence(&site.a);
+    let next = fence(&site.a);
     assert_eq!(owners(&site.client, SILENCE), []);
-    next.mute(true).unwrap();
     site.a.inside(|| next.remove().unwrap());
     assert_eq!(site.a.run(&["nft", "list", "ruleset"]), "");
 }
@@ -553,8 +551,8 @@ fn clients_learn_the_new_owner() {
 
 /// FO-2: a process that dies in silence looks like a machine that does; what it closes on purpose its client hears.
 #[test]
-fn a_mute_port_closes_with_a_mark_or_in_silence() {
-    let site = Site::new("mute");
+fn what_is_closed_has_a_mark_or_is_silent() {
+    let site = Site::new("silent");
     let mut fence = fence(&site.a);
     let _held = hold(&site.a);
     open(&mut fence);
@@ -575,7 +573,6 @@ fn a_mute_port_closes_with_a_mark_or_in_silence() {
     };
     let reset = |socket: &TcpStream| SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap();
     for address in ips() {
-        fence.mute(true).unwrap();
         let (mut client, mut server) = connection(address);
         client.write_all(b"?").unwrap();
         server.read_exact(&mut [0]).unwrap();
@@ -592,10 +589,48 @@ fn a_mute_port_closes_with_a_mark_or_in_silence() {
         SockRef::from(&server).set_mark(DELIBERATE).unwrap();
         drop(server);
         assert!(ends(client, PATIENCE), "marked FIN of {address}");
-        fence.mute(false).unwrap();
-        let (client, server) = connection(address);
-        drop(server);
-        assert!(ends(client, PATIENCE), "not mute any more at {address}");
+    }
+}
+
+/// FO-2: a client whose connection this port does not know is told that it is gone, so that he connects anew; but not when its service is dead, for then he shall wait for the other port.
+#[test]
+fn strays_are_reset_while_the_service_listens() {
+    let site = Site::new("strays");
+    let mut fence = fence(&site.a);
+    assert!(fence.is_loud().is_none());
+    let _held = hold(&site.a);
+    open(&mut fence);
+    let listener = listen(&site.a);
+    let mut sockets = site.a.inside(|| Sockets::new().unwrap());
+    let connections = || {
+        ips().into_iter().map(|address| {
+            let client = connect(&site.client, address, PATIENCE).unwrap();
+            (client, listener.accept().unwrap().0)
+        })
+    };
+    let asks = |mut client: &TcpStream, within: Duration| {
+        client.set_read_timeout(Some(within)).unwrap();
+        client.write_all(b"?").unwrap();
+        client.read_exact(&mut [0]).map_err(|error| error.kind())
+    };
+    // As on a port that had them before it was passive.
+    let mut forget = |fence: &mut Fence| {
+        fence.shut().unwrap();
+        sockets.destroy(&ips(), PORT).unwrap();
+        open(fence);
+    };
+    let strays: Vec<_> = connections().collect();
+    forget(&mut fence);
+    for ((client, mut server), (stray, _)) in connections().zip(&strays) {
+        server.write_all(b"!").unwrap();
+        assert_eq!(asks(&client, PATIENCE), Ok(()), "a connection that is known");
+        assert_eq!(asks(stray, PATIENCE), Err(ErrorKind::ConnectionReset));
+    }
+    let strays: Vec<_> = connections().collect();
+    forget(&mut fence);
+    drop(listener);
+    for (stray, _) in &strays {
+        assert_eq!(asks(stray, SILENCE), Err(ErrorKind::WouldBlock), "nobody listens any more");
     }
 }
 

@@ -600,7 +600,7 @@ impl World {
                     self.judge_starts_at(self.now + pause, node);
                 }
             }
-            Action::Announce | Action::Tickle | Action::Mute(_) | Action::Feed | Action::Tell(..) => {}
+            Action::Announce | Action::Tickle | Action::Feed | Action::Tell(..) => {}
         }
         Ok(())
     }

@@ -10,8 +10,6 @@ pub const DELIBERATE: u32 = 0x0053_504f;
 
 /// The set that holds the interface while the fence is open.
 pub const OPEN: &str = "open";
-/// The set that holds it while FIN and RST are dropped.
-pub const MUTED: &str = "muted";
 
 /// Longest name that the kernel takes for a table (`NFT_TABLE_MAXNAMELEN`) is 255; this leaves it readable.
 const NAME_BYTES_MAX: usize = 64;
@@ -40,12 +38,29 @@ impl Rules {
         &self.table
     }
 
+    /// Where clients are.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// What is fenced.
+    pub fn floating(&self) -> &[IpAddr] {
+        &self.floating
+    }
+
+    /// The service's.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Makes it, in place of one that is there.
     ///
     /// Open, all passes. Shut, nothing that bears a floating address as source or destination does, nor an ARP that
     /// asks for it from without or gives it out from within, nor its neighbour discovery, but for the probe: its sender
     /// has no address yet.
-    pub fn raise(&self) -> String {
+    ///
+    /// If it is `silent`, of what passes FIN and RST of the service's port need the mark.
+    pub fn raise(&self, silent: bool) -> String {
         let Self { table, interface, .. } = self;
         let drops_both = |chain: &mut String, address: &IpAddr| match address {
             IpAddr::V4(address) => {
@@ -73,12 +88,15 @@ impl Rules {
                     line(&mut egress, format_args!("icmpv6 type nd-neighbor-advert {target} drop"));
                 }
             }
+            if !silent {
+                continue;
+            }
             let family = if address.is_ipv4() { "ip" } else { "ip6" };
             let port = self.port;
             line(
                 &mut speaking,
                 format_args!(
-                    "oif @{MUTED} {family} saddr {address} tcp sport {port} tcp flags & (fin | rst) != 0 \
+                    "{family} saddr {address} tcp sport {port} tcp flags & (fin | rst) != 0 \
                      meta mark != {DELIBERATE:#x} drop"
                 ),
             );
@@ -89,7 +107,6 @@ impl Rules {
              delete table netdev {table}\n\
              table netdev {table} {{\n\
                set {OPEN} {{ type iface_index; flags timeout; }}\n\
-               set {MUTED} {{ type iface_index; }}\n\
                chain ingress {{\n\
                  type filter hook ingress device \"{interface}\" priority 0; policy accept;\n\
                  iif @{OPEN} accept\n\
