@@ -38,7 +38,7 @@ use crate::pair::register::CenterRegister;
 use crate::pair::role::Role;
 use crate::pair::{self, Paired};
 use crate::reload::Reloader;
-use crate::status;
+use crate::status::{self, PairStatus};
 use crate::translator::handle::HandleKey;
 use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;
@@ -325,6 +325,10 @@ impl Port {
             translator: Arc::clone(&translator),
             customers: customers.clone(),
             journal: journal.clone(),
+            pair: paired.as_ref().map(|(paired, _)| {
+                let paired = Arc::clone(paired);
+                Arc::new(move || paired.status()) as Arc<dyn Fn() -> PairStatus + Send + Sync>
+            }),
         };
         let mut operations = operations(reloader, sources);
         let paired = paired.map(|(paired, listener)| {

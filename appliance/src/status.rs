@@ -30,6 +30,26 @@ pub struct Status {
     pub customers: Vec<CustomerStatus>,
     /// The write journal.
     pub journal: JournalStatus,
+    /// Of a port of a pair.
+    #[serde(default)]
+    pub pair: Option<PairStatus>,
+}
+
+/// How this port stands to the other one. Who is well enough to serve the judge says: `port-failover status`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PairStatus {
+    /// The pair's name.
+    pub name: String,
+    /// Whether this port answers clients.
+    pub is_serving: bool,
+    /// In which generation; of one that does not, the newest it has heard of.
+    pub generation: u64,
+    /// Nothing that was acknowledged is lost if this port takes over now.
+    pub is_caught_up: bool,
+    /// This port serves, and the other one has all that it acknowledges.
+    pub is_mirrored: bool,
+    /// Bytes of journal that neither the other port nor the center has.
+    pub owed_bytes: u64,
 }
 
 /// One export in force.
@@ -81,6 +101,8 @@ pub struct Sources<C> {
     pub customers: HashMap<CustomerId, Arc<Customer<C>>>,
     /// The write journal.
     pub journal: Journal,
+    /// Says how the pair stands, if there is one.
+    pub pair: Option<Arc<dyn Fn() -> PairStatus + Send + Sync>>,
 }
 
 impl<C: StorageCenter> Sources<C> {
@@ -104,6 +126,7 @@ impl<C: StorageCenter> Sources<C> {
                 bytes_used: usage.bytes_used,
                 bytes_max: usage.bytes_max,
             },
+            pair: self.pair.as_ref().map(|pair| pair()),
         }
     }
 }
@@ -136,7 +159,7 @@ impl From<&Export> for ExportStatus {
 /// For people.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, pid, uptime_seconds, exports, customers, journal } = self;
+        let Self { version, pid, uptime_seconds, exports, customers, journal, pair } = self;
         let uptime = Duration::from_secs(*uptime_seconds);
         writeln!(f, "storage-port {version}, process {pid}, serving for {uptime:?}")?;
         for customer in customers {
@@ -153,6 +176,30 @@ impl fmt::Display for Status {
             )?;
         }
         let JournalStatus { files, bytes_used, bytes_max } = journal;
-        write!(f, "journal: {files} files to upload, {bytes_used} of {bytes_max} bytes used")
+        write!(f, "journal: {files} files to upload, {bytes_used} of {bytes_max} bytes used")?;
+        pair.as_ref().map_or(Ok(()), |pair| write!(f, "\n{pair}"))
+    }
+}
+
+impl fmt::Display for PairStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, is_serving, generation, is_caught_up, is_mirrored, owed_bytes } = self;
+        match (is_serving, is_mirrored, is_caught_up) {
+            (true, true, _) => write!(
+                f,
+                "pair {name}: serves in generation {generation}; what it acknowledges is on the other port, too"
+            ),
+            (true, false, _) => write!(
+                f,
+                "pair {name}: serves in generation {generation}, ALONE; {owed_bytes} bytes are on this port only"
+            ),
+            (false, _, true) => {
+                write!(f, "pair {name}: passive, and could take over from generation {generation}")
+            }
+            (false, _, false) => write!(
+                f,
+                "pair {name}: passive, and LACKS acknowledged writes of the other port (generation {generation})"
+            ),
+        }
     }
 }

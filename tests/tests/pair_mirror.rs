@@ -7,11 +7,13 @@
 
 use std::time::{Duration, Instant};
 
+use e2e::daemon::binary;
 use e2e::data::md5_hex;
 use e2e::mirrored::{Pair, ask, deactivate, standing, wait_mirrored};
 use e2e::mount::Mount;
 use e2e::poll;
 use e2e::site::{Port, PortSettings, Site};
+use e2e::tools::run_ok;
 use nfs3_types::nfs3::nfs_fh3;
 use protocol::pair::Member;
 use serde_json::json;
@@ -70,6 +72,31 @@ fn what_a_killed_port_acknowledged_is_on_the_other() {
     expected[50_000..51_000].copy_from_slice(&contents(3)[..1_000]);
     assert_eq!(mount.read(&one).unwrap(), expected);
     assert_eq!(mount.read(&two).unwrap(), contents(2));
+}
+
+fn says(port: &Port) -> String {
+    let config = port.config();
+    let arguments = ["status", "--config", config.to_str().unwrap()];
+    String::from_utf8(run_ok(binary("storage-port").to_str().unwrap(), &arguments)).unwrap()
+}
+
+/// FO-3: `storage-port status` says which port serves, and whether the other one could.
+#[test]
+fn status_tells_how_the_pair_stands() {
+    let site = Site::start();
+    let pair = Pair::new(&site, &settings(), "");
+    let (a, mut b) = (pair.start(Member::A), pair.start(Member::B));
+    pair.activate(&a, Member::A, 0);
+    wait_mirrored(&a);
+    poll::until("both say how they stand", SOON, || {
+        let (serving, passive) = (says(&a), says(&b));
+        let is_told = serving.contains("serves in generation 1; what it acknowledges is on the other port")
+            && passive.contains("passive, and could take over from generation 1");
+        is_told.then_some(())
+    });
+    b.daemon.kill_9();
+    poll::until("the one that is left says so", SOON, || says(&a).contains("ALONE; 0 bytes").then_some(()));
+    assert!(!says(&a).contains("passive"));
 }
 
 /// FO-2: without the other port a durable write is one that the storage center has.

@@ -35,6 +35,7 @@ use crate::center::Fenced;
 use crate::customer::Customer;
 use crate::journal::Journal;
 use crate::mirror::Mirror;
+use crate::status::PairStatus;
 use crate::translator::Translator;
 use crate::uploader::Uploader;
 use control::Operations;
@@ -83,6 +84,19 @@ impl Paired {
             refused_by: None,
         });
         Arc::new(Self { name, parts, standing, orders: AtomicU64::new(0) })
+    }
+
+    /// How this port stands to the other one, for people.
+    pub fn status(&self) -> PairStatus {
+        let standing = self.standing.borrow();
+        PairStatus {
+            name: self.name.to_string(),
+            is_serving: standing.serving,
+            generation: standing.generation,
+            is_caught_up: standing.caught_up,
+            is_mirrored: standing.mirrored,
+            owed_bytes: standing.owed,
+        }
     }
 
     /// Lets the judge command this port and watch it.

@@ -82,8 +82,8 @@ impl Config {
     /// # Errors
     /// A file that is missing, readable for others, or too short.
     pub fn pair_keys(&self) -> Result<(Vec<u8>, Option<Vec<u8>>), SecretError> {
-        let old = self.pair.old_key_file.as_deref().map(secret::read).transpose()?;
-        Ok((secret::read(&self.pair.key_file)?, old))
+        let old = self.pair.old_key_file.as_deref().map(secret::read_pair_key).transpose()?;
+        Ok((secret::read_pair_key(&self.pair.key_file)?, old))
     }
 
     /// The customer's secret, in whose name the pair is known at the center.
@@ -91,7 +91,7 @@ impl Config {
     /// # Errors
     /// See [`Config::pair_keys`].
     pub fn customer_secret(&self) -> Result<Vec<u8>, SecretError> {
-        secret::read(&self.center.secret_file)
+        secret::read_customer_secret(&self.center.secret_file)
     }
 }
 

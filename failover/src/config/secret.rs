@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 const OTHERS: u32 = 0o077;
 /// Longest file that is read.
 const BYTES_MAX: u64 = 4096;
-/// Shortest pair key: that of the hash which seals with it.
-pub(super) const BYTES_MIN: usize = 16;
+/// Shortest key of a pair, as `storage-port` has it.
+const PAIR_KEY_BYTES_MIN: usize = 32;
+/// Shortest secret of a customer, as the storage center has it.
+const CUSTOMER_SECRET_BYTES_MIN: usize = 16;
 
 /// Why a key or secret cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,15 +34,27 @@ pub enum SecretError {
         mode: u32,
     },
     /// Nothing that could be one.
-    #[error("{path} holds no secret of at least {BYTES_MIN} characters: put the right one there")]
+    #[error("{path} holds no secret of at least {bytes_min} characters: put the right one there")]
     TooShort {
         /// Which file.
         path: PathBuf,
+        /// How long it is at least.
+        bytes_min: usize,
     },
 }
 
-/// Reads one; a line's end behind it is no part of it.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
+/// Reads the key of a pair.
+pub(super) fn read_pair_key(path: &Path) -> Result<Vec<u8>, SecretError> {
+    read(path, PAIR_KEY_BYTES_MIN)
+}
+
+/// Reads a customer's secret.
+pub(super) fn read_customer_secret(path: &Path) -> Result<Vec<u8>, SecretError> {
+    read(path, CUSTOMER_SECRET_BYTES_MIN)
+}
+
+/// A line's end behind it is no part of it.
+fn read(path: &Path, bytes_min: usize) -> Result<Vec<u8>, SecretError> {
     let unreadable = |error| SecretError::Unreadable { path: path.to_owned(), error };
     let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o7777;
     if mode & OTHERS != 0 {
@@ -49,7 +63,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
     let mut content = Vec::new();
     File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut content)).map_err(unreadable)?;
     content.truncate(content.trim_ascii_end().len());
-    if content.len() < BYTES_MIN { Err(SecretError::TooShort { path: path.to_owned() }) } else { Ok(content) }
+    if content.len() < bytes_min {
+        return Err(SecretError::TooShort { path: path.to_owned(), bytes_min });
+    }
+    Ok(content)
 }
 
 #[cfg(test)]
@@ -62,13 +79,18 @@ mod tests {
         let write = |mode, content: &[u8]| {
             fs::write(file.path(), content).unwrap();
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
-            read(file.path())
+            read_customer_secret(file.path())
         };
         assert_eq!(write(0o600, b"0123456789abcdef\n").unwrap(), b"0123456789abcdef");
         let open = write(0o640, b"0123456789abcdef").unwrap_err().to_string();
         assert!(open.contains("chmod 600") && !open.contains("0123456789"), "{open}");
         assert!(matches!(write(0o600, b"short"), Err(SecretError::TooShort { .. })));
-        let missing = read(Path::new("/no/such/key")).unwrap_err().to_string();
+        assert!(matches!(read_pair_key(file.path()), Err(SecretError::TooShort { bytes_min: 32, .. })));
+        for (length, is_long_enough) in [(31, false), (32, true)] {
+            fs::write(file.path(), vec![b'k'; length]).unwrap();
+            assert_eq!(read_pair_key(file.path()).is_ok(), is_long_enough, "{length}");
+        }
+        let missing = read_pair_key(Path::new("/no/such/key")).unwrap_err().to_string();
         assert!(missing.contains("/no/such/key"), "{missing}");
     }
 }

@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::exit;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use e2e::pair::probe::Subject;
 use e2e::pair::probe::fresh::{self, Fresh};
@@ -20,6 +21,10 @@ use e2e::pair::probe::owners::{self, Watch};
 use e2e::pair::probe::report::Calls;
 use e2e::pair::probe::steady::{self, Steady};
 use e2e::pair::probe::writer::{self, Writer};
+use e2e::poll;
+
+/// How long a pair may take until it answers at all.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,7 +41,8 @@ fn main() {
 }
 
 fn calls(server: SocketAddr, writes: bool) {
-    let subject = Subject::prepare(server).unwrap();
+    // A pair that has the address again may not be heard yet by a client that knows its old owner's link-layer address.
+    let subject = poll::until("the pair answers", ANSWER_PATIENCE, || Subject::prepare(server).ok());
     let fresh = Arc::new(Mutex::new(Fresh::new()));
     let steady = Arc::new(Mutex::new(Steady::new()));
     let writer = Arc::new(Mutex::new(Writer::new()));
