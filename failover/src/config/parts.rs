@@ -141,7 +141,7 @@ impl Default for Timers {
             wan_lost_ms: 450,
             hold_down_ms: 10_000,
             hold_down_max_ms: 300_000,
-            service_probe_ms: 100,
+            service_probe_ms: 50,
             service_silent_ms: 300,
             lan_probe_ms: 50,
             lan_silent_ms: 350,

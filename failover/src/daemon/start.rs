@@ -307,12 +307,11 @@ fn settings(config: &Config, fence: bool) -> Settings {
     }
 }
 
-/// So many misses are the silence that counts.
+/// So many misses are the silence that counts. It begins with the last answer, so before the first of them a period has
+/// passed already.
 fn rhythm(timers: &Timers) -> Rhythm {
-    Rhythm {
-        period: timers.service_probe(),
-        periods_max: timers.service_silent_ms.div_ceil(timers.service_probe_ms.max(1)).max(1),
-    }
+    let periods = timers.service_silent_ms.div_ceil(timers.service_probe_ms.max(1));
+    Rhythm { period: timers.service_probe(), periods_max: periods.saturating_sub(1).max(1) }
 }
 
 fn nics(config: &Config) -> [(Nic, String); 3] {
