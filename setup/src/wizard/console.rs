@@ -51,11 +51,19 @@ pub fn converse(
     let mut last = None;
     loop {
         let prompt = wizard.prompt();
+        // Before the question is seen: who is quick has typed the answer by then.
+        let silence = terminal.filter(|_| prompt.is_secret).map(Silence::begin).transpose()?;
         // A paste is many lines and one prompt.
         if last.as_ref() != Some(&prompt) {
             show(&prompt, output)?;
         }
-        let Some(line) = read_line(input, output, terminal.filter(|_| prompt.is_secret))? else {
+        let line = read_line(input)?;
+        if let Some(silence) = silence {
+            drop(silence);
+            // The operator's Enter was not seen either.
+            writeln!(output)?;
+        }
+        let Some(line) = line else {
             writeln!(output, "\nNothing was written.")?;
             return Ok(End::Quit);
         };
@@ -126,24 +134,14 @@ fn show(prompt: &Prompt, output: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A line without its end; `None` at the end of the input. What is longer than a line may be is cut off there.
-fn read_line(
-    input: &mut dyn BufRead,
-    output: &mut dyn Write,
-    silent: Option<BorrowedFd<'_>>,
-) -> io::Result<Option<String>> {
-    let silence = silent.map(Silence::begin).transpose()?;
+fn read_line(input: &mut dyn BufRead) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let read = input.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
-    if bytes.last() != Some(&b'\n') && read as u64 == LINE_BYTES_MAX {
-        skip_line(input)?;
-    }
-    if silence.is_some() {
-        // The operator's Enter was not seen either.
-        writeln!(output)?;
-    }
-    drop(silence);
     if read == 0 {
         return Ok(None);
+    }
+    if bytes.last() != Some(&b'\n') && read as u64 == LINE_BYTES_MAX {
+        skip_line(input)?;
     }
     while bytes.last().is_some_and(|byte| b"\r\n".contains(byte)) {
         bytes.pop();

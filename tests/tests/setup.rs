@@ -1,0 +1,537 @@
+//! A port that is set up from one file about its site: by hand, or in a conversation on a console.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use e2e::daemon::{binary, free_port};
+use e2e::netns::NetworkNamespace;
+use e2e::poll;
+use e2e::site::Site;
+use e2e::tmpfs::Tmpfs;
+use e2e::tools::{run, run_ok};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+
+/// How long a program may take to say something.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// This port's own address on the LAN.
+const LAN: &str = "192.0.2.11";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A machine's NICs, as far as sysfs is looked at: `nic0`, `nic1`, `nic2`, all with a cable.
+fn machine(dir: &Path) -> PathBuf {
+    let class = dir.join("sys/class/net");
+    for number in 0..3 {
+        let nic = class.join(format!("nic{number}"));
+        let device = dir.join(format!("sys/devices/pci0000:00/0000:00:0{number}.0"));
+        fs::create_dir_all(&nic).unwrap();
+        fs::create_dir_all(&device).unwrap();
+        symlink(&device, nic.join("device")).unwrap();
+        for (file, content) in
+            [("address", format!("52:54:00:00:00:0{number}")), ("type", "1".into()), ("carrier", "1".into())]
+        {
+            fs::write(nic.join(file), content).unwrap();
+        }
+    }
+    class
+}
+
+/// A folder with a site file for a port that stands alone, beside the secret of a customer of `site`.
+fn provisioned(site: &Site, url: &str) -> PathBuf {
+    let folder = site.path().join("esp");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(site.secret_file(1), folder.join("customer-1.secret")).unwrap();
+    let path = folder.join("site.toml");
+    let content = format!(
+        r#"schema = 1
+[port]
+name = "port-a"
+[lan]
+nic = "52:54:00:00:00:00"
+address = "{LAN}/24"
+[wan]
+nic = "0000:00:01.0"
+address = "198.51.100.7/24"
+dns = ["198.51.100.53"]
+[center]
+url = ["{url}"]
+customer = 1
+secret_file = "customer-1.secret"
+"#
+    );
+    fs::write(&path, content).unwrap();
+    path
+}
+
+fn edit(path: &Path, from: &str, to: &str) {
+    let content = fs::read_to_string(path).unwrap();
+    assert!(content.contains(from), "{from} in {content}");
+    fs::write(path, content.replacen(from, to, 1)).unwrap();
+}
+
+fn setup(arguments: &[&str]) -> Output {
+    run(text(&binary("storage-port")), &[&["setup"], arguments].concat())
+}
+
+/// What `setup check` has against a site file.
+#[track_caller]
+fn faults(site: &Path, extra: &[&str]) -> Vec<String> {
+    let output = setup(&[&["check", "--site", text(site)], extra].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(!said.is_empty())), "{said}");
+    said.lines().map(|line| line.strip_prefix("storage-port: ").unwrap_or(line).to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_one(faults: &[String], words: &[&str]) {
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+    for word in words {
+        assert!(faults[0].contains(word), "`{}` lacks `{word}`", faults[0]);
+    }
+}
+
+/// PORT-18: from the site file to a port that serves; told to who started it, and found out as a client does.
+#[test]
+fn a_port_serves_by_what_its_site_file_renders() {
+    let network = NetworkNamespace::new("setup");
+    network.run_ok("ip", &["link", "add", "lan", "type", "dummy"]);
+    network.run_ok("ip", &["address", "add", &format!("{LAN}/24"), "dev", "lan"]);
+    network.run_ok("ip", &["link", "set", "lan", "up"]);
+    let site = Site::start_at(Some(network.name()), "192.0.2.11:8080".parse().unwrap());
+    let file = provisioned(&site, &site.center_url());
+    let (data, out) = (site.path().join("data"), site.path().join("run"));
+    let render = || setup(&["render", "--site", text(&file), "--out", text(&out), "--data", text(&data)]);
+    let port_config = out.join("storage-port.toml");
+
+    // Without disks there is a network, and nothing that would serve without a journal.
+    fs::create_dir_all(data.join("journal")).unwrap();
+    let output = render();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("sp-journal")
+            && said.contains("sp-cache0")
+            && said.contains("storage-port-disk prepare")
+    );
+    assert!(out.join("network").exists() && !port_config.exists());
+
+    let disks: Vec<_> = ["cache0", "cache3", "journal"]
+        .iter()
+        .map(|disk| Tmpfs::mount(&data.join(disk), "size=256m"))
+        .collect();
+    let output = render();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let facts = fs::read_to_string(out.join("network")).unwrap();
+    assert!(facts.contains(&format!("role lan 52:54:00:00:00:00 {LAN}/24 -\n")), "{facts}");
+    assert!(facts.contains("role wan 0000:00:01.0 198.51.100.7/24 -\n"), "{facts}");
+    let config = fs::read_to_string(&port_config).unwrap();
+    assert!(config.contains("cache3/cache/port") && config.contains("journal/state/port"), "{config}");
+    let mode = |path: &str| fs::metadata(out.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(
+        [mode("port"), mode("port/customer.secret"), mode("storage-port.toml")],
+        [0o700, 0o600, 0o644]
+    );
+    for line in facts.lines().filter_map(|line| line.strip_prefix("directory ")) {
+        fs::create_dir_all(line.split(' ').nth(2).unwrap()).unwrap();
+    }
+
+    let probe = |extra: &[&str]| {
+        let program = binary("storage-port");
+        let command = [
+            &["netns", "exec", network.name(), text(&program), "probe", "--config", text(&port_config)],
+            extra,
+        ];
+        run("ip", &command.concat())
+    };
+    let silent = probe(&[]);
+    let said = String::from_utf8(silent.stderr).unwrap();
+    assert!(
+        silent.status.code() == Some(1) && said.contains("not served: nobody answers at 192.0.2.11:2049"),
+        "{said}"
+    );
+
+    // Who starts it waits on descriptor 3.
+    let told = site.path().join("told");
+    let script = "exec 3>\"$0\"; exec \"$@\"";
+    let log = fs::File::create(site.path().join("port.log")).unwrap();
+    let mut port = Command::new("ip")
+        .args([
+            "netns",
+            "exec",
+            network.name(),
+            "sh",
+            "-c",
+            script,
+            text(&told),
+            text(&binary("storage-port")),
+        ])
+        .args(["serve", "--ready-fd", "3", "--config", text(&port_config)])
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    poll::until("the port says that it serves", PATIENCE, || {
+        assert!(
+            port.try_wait().unwrap().is_none(),
+            "{}",
+            fs::read_to_string(site.path().join("port.log")).unwrap()
+        );
+        fs::read(&told).is_ok_and(|told| told == b"\n").then_some(())
+    });
+    let served = probe(&["--address", LAN]);
+    let said = String::from_utf8_lossy(&served.stdout).into_owned();
+    assert!(served.status.success(), "{}", String::from_utf8_lossy(&served.stderr));
+    assert_eq!(said, "served: /export at 192.0.2.11:2049\n");
+    // From elsewhere than the LAN nothing is mounted.
+    let config = fs::read_to_string(&port_config).unwrap();
+    assert!(config.contains("allowed = [\"192.0.2.0/24\"]"), "{config}");
+    port.kill().unwrap();
+    port.wait().unwrap();
+    assert_eq!(probe(&[]).status.code(), Some(1));
+    drop(disks);
+}
+
+/// PORT-18: a supervisor's mistake is told, by both daemons.
+#[test]
+fn a_descriptor_that_is_not_open_is_told() {
+    for (program, command) in [("storage-port", "serve"), ("port-failover", "run")] {
+        let output = run(text(&binary(program)), &[command, "--config", "/no/such", "--ready-fd", "77"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("--ready-fd 77"), "{said}");
+    }
+}
+
+/// PORT-18: every fault is told at once, each in a line that says what to do, and nothing is written.
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let site = Site::start();
+    let file = provisioned(&site, &site.center_url());
+    let sysfs = machine(site.path());
+    let here = ["--sysfs", text(&sysfs)];
+    assert_eq!(faults(&file, &here), [""; 0]);
+
+    edit(&file, "52:54:00:00:00:00", "52:54:00:00:00:77");
+    assert_one(&faults(&file, &here), &["[lan] nic", "nic0 52:54:00:00:00:00", "cable in"]);
+    assert_eq!(faults(&file, &["--elsewhere"]), [""; 0], "a file for another machine");
+    edit(&file, "52:54:00:00:00:77", "0000:00:01.0");
+    assert_one(&faults(&file, &here), &["[wan] nic", "is that of [lan] as well"]);
+    edit(&file, "0000:00:01.0", "52:54:00:00:00:00");
+
+    edit(&file, "name = \"port-a\"", "name = \"Port A\"");
+    edit(&file, "customer = 1", "customer = \"1\"");
+    edit(&file, "dns = [", "dsn = [");
+    edit(&file, "address = \"192.0.2.11/24\"", "address = \"192.0.2.11\"");
+    let told = faults(&file, &here);
+    for words in [
+        "[port] name",
+        "[center] customer",
+        "[wan] dsn: there is no such key; did you mean `dns`",
+        "[lan] address",
+    ] {
+        assert!(told.iter().any(|line| line.contains(words)), "{words} in {told:#?}");
+    }
+    assert_eq!(told.len(), 4, "{told:#?}");
+    let out = site.path().join("run");
+    let output = setup(&["render", "--site", text(&file), "--out", text(&out), "--data", "/data"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!out.exists(), "nothing is written");
+
+    // What only a daemon knows is told in its words.
+    let file = provisioned(&site, &site.center_url());
+    let before = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{before}\n[advanced.storage-port.upload]\nquiet_msec = 1\n")).unwrap();
+    assert_one(&faults(&file, &here), &["[advanced.storage-port]", "quiet_msec", "quiet_ms"]);
+    fs::write(&file, &before).unwrap();
+    fs::write(file.with_file_name("customer-1.secret"), "short").unwrap();
+    assert_one(&faults(&file, &here), &["[center] secret_file", "16 characters"]);
+    fs::remove_file(file.with_file_name("customer-1.secret")).unwrap();
+    assert_one(&faults(&file, &here), &["no such file"]);
+    fs::write(&file, before.replace("schema = 1", "schema = 2")).unwrap();
+    assert_one(&faults(&file, &here), &["schema 2", "newer firmware"]);
+}
+
+/// PORT-18: a pair's keys are this port's, the judge's own check is asked, and its configuration is rendered.
+#[test]
+fn a_pair_is_checked_with_its_keys() {
+    let site = Site::start();
+    let file = provisioned(&site, &site.center_url());
+    let sysfs = machine(site.path());
+    let here = ["--sysfs", text(&sysfs)];
+    let keys = site.path().join("keys");
+    run_ok(text(&binary("storage-port")), &["pair", "keys", "--name", "site-1", "--out", text(&keys)]);
+    let alone = fs::read_to_string(&file).unwrap();
+    let pair = r#"
+[heartbeat]
+nic = "52:54:00:00:00:02"
+address = "10.99.0.1/30"
+[pair]
+name = "site-1"
+member = "a"
+addresses = ["192.0.2.10/24"]
+peer_lan = "192.0.2.12"
+peer_heartbeat = "10.99.0.2"
+keys = "pair"
+reference = ["192.0.2.1"]
+"#;
+    fs::write(&file, format!("{alone}{pair}")).unwrap();
+    assert_one(
+        &faults(&file, &here),
+        &["[pair] keys", "no such folder", "storage-port pair keys --name site-1"],
+    );
+    let folder = file.with_file_name("pair");
+    let put = |from: &Path| run_ok("cp", &["-rT", text(from), text(&folder)]);
+    put(&keys);
+    assert_one(&faults(&file, &here), &["keys of both ports", "keys = \"pair/a\""]);
+    fs::remove_dir_all(&folder).unwrap();
+    put(&keys.join("b"));
+    assert_one(&faults(&file, &here), &["keys of the other port, b"]);
+    fs::remove_dir_all(&folder).unwrap();
+    put(&keys.join("a"));
+    assert_eq!(faults(&file, &here), [""; 0]);
+    edit(&file, "name = \"site-1\"", "name = \"site-2\"");
+    assert_one(&faults(&file, &here), &["another pair than site-2"]);
+    edit(&file, "name = \"site-2\"", "name = \"site-1\"");
+    edit(&file, "peer_heartbeat = \"10.99.0.2\"", "peer_heartbeat = \"10.98.0.2\"");
+    edit(&file, "addresses = [\"192.0.2.10/24\"]", "addresses = [\"192.0.3.10/24\"]");
+    let told = faults(&file, &here);
+    assert!(told.len() == 3 && told.iter().all(|line| line.starts_with("[pair]")), "{told:#?}");
+    edit(&file, "10.98.0.2", "10.99.0.2");
+    edit(&file, "192.0.3.10", "192.0.2.10");
+    let good = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{good}[advanced.port-failover.timers]\nlease_ms = 20\n")).unwrap();
+    assert_one(&faults(&file, &here), &["[advanced.port-failover]", "lease_ms"]);
+
+    // Rendered, and back to a port that stands alone: nothing of the pair stays.
+    let (data, out) = (site.path().join("data"), site.path().join("run"));
+    let _disks: Vec<_> = ["cache0", "journal", "state"]
+        .iter()
+        .map(|disk| Tmpfs::mount(&data.join(disk), "size=64m"))
+        .collect();
+    let render = || {
+        let output = setup(&["render", "--site", text(&file), "--out", text(&out), "--data", text(&data)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    fs::write(&file, &good).unwrap();
+    render();
+    let judge = out.join("port-failover.toml");
+    run_ok(text(&binary("port-failover")), &["config", "check", "--config", text(&judge)]);
+    let judge_text = fs::read_to_string(&judge).unwrap();
+    for words in ["interface = \"heartbeat\"", "state/state/port", "cache0/cache/judge", "192.0.2.11:7420"] {
+        assert!(judge_text.contains(words), "{words} in {judge_text}");
+    }
+    assert_eq!(fs::metadata(out.join("judge/pair.key")).unwrap().permissions().mode() & 0o7777, 0o600);
+    fs::write(&file, &alone).unwrap();
+    render();
+    assert!(!judge.exists() && !out.join("judge/pair.key").exists() && !out.join("port/pair.key").exists());
+}
+
+/// A certificate for an address, signed by an authority of which the certificate comes first.
+fn certificate(valid_until: i32) -> [String; 3] {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let mut own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    own.not_before = date_time_ymd(2020, 1, 1);
+    own.not_after = date_time_ymd(valid_until, 1, 1);
+    [authority_pem, own.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem()]
+}
+
+/// PORT-18: what keeps a port from its storage center is told apart, from the name server to the secret.
+#[test]
+fn what_is_between_a_port_and_its_center_is_told_apart() {
+    let mut site = Site::start();
+    let sysfs = machine(site.path());
+    let url = site.center_url();
+    let file = provisioned(&site, &url);
+    let deadline = "\n[advanced.storage-port.center]\ndeadline_seconds = 2\n";
+    let given = fs::read_to_string(&file).unwrap() + deadline;
+    let online = |content: &str| {
+        fs::write(&file, content).unwrap();
+        faults(&file, &["--sysfs", text(&sysfs), "--online"])
+    };
+    assert_eq!(online(&given), [""; 0]);
+    assert_one(
+        &online(&given.replace(&url, "http://no-such-host.invalid:80")),
+        &["[center]", "cannot be looked up"],
+    );
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    assert_one(&online(&given.replace(&url, &closed)), &["nobody listens"]);
+    assert_one(&online(&given.replace("http://", "https://")), &["does not speak TLS"]);
+    let secret = file.with_file_name("customer-1.secret");
+    let right = fs::read(&secret).unwrap();
+    fs::write(&secret, "another secret of sixteen").unwrap();
+    assert_one(&online(&given), &["customer 1", "secret"]);
+    fs::write(&secret, right).unwrap();
+
+    let serve = |site: &mut Site, until: i32| {
+        let [authority, certificate, key] = certificate(until);
+        let [certificate_file, key_file] = ["tls.pem", "tls.key"].map(|name| site.path().join(name));
+        fs::write(&certificate_file, certificate).unwrap();
+        fs::write(&key_file, key).unwrap();
+        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
+        let config = site.center_config();
+        if !fs::read_to_string(&config).unwrap().contains("certificate") {
+            let lines = format!("[http]\ncertificate = {certificate_file:?}\nkey = {key_file:?}\n");
+            edit(&config, "[http]\n", &lines);
+        }
+        site.center.stop();
+        site.center.restart();
+        fs::write(file.with_file_name("ca.pem"), &authority).unwrap();
+    };
+    serve(&mut site, 2090);
+    let secure = given.replace("http://", "https://");
+    let trusted = secure.replace("customer = 1", "customer = 1\nca_file = \"ca.pem\"");
+    assert_eq!(online(&trusted), [""; 0]);
+    assert_one(&online(&secure), &["not signed by an authority that is trusted here", "`ca_file`"]);
+    assert_one(&online(&trusted.replace("//127.0.0.1", "//localhost")), &["for another name"]);
+    serve(&mut site, 2021);
+    assert_one(&online(&trusted), &["has expired", "clock"]);
+}
+
+/// A conversation with the wizard.
+struct Console {
+    child: Child,
+    output: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Console {
+    fn start(command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let (sender, output) = channel();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = stdout.read(&mut bytes) {
+                if sender.send(bytes[..read].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, output, seen: String::new() }
+    }
+
+    /// Waits until it has said `words` after what was answered last, and answers.
+    #[track_caller]
+    fn answer(&mut self, words: &str, line: &str) {
+        let mut said = String::new();
+        while !said.contains(words) {
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(bytes) => said.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(error) => panic!("`{words}` was not said ({error}), but: {said}\nbefore: {}", self.seen),
+            }
+        }
+        self.seen.push_str(&said);
+        let mut stdin = self.child.stdin.as_ref().unwrap();
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    /// Its exit status, and all that it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
+            self.seen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        drop(self.child.stdin.take());
+        (self.child.wait().unwrap().code(), self.seen)
+    }
+}
+
+/// PORT-18: on a terminal, from the first question to a storage center that answers; the secret is seen nowhere.
+#[test]
+fn a_site_file_comes_of_a_conversation_on_a_terminal() {
+    let site = Site::start();
+    let sysfs = machine(site.path());
+    let folder = site.path().join("esp");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("site.toml");
+    let command =
+        format!("{} setup --site {} --sysfs {}", text(&binary("storage-port")), text(&file), text(&sysfs));
+    let mut console = Console::start(Command::new("script").args([
+        "--quiet",
+        "--return",
+        "--command",
+        &command,
+        "/dev/null",
+    ]));
+    let secret = fs::read_to_string(site.secret_file(1)).unwrap().trim_end().to_owned();
+    console.answer("Name of this machine", "Port A");
+    console.answer("lower-case", "port-a");
+    console.answer("nic2 52:54:00:00:00:02", "1");
+    console.answer("own address on the LAN", "192.0.2.11/24");
+    console.answer("Router to clients", "");
+    console.answer("[52:54:00:00:00:01]", "");
+    console.answer("address on the WAN", "198.51.100.7/24");
+    console.answer("Router to the storage center", "203.0.113.1");
+    console.answer("no host of 198.51.100.0/24", "198.51.100.1");
+    console.answer("Name servers", "");
+    console.answer("Time servers", "192.0.2.123");
+    console.answer("Storage center", &site.center_url());
+    console.answer("Number of the customer", "1");
+    console.answer("secret:", "not the right secret");
+    console.answer("one of two ports", "");
+    console.answer("File of public keys", "");
+    console.answer("What now", "online");
+    console.answer("customer 1", "back");
+    console.answer("File of public keys", "back");
+    console.answer("one of two ports", "back");
+    console.answer("secret:", &secret);
+    console.answer("one of two ports", "");
+    console.answer("File of public keys", "");
+    console.answer("What now", "online");
+    console.answer("takes the secret", "write");
+    let (code, said) = console.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Written."), "{said}");
+    assert!(!said.contains(&secret) && !said.contains("not the right secret"), "the secret is seen: {said}");
+    assert_eq!(faults(&file, &["--sysfs", text(&sysfs), "--online"]), [""; 0]);
+    let kept = folder.join("customer-1.secret");
+    assert_eq!(fs::read_to_string(&kept).unwrap().trim_end(), secret);
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(!fs::read_to_string(&file).unwrap().contains(&secret));
+}
+
+/// PORT-18: who leaves in the middle has changed nothing; a script may answer, too.
+#[test]
+fn a_conversation_that_ends_early_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let sysfs = machine(dir.path());
+    let file = dir.path().join("site.toml");
+    let wizard = |answers: &str| {
+        let mut console = Console::start(Command::new(binary("storage-port")).args([
+            "setup",
+            "--site",
+            text(&file),
+            "--sysfs",
+            text(&sysfs),
+        ]));
+        console.child.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
+        console.end()
+    };
+    for answers in ["", "port-a\n1\n", "port-a\n1\n192.0.2.11/24\nquit\n", &"x".repeat(100_000)] {
+        let (code, said) = wizard(answers);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("Nothing was written.") && !file.exists(), "{said}");
+    }
+    let answers =
+        "port-a\n1\n192.0.2.11/24\n\n2\ndhcp\n\n\nhttp://127.0.0.1:1\n1\n0123456789abcdef\n\n\nwrite\n";
+    let (code, said) = wizard(answers);
+    assert_eq!(code, Some(0), "{said}");
+    let written = fs::read_to_string(&file).unwrap();
+    // Asked again, with all answers there; an end before `write` changes nothing.
+    let (code, _) = wizard("port-b\n");
+    assert_eq!((code, fs::read_to_string(&file).unwrap()), (Some(1), written));
+}
