@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use setup::Fault;
 use setup::disks::{Disk, Disks};
 use setup::files::{self, Files};
-use setup::load::{Loaded, load};
+use setup::load::{Begin, Loaded, begin, keep, load};
 use setup::nics::{self, Nic, SYSFS};
 use setup::render::{JUDGE_CONFIG, Outcome, PORT_CONFIG, render};
 use setup::site::{self, Site};
@@ -152,15 +152,20 @@ async fn converse(path: PathBuf, sysfs: PathBuf) -> Result<ExitCode, Vec<Fault>>
     let runtime = Handle::current();
     let talk = move || {
         let failed = |place: &Path, error: io::Error| vec![Fault::at(place.display(), error)];
-        let text = match std::fs::read_to_string(&path) {
-            // A file of another firmware is read as that is, or refused.
-            Ok(text) => Some(load(&path).map(|loaded| loaded.text).unwrap_or(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(&path, error)),
-        };
+        let begin = begin(&path)?;
         let around =
             surroundings(folder_of(&path), &sysfs).map_err(|error| failed(folder_of(&path), error))?;
-        let mut helper = Desk { path: &path, nics: around.nics.clone(), runtime };
+        let (text, newer) = match begin {
+            Begin::Anew => (None, None),
+            Begin::From(text) => (Some(text), None),
+            Begin::Beside(schema) => (None, Some(schema)),
+        };
+        if newer.is_some() {
+            let text =
+                "is of a newer firmware: it stays beside the new one, for that firmware to come back to";
+            note(&[Fault::at(path.display(), text)]);
+        }
+        let mut helper = Desk { path: &path, nics: around.nics.clone(), newer, runtime };
         let mut wizard = Wizard::new(text.as_deref(), around);
         let stdin = io::stdin();
         let terminal = stdin.is_terminal().then(|| stdin.as_fd());
@@ -180,6 +185,8 @@ async fn converse(path: PathBuf, sysfs: PathBuf) -> Result<ExitCode, Vec<Fault>>
 struct Desk<'a> {
     path: &'a Path,
     nics: Vec<Nic>,
+    /// Of what schema the file is that is there, if it is of a newer firmware.
+    newer: Option<u32>,
     runtime: Handle,
 }
 
@@ -212,6 +219,9 @@ impl Helper for Desk<'_> {
     }
 
     fn write(&mut self, draft: &Draft) -> Result<(), String> {
+        if let Some(schema) = self.newer {
+            keep(self.path, schema).map_err(|error| error.to_string())?;
+        }
         // What the site file names is there before it.
         for file in &draft.files {
             let path = folder_of(self.path).join(&file.name);

@@ -80,7 +80,45 @@ fn load_by(path: &Path, steps: Steps) -> Result<Loaded, Vec<Fault>> {
     }
 }
 
-/// Where the file of an older schema stays.
+/// With what a conversation about the site file at `path` begins.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// With nothing.
+    Anew,
+    /// With this text, good or not.
+    From(String),
+    /// With nothing, for what is there is of a newer firmware, which shall find it again: see [`keep`].
+    Beside(u32),
+}
+
+/// Looks with what a conversation begins.
+///
+/// # Errors
+/// There is a file, and it cannot be read.
+pub fn begin(path: &Path) -> Result<Begin, Vec<Fault>> {
+    let text = match read_text(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Begin::Anew),
+        read => read.map_err(|error| vec![unreadable(path, &error)])?,
+    };
+    match (load(path), STEPS.migrate(&text)) {
+        (Ok(loaded), _) => Ok(Begin::From(loaded.text)),
+        (Err(_), Ok(Age::Newer(schema))) => Ok(Begin::Beside(schema)),
+        (Err(_), Ok(Age::Older(_, text))) => Ok(Begin::From(text)),
+        (Err(_), _) => Ok(Begin::From(text)),
+    }
+}
+
+/// Has the file of another schema stay beside the one that is to be written.
+///
+/// # Errors
+/// Of the disk.
+pub fn keep(path: &Path, schema: u32) -> Result<(), store::StoreError> {
+    let kept = beside(path, schema);
+    let text = read_text(path).map_err(|error| store::StoreError::of(path, error))?;
+    store::replace(&kept, text.as_bytes(), false)
+}
+
+/// Where the file of another schema stays.
 fn beside(path: &Path, schema: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".v{schema}"));
@@ -158,6 +196,23 @@ mod tests {
         let loaded = load(&path).unwrap();
         assert_eq!(loaded.site.name.to_string(), "port-a");
         assert!(loaded.notes[0].to_string().contains("site.toml.v1"), "{:?}", loaded.notes);
+    }
+
+    #[test]
+    fn a_conversation_begins_with_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("site.toml");
+        assert_eq!(begin(&path), Ok(Begin::Anew));
+        for text in [EXAMPLE, "schema = 1\n[lan]\nnic = 7\n", "= broken"] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(begin(&path), Ok(Begin::From(text.to_owned())));
+        }
+        fs::write(&path, "schema = 7").unwrap();
+        assert_eq!(begin(&path), Ok(Begin::Beside(7)));
+        keep(&path, 7).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("site.toml.v7")).unwrap(), "schema = 7");
+        fs::write(&path, [0xff]).unwrap();
+        assert!(begin(&path).is_err(), "what cannot be read is not written over");
     }
 
     #[test]

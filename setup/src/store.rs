@@ -22,6 +22,12 @@ pub struct StoreError {
     error: io::Error,
 }
 
+impl StoreError {
+    pub(crate) fn of(path: &Path, error: io::Error) -> Self {
+        Self { path: path.to_owned(), error }
+    }
+}
+
 /// Puts `content` in the place of the file at `path`, or makes it; durable on return.
 ///
 /// # Errors
@@ -33,21 +39,20 @@ pub fn replace(path: &Path, content: &[u8], is_secret: bool) -> Result<(), Store
         let mut file =
             Builder::new().prefix(".new-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
         file.write_all(content)?;
-        // The mask of the process may have taken bits away. A FAT has no modes, and says so.
-        match file.as_file().set_permissions(Permissions::from_mode(mode)) {
-            Err(error) if is_secret => return Err(error),
-            _ => {}
+        if !is_secret {
+            // The mask of the process may have taken bits away. A FAT has no modes, and refuses; that is as well.
+            let _ = file.as_file().set_permissions(Permissions::from_mode(mode));
         }
         file.as_file().sync_all()?;
         file.persist(path)?;
         File::open(folder)?.sync_all()
     };
-    write().map_err(|error| StoreError { path: path.to_owned(), error })
+    write().map_err(|error| StoreError::of(path, error))
 }
 
 /// Makes a folder for the owner alone, or for everybody to look into.
 fn folder(path: &Path, mode: u32) -> Result<(), StoreError> {
-    let failed = |error| StoreError { path: path.to_owned(), error };
+    let failed = |error| StoreError::of(path, error);
     match DirBuilder::new().mode(mode).recursive(true).create(path) {
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed),
         Err(error) => Err(failed(error)),

@@ -130,7 +130,7 @@ impl Export {
     }
 
     fn read(table: &Table, number: usize, faults: &mut Vec<Fault>) -> Option<Self> {
-        let mut reader = Reader::new(format!("[export]] number {number}, "), table, faults);
+        let mut reader = Reader::new(format!("[[export]] {number}:"), table, faults);
         let path = reader.required::<FolderPath>("path", "\"/export\"");
         let tree = reader.optional("tree", "\"files\"");
         let folder = reader.optional::<FolderPath>("folder", "\"/photos\"");

@@ -95,7 +95,7 @@ fn with<T>(
     read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
 ) -> Option<T> {
     match document.get(name) {
-        Some(toml::Value::Table(table)) => read(&mut Reader::new(name, table, faults)),
+        Some(toml::Value::Table(table)) => read(&mut Reader::new(format!("[{name}]"), table, faults)),
         Some(_) => {
             faults.push(Fault::new(
                 name,

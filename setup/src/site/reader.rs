@@ -18,7 +18,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// `place` is what the table is called in faults: `lan`.
+    /// `place` is what the table is called in faults: `[lan]`.
     pub(super) fn new(place: impl Into<String>, table: &'a Table, faults: &'a mut Vec<Fault>) -> Self {
         Self { place: place.into(), table, faults }
     }
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
 
     /// Tells a fault of a key.
     pub(super) fn fault(&mut self, key: &str, text: impl Display) {
-        self.faults.push(Fault::new(&self.place, key, text));
+        self.faults.push(Fault::at(format_args!("{} {key}", self.place), text));
     }
 
     /// A text that must be there; `None` was told.
@@ -124,8 +124,7 @@ impl<'a> Reader<'a> {
             None => Some(Table::new()),
             Some(Value::Table(table)) => Some(table.clone()),
             Some(_) => {
-                let text = format!("is no table: write [{}.{key}] on a line of its own", self.place);
-                self.fault(key, text);
+                self.fault(key, "is no table: give it a line in brackets of its own");
                 None
             }
         }

@@ -84,7 +84,7 @@ fn a_pair_is_asked_for_what_it_needs_more() {
     let mut wizard = Wizard::new(None, around());
     talk(&mut wizard, &ALONE[..13]);
     talk(&mut wizard, &["yes", "site-1", "a", "3"]);
-    refused(&mut wizard, "192.0.2.99/30", "overlaps");
+    refused(&mut wizard, "192.0.2.98/30", "overlaps");
     talk(&mut wizard, &["10.99.0.1/30"]);
     refused(&mut wizard, "10.99.0.9", "no host of 10.99.0.0/30");
     talk(&mut wizard, &["10.99.0.2"]);
