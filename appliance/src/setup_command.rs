@@ -155,17 +155,17 @@ async fn converse(path: PathBuf, sysfs: PathBuf) -> Result<ExitCode, Vec<Fault>>
         let begin = begin(&path)?;
         let around =
             surroundings(folder_of(&path), &sysfs).map_err(|error| failed(folder_of(&path), error))?;
-        let (text, newer) = match begin {
+        let (text, kept) = match begin {
             Begin::Anew => (None, None),
             Begin::From(text) => (Some(text), None),
-            Begin::Beside(schema) => (None, Some(schema)),
+            Begin::Beside { suffix, why } => {
+                let stays =
+                    format!("{why}: it stays as {}{suffix} when a new one is written", path.display());
+                note(&[Fault::at(path.display(), stays)]);
+                (None, Some(suffix))
+            }
         };
-        if newer.is_some() {
-            let text =
-                "is of a newer firmware: it stays beside the new one, for that firmware to come back to";
-            note(&[Fault::at(path.display(), text)]);
-        }
-        let mut helper = Desk { path: &path, nics: around.nics.clone(), newer, runtime };
+        let mut helper = Desk { path: &path, nics: around.nics.clone(), kept, runtime };
         let mut wizard = Wizard::new(text.as_deref(), around);
         let stdin = io::stdin();
         let terminal = stdin.is_terminal().then(|| stdin.as_fd());
@@ -185,8 +185,8 @@ async fn converse(path: PathBuf, sysfs: PathBuf) -> Result<ExitCode, Vec<Fault>>
 struct Desk<'a> {
     path: &'a Path,
     nics: Vec<Nic>,
-    /// Of what schema the file is that is there, if it is of a newer firmware.
-    newer: Option<u32>,
+    /// What comes behind the name of the file that is there, if it is none that this firmware reads.
+    kept: Option<String>,
     runtime: Handle,
 }
 
@@ -219,8 +219,8 @@ impl Helper for Desk<'_> {
     }
 
     fn write(&mut self, draft: &Draft) -> Result<(), String> {
-        if let Some(schema) = self.newer {
-            keep(self.path, schema).map_err(|error| error.to_string())?;
+        if let Some(suffix) = &self.kept {
+            keep(self.path, suffix).map_err(|error| error.to_string())?;
         }
         // What the site file names is there before it.
         for file in &draft.files {

@@ -87,8 +87,13 @@ pub enum Begin {
     Anew,
     /// With this text, good or not.
     From(String),
-    /// With nothing, for what is there is of a newer firmware, which shall find it again: see [`keep`].
-    Beside(u32),
+    /// With nothing, for what is there is none that this firmware reads; it shall not be lost: see [`keep`].
+    Beside {
+        /// Where it is to stay: what comes behind its name.
+        suffix: String,
+        /// What it is.
+        why: &'static str,
+    },
 }
 
 /// Looks with what a conversation begins.
@@ -102,26 +107,35 @@ pub fn begin(path: &Path) -> Result<Begin, Vec<Fault>> {
     };
     match (load(path), STEPS.migrate(&text)) {
         (Ok(loaded), _) => Ok(Begin::From(loaded.text)),
-        (Err(_), Ok(Age::Newer(schema))) => Ok(Begin::Beside(schema)),
+        (Err(_), Ok(Age::Newer(schema))) => {
+            Ok(Begin::Beside { suffix: format!(".v{schema}"), why: "is of a newer firmware" })
+        }
         (Err(_), Ok(Age::Older(_, text))) => Ok(Begin::From(text)),
+        (Err(_), _) if text.parse::<toml_edit::DocumentMut>().is_err() => {
+            Ok(Begin::Beside { suffix: ".broken".to_owned(), why: "is no TOML" })
+        }
         (Err(_), _) => Ok(Begin::From(text)),
     }
 }
 
-/// Has the file of another schema stay beside the one that is to be written.
+/// Has the file that is there stay beside the one that is to be written.
 ///
 /// # Errors
 /// Of the disk.
-pub fn keep(path: &Path, schema: u32) -> Result<(), store::StoreError> {
-    let kept = beside(path, schema);
+pub fn keep(path: &Path, suffix: &str) -> Result<(), store::StoreError> {
+    let kept = behind(path, suffix);
     let text = read_text(path).map_err(|error| store::StoreError::of(path, error))?;
     store::replace(&kept, text.as_bytes(), false)
 }
 
 /// Where the file of another schema stays.
 fn beside(path: &Path, schema: u32) -> PathBuf {
+    behind(path, &format!(".v{schema}"))
+}
+
+fn behind(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".v{schema}"));
+    name.push(suffix);
     name.into()
 }
 
@@ -203,13 +217,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("site.toml");
         assert_eq!(begin(&path), Ok(Begin::Anew));
-        for text in [EXAMPLE, "schema = 1\n[lan]\nnic = 7\n", "= broken"] {
+        for text in [EXAMPLE, "schema = 1\n[lan]\nnic = 7\n"] {
             fs::write(&path, text).unwrap();
             assert_eq!(begin(&path), Ok(Begin::From(text.to_owned())));
         }
+        fs::write(&path, "= broken").unwrap();
+        assert!(matches!(begin(&path), Ok(Begin::Beside { suffix, .. }) if suffix == ".broken"));
         fs::write(&path, "schema = 7").unwrap();
-        assert_eq!(begin(&path), Ok(Begin::Beside(7)));
-        keep(&path, 7).unwrap();
+        assert!(matches!(begin(&path), Ok(Begin::Beside { suffix, .. }) if suffix == ".v7"));
+        keep(&path, ".v7").unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("site.toml.v7")).unwrap(), "schema = 7");
         fs::write(&path, [0xff]).unwrap();
         assert!(begin(&path).is_err(), "what cannot be read is not written over");

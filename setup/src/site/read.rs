@@ -146,7 +146,7 @@ fn center(table: &mut Reader<'_>) -> Option<Center> {
     const URL: &str = "[\"https://center.example:8443\"]";
     let (url, ddm, dosm) = (table.list("url", URL), table.list("ddm", URL), table.list("dosm", URL));
     let endpoints = match (table.has("url"), table.has("ddm"), table.has("dosm")) {
-        (true, false, false) => url.and_then(|url| Ok((url.clone(), url))),
+        (true, false, false) => url.map(|url| (url.clone(), url)),
         (false, true, true) => ddm.and_then(|ddm| Ok((ddm, dosm?))),
         (true, _, _) => {
             table.fault("url", "stands there beside `ddm` or `dosm`: write `url` alone, or both others");

@@ -86,15 +86,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number that may be there.
-    pub(super) fn number<N: TryFrom<i64> + Display>(
+    pub(super) fn number<N: TryFrom<i64> + PartialOrd + Display>(
         &mut self,
         key: &str,
         min: N,
         max: N,
-    ) -> Result<Option<N>, Told>
-    where
-        N: PartialOrd,
-    {
+    ) -> Result<Option<N>, Told> {
         let Some(value) = self.table.get(key) else { return Ok(None) };
         let number = value.as_integer().and_then(|number| N::try_from(number).ok());
         match number.filter(|number| (&min..=&max).contains(&number)) {
