@@ -26,10 +26,9 @@ fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
         return of_tls(error);
     }
     let error = error.downcast_ref::<io::Error>()?;
-    // An error that was put into another is not its source.
-    let within = error.get_ref().and_then(|within| within.downcast_ref::<rustls::Error>());
-    match within {
-        Some(error) => of_tls(error),
+    // An error that was put into another is not its source; it may have one within it in turn.
+    match error.get_ref() {
+        Some(within) => advice(within).or_else(|| of_system(error)),
         None => of_system(error),
     }
 }
@@ -107,6 +106,8 @@ mod tests {
             assert!(told.contains(words), "`{told}` lacks `{words}`");
             assert!(told.starts_with(&error.to_string()), "{told}");
         }
+        let deep = io::Error::other(certificate(CertificateError::Expired));
+        assert!(reason(&deep).contains("expired"), "one in the other, as TLS gives it to HTTP");
         assert_eq!(reason(&io::Error::other("something else")), "something else");
     }
 }

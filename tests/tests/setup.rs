@@ -104,7 +104,7 @@ fn assert_one(faults: &[String], words: &[&str]) {
 #[test]
 fn a_port_serves_by_what_its_site_file_renders() {
     let network = NetworkNamespace::new("setup");
-    network.run_ok("ip", &["link", "add", "lan", "type", "dummy"]);
+    network.run_ok("ip", &["link", "add", "lan", "type", "bridge"]);
     network.run_ok("ip", &["address", "add", &format!("{LAN}/24"), "dev", "lan"]);
     network.run_ok("ip", &["link", "set", "lan", "up"]);
     let site = Site::start_at(Some(network.name()), "192.0.2.11:8080".parse().unwrap());

@@ -169,3 +169,6 @@ impl Role {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
