@@ -91,11 +91,17 @@ pub fn check(site: &Site, nics: &[Nic]) -> (Vec<Fault>, Vec<Fault>) {
     let (mut faults, mut notes) = (Vec::new(), Vec::new());
     for (place, (role, id)) in site.nics().into_iter().enumerate() {
         let table = role.as_str();
-        let Some(nic) = nics.iter().find(|nic| nic.is(id)) else {
+        let mut named = nics.iter().filter(|nic| nic.is(id));
+        let Some(nic) = named.next() else {
             let text = format!("there is no NIC {id} in this machine; {}", those(nics));
             faults.push(Fault::new(table, "nic", text));
             continue;
         };
+        // Some cards have several ports in one place.
+        if let Some(other) = named.next() {
+            let text = format!("{id} is {nic}, and {other} as well: name the one that is meant by its MAC");
+            faults.push(Fault::new(table, "nic", text));
+        }
         // One may be named by its MAC and by its place.
         let other = site.nics().into_iter().take(place).find(|(_, other)| nic.is(other) && *other != id);
         if let Some((other, named)) = other {
@@ -189,6 +195,11 @@ mod tests {
         let (faults, _) = checked(&EXAMPLE.replace("52:54:00:00:00:02", "0000:00:03.0"));
         let said = faults[0].to_string();
         assert!(faults.len() == 1 && said.contains("[lan] are one NIC"), "{said}");
+        let mut double = nics.clone();
+        double[1].pci = double[0].pci.clone();
+        let text = EXAMPLE.replace("52:54:00:00:00:01", "0000:00:03.0");
+        let (faults, _) = check(&site::read(&text, Path::new("site.toml")).unwrap(), &double);
+        assert!(faults.iter().any(|fault| fault.text().contains("by its MAC")), "{faults:?}");
         let (faults, _) = check(&site::read(EXAMPLE, Path::new("site.toml")).unwrap(), &[]);
         assert!(faults.len() == 2 && faults[0].to_string().contains("none"), "{faults:?}");
     }
