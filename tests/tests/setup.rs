@@ -270,20 +270,7 @@ fn a_pair_is_checked_with_its_keys() {
     let keys = site.path().join("keys");
     run_ok(text(&binary("storage-port")), &["pair", "keys", "--name", "site-1", "--out", text(&keys)]);
     let alone = fs::read_to_string(&file).unwrap();
-    let pair = r#"
-[heartbeat]
-nic = "52:54:00:00:00:02"
-address = "10.99.0.1/30"
-[pair]
-name = "site-1"
-member = "a"
-addresses = ["192.0.2.10/24"]
-peer_lan = "192.0.2.12"
-peer_heartbeat = "10.99.0.2"
-keys = "pair"
-reference = ["192.0.2.1"]
-"#;
-    fs::write(&file, format!("{alone}{pair}")).unwrap();
+    fs::write(&file, format!("{alone}{PAIR}")).unwrap();
     assert_one(
         &faults(&file, &here),
         &["[pair] keys", "no such folder", "storage-port pair keys --name site-1"],
@@ -333,6 +320,160 @@ reference = ["192.0.2.1"]
     fs::write(&file, &alone).unwrap();
     render();
     assert!(!judge.exists() && !out.join("judge/pair.key").exists() && !out.join("port/pair.key").exists());
+}
+
+/// What a port of a pair, `a`, has in its site file beside the rest.
+const PAIR: &str = r#"
+[heartbeat]
+nic = "52:54:00:00:00:02"
+address = "10.99.0.1/30"
+[pair]
+name = "site-1"
+member = "a"
+addresses = ["192.0.2.10/24"]
+peer_lan = "192.0.2.12"
+peer_heartbeat = "10.99.0.2"
+keys = "pair"
+reference = ["192.0.2.1"]
+"#;
+
+/// A daemon as its own user with some capabilities, in a network; and the file on which it tells that it is ready.
+fn daemon_as(
+    network: &NetworkNamespace,
+    dir: &Path,
+    user: u32,
+    capabilities: &str,
+    command: &[&str],
+) -> (Child, PathBuf) {
+    let name = Path::new(command[0]).file_name().unwrap().to_str().unwrap();
+    let (told, log) = (dir.join(format!("{name}.told")), dir.join(format!("{name}.log")));
+    let (user, log) = (user.to_string(), fs::File::create(log).unwrap());
+    let child = Command::new("ip")
+        .args(["netns", "exec", network.name(), "sh", "-c", "exec 3>\"$0\"; exec \"$@\"", text(&told)])
+        .args([
+            "setpriv",
+            "--reuid",
+            &user,
+            "--regid",
+            &PORT_USER.to_string(),
+            "--clear-groups",
+            "--no-new-privs",
+        ])
+        .args(["--bounding-set", capabilities, "--inh-caps", capabilities, "--ambient-caps", capabilities])
+        .args(command)
+        .args(["--ready-fd", "3"])
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    (child, told)
+}
+
+/// Whom the daemons run as.
+const PORT_USER: u32 = 810;
+const JUDGE_USER: u32 = 811;
+
+/// PORT-18, FO-1: by what is rendered a port of a pair serves at the floating address, judged by a judge that is another user
+/// and has no more rights than it is given.
+#[test]
+fn a_pair_serves_by_what_is_rendered_without_root() {
+    let (network, outside) = (NetworkNamespace::new("setup-pair"), NetworkNamespace::new("setup-outside"));
+    let links = [
+        ("lan", "192.0.2.11/24", "192.0.2.1/24"),
+        ("wan", "198.51.100.7/24", "198.51.100.50/24"),
+        ("heartbeat", "10.99.0.1/30", "10.99.0.2/30"),
+    ];
+    for (role, own, end) in links {
+        let peer = ["peer", "name", role, "netns", outside.name()];
+        network.run_ok("ip", &[&["link", "add", role, "type", "veth"][..], &peer].concat());
+        for (network, address) in [(&network, own), (&outside, end)] {
+            network.run_ok("ip", &["address", "add", address, "dev", role]);
+            network.run_ok("ip", &["link", "set", role, "up"]);
+        }
+    }
+    let site = Site::start_at(Some(outside.name()), "198.51.100.50:8080".parse().unwrap());
+    let dir = site.path();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).unwrap();
+    let file = provisioned(&site, &site.center_url());
+    let keys = dir.join("keys");
+    run_ok(text(&binary("storage-port")), &["pair", "keys", "--name", "site-1", "--out", text(&keys)]);
+    run_ok("cp", &["-rT", text(&keys.join("a")), text(&file.with_file_name("pair"))]);
+    fs::write(&file, fs::read_to_string(&file).unwrap() + PAIR).unwrap();
+    let (data, out) = (dir.join("data"), dir.join("run"));
+    let disks: Vec<_> = ["cache0", "journal", "state"]
+        .iter()
+        .map(|disk| Tmpfs::mount(&data.join(disk), "size=256m,mode=0755"))
+        .collect();
+    let output = setup(&["render", "--site", text(&file), "--out", text(&out), "--data", text(&data)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // As the boot scripts do it.
+    for line in fs::read_to_string(out.join("network")).unwrap().lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let ["directory", whose, mode, folder] = words[..] {
+            let user = if whose == "port" { PORT_USER } else { JUDGE_USER };
+            run_ok("mkdir", &["-p", folder]);
+            run_ok("chown", &[&format!("{user}:{user}"), folder]);
+            run_ok("chmod", &[mode, folder]);
+        }
+    }
+    for (whose, user) in [("port", PORT_USER), ("judge", JUDGE_USER)] {
+        run_ok("chown", &["-R", &format!("{user}:{user}"), text(&out.join(whose))]);
+    }
+    // A test must not arm the watchdog of the machine it runs on.
+    let (port_config, judge_config) = (out.join("storage-port.toml"), out.join("port-failover.toml"));
+    let judge =
+        fs::read_to_string(&judge_config).unwrap().replace("[watchdog]\ndevice = \"/dev/watchdog\"\n", "");
+    assert!(!judge.contains("watchdog"), "{judge}");
+    fs::write(&judge_config, judge).unwrap();
+    // Where the build folder lies, another user may not be let in.
+    let programs = ["storage-port", "port-failover"].map(|program| {
+        let copy = dir.join(program);
+        fs::copy(binary(program), &copy).unwrap();
+        copy
+    });
+    let command = [text(&programs[0]), "serve", "--config", text(&port_config)];
+    let (mut port, port_told) =
+        daemon_as(&network, dir, PORT_USER, "-all,+net_bind_service,+net_raw", &command);
+    let command = [text(&programs[1]), "run", "--config", text(&judge_config)];
+    let capabilities = "-all,+net_admin,+net_raw,+sys_nice,+ipc_lock";
+    let (mut judge, judge_told) = daemon_as(&network, dir, JUDGE_USER, capabilities, &command);
+    let logs = || {
+        let log = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+        format!("{}\n{}", log("storage-port.log"), log("port-failover.log"))
+    };
+    for (daemon, told) in [(&mut port, &port_told), (&mut judge, &judge_told)] {
+        poll::until("both daemons are ready", PATIENCE, || {
+            assert!(daemon.try_wait().unwrap().is_none(), "{}", logs());
+            fs::read(told).is_ok_and(|told| told == b"\n").then_some(())
+        });
+    }
+    let probe = |network: &NetworkNamespace, extra: &[&str]| {
+        let command =
+            ["netns", "exec", network.name(), text(&programs[0]), "probe", "--config", text(&port_config)];
+        run("ip", &[&command[..], extra].concat())
+    };
+    // The other port is not there, so the center's lease makes this one active.
+    let waited = poll::until("a client is served at the floating address", PATIENCE, || {
+        assert!(port.try_wait().unwrap().is_none() && judge.try_wait().unwrap().is_none(), "{}", logs());
+        let output = probe(&outside, &["--address", "192.0.2.10"]);
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    });
+    assert_eq!(waited, "served: /export at 192.0.2.10:2049\n");
+    assert!(probe(&network, &["--address", LAN]).status.success(), "{}", logs());
+    let stopped = run("kill", &["-STOP", &port.id().to_string()]);
+    assert!(stopped.status.success());
+    let hung = probe(&network, &["--address", LAN, "--or-standby"]);
+    assert_eq!(hung.status.code(), Some(1), "a port that hangs is not standing by");
+    assert!(
+        String::from_utf8_lossy(&hung.stderr).contains("no answer"),
+        "{}",
+        String::from_utf8_lossy(&hung.stderr)
+    );
+    for mut daemon in [judge, port] {
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+    drop(disks);
 }
 
 /// A certificate for an address, signed by an authority of which the certificate comes first.
