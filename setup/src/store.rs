@@ -1,11 +1,9 @@
 //! Writing files that are there whole or not at all, with the right mode from the first moment. A shell.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-use tempfile::Builder;
 
 use crate::render::{POSSIBLE, Rendered};
 
@@ -34,17 +32,23 @@ impl StoreError {
 /// Of the disk; what was there is still whole then.
 pub fn replace(path: &Path, content: &[u8], is_secret: bool) -> Result<(), StoreError> {
     let mode = if is_secret { SECRET } else { OPEN };
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Always the same, so that what a power cut leaves is replaced by the next.
+    let temporary = folder.join(format!(".{name}.new"));
     let write = || {
-        let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-        let mut file =
-            Builder::new().prefix(".new-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(content)?;
         if !is_secret {
             // The mask of the process may have taken bits away. A FAT has no modes, and refuses; that is as well.
-            let _ = file.as_file().set_permissions(Permissions::from_mode(mode));
+            let _ = file.set_permissions(Permissions::from_mode(mode));
         }
-        file.as_file().sync_all()?;
-        file.persist(path)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     };
     write().map_err(|error| StoreError::of(path, error))
@@ -112,6 +116,16 @@ mod tests {
         assert!(out.join("of-somebody-else").exists());
         let left: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 4, "{left:?}: no temporary file stays");
+    }
+
+    #[test]
+    fn what_a_power_cut_left_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("customer-1.secret");
+        fs::write(dir.path().join(".customer-1.secret.new"), "for everybody to read, and half").unwrap();
+        replace(&path, b"whole", true).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"whole".to_vec(), 0o600));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn entry<'a>(site: &Site, export: &'a Export) -> Entry<'a> {
         tree: export.tree,
         customer: site.center.customer,
         folder: export.folder.as_deref(),
-        allowed: if export.allowed.is_empty() { site.lan_networks() } else { export.allowed.clone() },
+        allowed: if export.allowed.is_empty() { vec![site.lan_network()] } else { export.allowed.clone() },
         read_only: export.read_only,
         squash: export.squash,
         anonymous_uid: export.anonymous_uid,

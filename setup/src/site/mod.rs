@@ -129,16 +129,9 @@ pub struct Advanced {
 }
 
 impl Site {
-    /// The networks whose hosts may mount, where an export does not say otherwise: the LAN.
-    pub fn lan_networks(&self) -> Vec<IpNetwork> {
-        let floating = self.pair.iter().flat_map(|pair| &pair.addresses);
-        let mut networks = vec![self.lan.address.network()];
-        for address in floating {
-            if !networks.contains(&address.network()) {
-                networks.push(address.network());
-            }
-        }
-        networks
+    /// The network whose hosts may mount, where an export does not say otherwise: the LAN, in which floating addresses are.
+    pub fn lan_network(&self) -> IpNetwork {
+        self.lan.address.network()
     }
 
     /// The NICs it names, by their roles.

@@ -75,9 +75,11 @@ impl Question {
         let is_fixed = wizard.document.text_of("wan", "address") != Some("dhcp");
         match self {
             Q::WanGateway => is_fixed,
-            Q::Authority => {
-                wizard.document.typed("center", "url").is_some_and(|urls| urls.contains("https://"))
-            }
+            // Who has told directory and object managers apart goes on by hand.
+            Q::Url => !["ddm", "dosm"].iter().any(|key| wizard.document.typed("center", key).is_some()),
+            Q::Authority => ["url", "ddm", "dosm"].iter().any(|key| {
+                wizard.document.typed("center", key).is_some_and(|urls| urls.contains("https://"))
+            }),
             Q::PairName
             | Q::Member
             | Q::Nic(Role::Heartbeat)
@@ -216,8 +218,6 @@ impl Question {
             Q::Ntp => list::<Host>(wizard, self, line, |_| None),
             Q::Url => {
                 list::<CenterUrl>(wizard, self, line, |_| None)?;
-                wizard.document.remove("center", "ddm");
-                wizard.document.remove("center", "dosm");
                 if !Q::Authority.applies(wizard) {
                     wizard.document.remove("center", "ca_file");
                     wizard.authority = None;

@@ -191,3 +191,14 @@ fn what_the_wizard_does_not_ask_for_stays() {
     assert!(text.contains("quiet_ms = 7"));
     site::read(&text, Path::new("site.toml")).unwrap();
 }
+
+#[test]
+fn managers_that_were_told_apart_stay_so() {
+    let center = "schema = 1\n[center]\nddm = [\"https://d.example\"]\ndosm = [\"https://o.example\"]\n";
+    let mut wizard = Wizard::new(Some(center), around());
+    talk(&mut wizard, &ALONE[..9]);
+    assert!(wizard.prompt().ask.contains("Authority"), "{:?}", wizard.prompt());
+    talk(&mut wizard, &ALONE[10..]);
+    let site = site::read(&wizard.draft().text, Path::new("site.toml")).unwrap();
+    assert_eq!(site.center.dosm[0].as_str(), "https://o.example");
+}
