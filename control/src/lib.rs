@@ -6,6 +6,7 @@
 //! reaches it.
 
 pub mod message;
+pub mod readiness;
 pub mod socket;
 pub mod watching;
 
