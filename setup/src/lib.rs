@@ -17,9 +17,12 @@ pub mod disks;
 mod fault;
 pub mod files;
 pub mod load;
+mod migrate;
+pub mod nics;
 pub mod render;
 pub mod site;
 pub mod store;
+pub mod wizard;
 pub mod words;
 
 pub use self::fault::Fault;

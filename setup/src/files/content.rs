@@ -23,7 +23,7 @@ const KEY_KINDS: [&str; 7] = [
 ];
 
 /// A customer's secret.
-pub(super) fn secret(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn secret(bytes: &[u8]) -> Result<(), String> {
     Secret::from_file_content(bytes).map(drop).map_err(|_| {
         "holds no secret of at least 16 characters: copy the one that `storage-center customer add --secret-out` made"
             .to_owned()
@@ -31,7 +31,7 @@ pub(super) fn secret(bytes: &[u8]) -> Result<(), String> {
 }
 
 /// One certificate at least, in PEM.
-pub(super) fn certificates(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn certificates(bytes: &[u8]) -> Result<(), String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
     match read {
         Ok(none) if none.is_empty() => {

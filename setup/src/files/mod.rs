@@ -1,6 +1,6 @@
 //! The files that a site file names: read, and looked at. A shell around [`content`].
 
-mod content;
+pub(crate) mod content;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -37,12 +37,22 @@ pub struct PairFiles {
     pub ca: Vec<u8>,
 }
 
-/// Reads what `site` names; `folder` is where the site file stands.
+/// A file beside the site file that is not on the disk yet.
+pub struct Pending {
+    /// Its name.
+    pub name: String,
+    /// What will stand in it.
+    pub content: Vec<u8>,
+    /// Whether it is for its owner alone.
+    pub is_secret: bool,
+}
+
+/// Reads what `site` names; `folder` is where the site file stands, `pending` is taken in place of what is there.
 ///
 /// # Errors
 /// All that is wrong with them.
-pub fn read(site: &Site, folder: &Path) -> Result<Files, Vec<Fault>> {
-    let mut found = Found { folder, faults: Vec::new() };
+pub fn read(site: &Site, folder: &Path, pending: &[Pending]) -> Result<Files, Vec<Fault>> {
+    let mut found = Found { folder, pending, faults: Vec::new() };
     let secret = found.file("[center] secret_file", &site.center.secret_file, content::secret);
     let ca = found.optional("[center] ca_file", site.center.ca_file.as_ref(), content::certificates);
     let authorized_keys =
@@ -58,6 +68,7 @@ pub fn read(site: &Site, folder: &Path) -> Result<Files, Vec<Fault>> {
 /// What was found so far.
 struct Found<'a> {
     folder: &'a Path,
+    pending: &'a [Pending],
     faults: Vec<Fault>,
 }
 
@@ -66,7 +77,10 @@ type Look = fn(&[u8]) -> Result<(), String>;
 impl Found<'_> {
     /// The content of a file that is as it should be; `None` was told.
     fn file(&mut self, place: &str, name: &FileName, look: Look) -> Option<Vec<u8>> {
-        let read = read_file(&self.folder.join(name.as_str())).map_err(|error| self.absent(&error));
+        let read = match self.pending.iter().find(|pending| pending.name == name.as_str()) {
+            Some(pending) => Ok(pending.content.clone()),
+            None => read_file(&self.folder.join(name.as_str())).map_err(|error| self.absent(&error)),
+        };
         let looked = read.and_then(|bytes| look(&bytes).map(|()| bytes));
         looked.map_err(|text| self.faults.push(Fault::at(place, format_args!("{name}: {text}")))).ok()
     }

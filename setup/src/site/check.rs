@@ -41,6 +41,16 @@ fn nics(site: &Site, faults: &mut Vec<Fault>) {
     }
 }
 
+/// That two networks are one, in words.
+pub(crate) fn overlap(network: Interface, other: Role, taken: Interface) -> String {
+    format!(
+        "{} overlaps {} of [{}], so packets would take the wrong NIC: give each its own network",
+        network.network(),
+        taken.network(),
+        other.as_str()
+    )
+}
+
 /// A packet has one way.
 fn networks(site: &Site, faults: &mut Vec<Fault>) {
     let mut networks = vec![(Role::Lan, site.lan.address)];
@@ -50,29 +60,23 @@ fn networks(site: &Site, faults: &mut Vec<Fault>) {
     networks.extend(site.pair.as_ref().map(|pair| (Role::Heartbeat, pair.heartbeat)));
     for (place, (role, network)) in networks.iter().enumerate() {
         for (other, taken) in networks[..place].iter().filter(|(_, other)| network.overlaps(*other)) {
-            let text = format!(
-                "{} overlaps {} of [{}], so packets would take the wrong NIC: give each its own network",
-                network.network(),
-                taken.network(),
-                other.as_str()
-            );
-            faults.push(Fault::new(role.as_str(), "address", text));
+            faults.push(Fault::new(role.as_str(), "address", overlap(*network, *other, *taken)));
         }
     }
 }
 
-fn gateway(table: &str, own: Interface, router: Option<IpAddr>, faults: &mut Vec<Fault>) {
-    let Some(router) = router else { return };
+/// Why `router` cannot be that of a port with the address `own`.
+pub(crate) fn no_gateway(own: Interface, router: IpAddr) -> Option<String> {
     if router == own.ip() {
-        faults.push(Fault::new(
-            table,
-            "gateway",
-            format_args!("{router} is this port's own address: give the router's"),
-        ));
-    } else if !own.reaches(router) || own.is_reserved(router) {
-        let text = format!("{router} is no host of {}: give the router's address there", own.network());
-        faults.push(Fault::new(table, "gateway", text));
+        return Some(format!("{router} is this port's own address: give the router's"));
     }
+    (!own.reaches(router) || own.is_reserved(router))
+        .then(|| format!("{router} is no host of {}: give the router's address there", own.network()))
+}
+
+fn gateway(table: &str, own: Interface, router: Option<IpAddr>, faults: &mut Vec<Fault>) {
+    let fault = router.and_then(|router| no_gateway(own, router));
+    faults.extend(fault.map(|text| Fault::new(table, "gateway", text)));
 }
 
 /// A name is of no use where nobody knows it.
@@ -105,50 +109,63 @@ fn exports(site: &Site, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Why `peer` cannot be the other port's address where this one has `own`.
+pub(crate) fn no_peer(role: Role, own: Interface, peer: IpAddr) -> Option<String> {
+    let table = role.as_str();
+    if peer == own.ip() {
+        return Some(format!("{peer} is this port's own address in [{table}]: give the other port's"));
+    }
+    (!own.reaches(peer) || own.is_reserved(peer)).then(|| {
+        let network = own.network();
+        format!(
+            "{peer} is no host of {network}, the network of [{table}]: give the other port's address there"
+        )
+    })
+}
+
 fn peer(site: &Site, pair: &Pair, faults: &mut Vec<Fault>) {
     let sides = [
-        ("peer_lan", pair.peer_lan, site.lan.address, Role::Lan),
-        ("peer_heartbeat", pair.peer_heartbeat, pair.heartbeat, Role::Heartbeat),
+        ("peer_lan", no_peer(Role::Lan, site.lan.address, pair.peer_lan)),
+        ("peer_heartbeat", no_peer(Role::Heartbeat, pair.heartbeat, pair.peer_heartbeat)),
     ];
-    for (key, peer, own, role) in sides {
-        let table = role.as_str();
-        if peer == own.ip() {
-            let text = format!("{peer} is this port's own address in [{table}]: give the other port's");
-            faults.push(Fault::new("pair", key, text));
-        } else if !own.reaches(peer) || own.is_reserved(peer) {
-            let text = format!(
-                "{peer} is no host of {}, the network of [{table}]: give the other port's address there",
-                own.network()
-            );
-            faults.push(Fault::new("pair", key, text));
-        }
+    faults.extend(sides.into_iter().filter_map(|(key, text)| Some(Fault::new("pair", key, text?))));
+}
+
+/// Why the two ports of a pair cannot share `address`.
+pub(crate) fn no_floating(own: Interface, router: Option<IpAddr>, address: Interface) -> Option<String> {
+    let ip = address.ip();
+    let free = "give one that nobody has, for the two ports to share";
+    if ip == own.ip() {
+        return Some(format!("{ip} is this port's own address in [lan]: {free}"));
     }
+    if router == Some(ip) {
+        return Some(format!("{ip} is the router's: {free}"));
+    }
+    (address.network() != own.network()).then(|| {
+        let network = own.network();
+        format!(
+            "{address} is not in the LAN's network {network}: give a free address there, with the same length"
+        )
+    })
 }
 
 fn floating(site: &Site, pair: &Pair, faults: &mut Vec<Fault>) {
-    let own = site.lan.address;
+    let mut tell = |text: String| faults.push(Fault::new("pair", "addresses", text));
     if pair.addresses.len() > ADDRESSES_MAX {
-        faults.push(Fault::new("pair", "addresses", format_args!("more than {ADDRESSES_MAX}: remove some")));
+        tell(format!("more than {ADDRESSES_MAX}: remove some"));
     }
     for (place, address) in pair.addresses.iter().enumerate() {
         let ip = address.ip();
+        if let Some(text) = no_floating(site.lan.address, site.lan.gateway, *address) {
+            tell(text);
+        }
         let taken = [
-            (ip == own.ip(), "this port's own address in [lan]"),
             (ip == pair.peer_lan, "the other port's own address"),
-            (site.lan.gateway == Some(ip), "the router's"),
             (pair.reference.contains(&ip), "one of `reference`"),
             (pair.addresses[..place].iter().any(|other| other.ip() == ip), "there twice"),
         ];
-        if let Some((_, whose)) = taken.iter().find(|(is_taken, _)| *is_taken) {
-            let text = format!("{ip} is {whose}: give one that nobody has, for the two ports to share");
-            faults.push(Fault::new("pair", "addresses", text));
-        }
-        if address.network() != own.network() {
-            let text = format!(
-                "{address} is not in the LAN's network {}: give a free address there, with the same length",
-                own.network()
-            );
-            faults.push(Fault::new("pair", "addresses", text));
+        for (_, whose) in taken.iter().filter(|(is_taken, _)| *is_taken) {
+            tell(format!("{ip} is {whose}: give one that nobody has, for the two ports to share"));
         }
     }
 }

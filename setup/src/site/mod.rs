@@ -3,10 +3,10 @@
 //! A [`Site`] is good in each of its values and in how they go together; whether the files it names are there, and the
 //! NICs, is for others to see ([`crate::files`], [`crate::nics`]).
 
-mod check;
+pub(crate) mod check;
 mod exports;
 pub(crate) mod keys;
-mod read;
+pub(crate) mod read;
 mod reader;
 
 use std::net::IpAddr;
