@@ -13,8 +13,8 @@ use crate::tree::Tree;
 /// Where GRUB's modules lie unless it is said otherwise.
 pub const MODULES: &str = "/usr/lib/grub";
 const CONFIGURATION: &str = include_str!("../board/grub.cfg");
-const COMMON: [&str; 18] = [
-    "boot", "echo", "fat", "linux", "loadenv", "memdisk", "minicmd", "normal", "part_gpt", "probe", "reboot", "regexp",
+const COMMON: [&str; 19] = [
+    "boot", "configfile", "echo", "fat", "linux", "loadenv", "memdisk", "minicmd", "normal", "part_gpt", "probe", "reboot", "regexp",
     "serial", "sleep", "squash4", "tar", "terminal", "test",
 ];
 /// Arguments of the kernel that hold for every box.

@@ -11,11 +11,11 @@ pub const FIRST: [&str; 23] = [
 ];
 
 /// What it needs from then on: NICs, watchdogs, file systems, packet filter, sensors, keyboards.
-pub const LATER: [&str; 56] = [
+pub const LATER: [&str; 58] = [
     "be2net", "bnx2x", "bnxt_en", "coretemp", "e1000", "e1000e", "efivarfs", "ext4", "hid-generic", "hpwdt",
     "i2c-i801", "i40e", "i6300esb", "iTCO_wdt", "ice", "igb", "igc", "inet_diag", "ipmi_devintf", "ipmi_si",
     "ipmi_watchdog", "ixgbe", "k10temp", "lpc_ich", "mlx4_core", "mlx4_en", "mlx5_core", "nf_conntrack", "nf_tables",
-    "nft_ct", "nft_limit", "nft_log", "nft_reject_inet", "nft_reject_ipv4", "nft_reject_ipv6", "nft_socket",
+    "nft_ct", "nft_limit", "nft_log", "nft_reject_inet", "nft_reject_ipv4", "nft_reject_ipv6", "nf_socket_ipv4", "nf_socket_ipv6", "nft_socket",
     "nls_ascii", "nls_cp437", "nls_iso8859-1", "nls_utf8", "r8169", "softdog", "sp5100_tco", "sr_mod", "tcp_diag",
     "tg3", "udp_diag", "usbhid", "vfat", "virtio_console", "virtio_net", "virtio_scsi", "vmxnet3", "button",
     "aesni-intel", "virtio-rng",
