@@ -10,6 +10,10 @@ use e2e::qemu::appliance::{Appliance, Starter};
 use e2e::qemu::firmware::Firmware;
 use e2e::tools::run;
 
+/// Root of the guest writes as root.
+const EXPORTS: &str = "[[export]]\npath = \"/export\"\ntree = \"files\"\nsquash = \"none\"\n\
+                       [[export]]\npath = \"/SRL\"\ntree = \"srl\"\nsquash = \"none\"\n";
+
 /// TCP ports that somebody answers at, of all there are, seen from a namespace.
 fn open_ports(namespace: &str, address: &str) -> BTreeSet<u16> {
     let scan = "-n -Pn -sS -p- --min-rate 3000 --max-retries 2 --open -oG -";
@@ -30,7 +34,7 @@ fn a_box_started_by_bios_serves_linux_and_opens_nothing_else() {
     let firmware = Firmware::of_this_commit();
     let ground = Ground::new("bios");
     let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &[]);
-    port.provision(&ground, "");
+    port.provision(&ground, EXPORTS);
     let ready = port.start_until_ready();
     println!("BIOS: READY after {:.1} s", ready.as_secs_f64());
 
@@ -40,7 +44,9 @@ fn a_box_started_by_bios_serves_linux_and_opens_nothing_else() {
         "rpcbind; mount -t nfs -o vers=3,tcp {address}:/export /mnt; mount -t nfs -o vers=3,tcp {address}:/SRL /srl"
     ));
     guest.ok("mkdir -p /tmp/tree/a/b /tmp/tree/empty; cd /tmp/tree
-        for file in 1 2 3 a/4 a/b/5; do head -c $((RANDOM * 20 + 1)) /dev/urandom > $file; done; ln -s a/4 link
+        for file in 1:0 2:1 3:4097 a/4:1048577 a/b/5:3000000; do
+            head -c ${file#*:} /dev/urandom > ${file%:*}
+        done; ln -s a/4 link
         find . -type f -exec md5sum {} + | sort -k 2 > /tmp/sums
         cp -a /tmp/tree /mnt/there; sync; umount /mnt
         mount -t nfs -o vers=3,tcp ADDRESS:/export /mnt

@@ -20,6 +20,8 @@ const MEMORY_MIB: u32 = 768;
 pub const BOOT_PATIENCE: Duration = Duration::from_secs(600);
 /// Bytes of each data disk; they are sparse.
 const DATA_BYTES: u64 = 2 << 30;
+/// Bytes of a USB stick.
+const STICK_BYTES: u64 = 128 << 20;
 /// Where the ESP begins on the disk, as mtools writes it.
 const ESP_AT: &str = "@@2M";
 /// The last byte of the first box's addresses.
@@ -131,6 +133,18 @@ impl Appliance {
         run_ok("mcopy", &["-o", "-i", &image, &source, &format!("::storage-port/{name}")]);
     }
 
+    /// A USB stick with these files in its folder `storage-port`; it must be among the arguments of [`Appliance::new`],
+    /// see [`stick`].
+    pub fn fill_stick(path: &Path, files: &[(&str, &Path)]) {
+        File::create(path).unwrap().set_len(STICK_BYTES).unwrap();
+        let image = path.to_str().unwrap();
+        run_ok("mkfs.vfat", &["-n", "STICK", image]);
+        run_ok("mmd", &["-i", image, "::storage-port"]);
+        for (name, source) in files {
+            run_ok("mcopy", &["-i", image, source.to_str().unwrap(), &format!("::storage-port/{name}")]);
+        }
+    }
+
     /// What lies in a folder of the ESP.
     pub fn esp_folder(&self, folder: &str) -> String {
         let listed = run_ok("mdir", &["-b", "-i", &self.esp(), &format!("::{folder}")]);
@@ -210,6 +224,16 @@ impl Drop for Appliance {
             eprintln!("--- console of box{}:\n{}", self.number, self.log.text());
         }
     }
+}
+
+/// QEMU's arguments for a USB stick.
+pub fn stick(path: &Path) -> [String; 4] {
+    [
+        "-drive".to_owned(),
+        format!("file={},format=raw,if=none,id=stick,cache=unsafe", path.display()),
+        "-device".to_owned(),
+        "virtio-blk-pci,drive=stick".to_owned(),
+    ]
 }
 
 /// The MAC of a box's NIC.
