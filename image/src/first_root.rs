@@ -17,15 +17,33 @@ const INIT: &str = include_str!("../board/init");
 const PROGRAMS: [&str; 3] = ["/bin/busybox", "/sbin/blkid", "/sbin/dmsetup"];
 /// What it runs of BusyBox.
 const APPLETS: [&str; 18] = [
-    "[", "cat", "echo", "find", "grep", "ln", "ls", "mkdir", "modprobe", "mount", "reboot", "sed", "sh", "sleep",
-    "sort", "switch_root", "umount", "xargs",
+    "[",
+    "cat",
+    "echo",
+    "find",
+    "grep",
+    "ln",
+    "ls",
+    "mkdir",
+    "modprobe",
+    "mount",
+    "reboot",
+    "sed",
+    "sh",
+    "sleep",
+    "sort",
+    "switch_root",
+    "umount",
+    "xargs",
 ];
 
 /// Why there is no initramfs.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstRootError {
     /// The root file system has no such program.
-    #[error("the root file system has no {program}: it needs BusyBox, util-linux's blkid and device mapper's dmsetup")]
+    #[error(
+        "the root file system has no {program}: it needs BusyBox, util-linux's blkid and device mapper's dmsetup"
+    )]
     NoProgram {
         /// Which.
         program: &'static str,

@@ -121,7 +121,9 @@ fn main() -> ExitCode {
         Command::Sign { bundle, keyring, out, signer } => {
             bundle::sign(&bundle, &keyring, &out, &signer.cert, &signer.key).map_err(Failure::from)
         }
-        Command::Inspect { image } => inspect::tell(&image).map(|told| println!("{told}")).map_err(Failure::from),
+        Command::Inspect { image } => {
+            inspect::tell(&image).map(|told| println!("{told}")).map_err(Failure::from)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -133,7 +135,8 @@ fn main() -> ExitCode {
 }
 
 fn build(arguments: Build) -> Result<(), Failure> {
-    let Build { out, binaries, rootfs, kernel, overlay, users, keyring, version, time, grub_modules } = arguments;
+    let Build { out, binaries, rootfs, kernel, overlay, users, keyring, version, time, grub_modules } =
+        arguments;
     let time = match time {
         Some(time) => time,
         None => {

@@ -22,6 +22,7 @@ fn files() -> Vec<String> {
         "appliance",
         "center",
         "failover",
+        "image",
         "tests",
         "fuzz/fuzz_targets",
     ];

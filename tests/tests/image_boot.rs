@@ -22,7 +22,8 @@ fn open_ports(namespace: &str, address: &str) -> BTreeSet<u16> {
     let output = run("ip", &arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && text.contains("Nmap done"), "{text}");
-    let ports = text.lines().filter_map(|line| line.split_once("Ports: ")).flat_map(|(_, ports)| ports.split(", "));
+    let ports =
+        text.lines().filter_map(|line| line.split_once("Ports: ")).flat_map(|(_, ports)| ports.split(", "));
     ports.filter_map(|port| port.split('/').next()?.trim().parse().ok()).collect()
 }
 

@@ -12,7 +12,14 @@ use e2e::qemu::firmware::{Firmware, make_signer};
 use e2e::tools::run_ok;
 
 /// An update with the slot of the image under test, signed by `signer`, as this version.
-fn bundle(folder: &Path, name: &str, version: &str, firmware: &Firmware, certificate: &Path, key: &Path) -> PathBuf {
+fn bundle(
+    folder: &Path,
+    name: &str,
+    version: &str,
+    firmware: &Firmware,
+    certificate: &Path,
+    key: &Path,
+) -> PathBuf {
     let from = folder.join(format!("{name}-from"));
     fs::create_dir(&from).unwrap();
     fs::hard_link(firmware.slot(), from.join("slot.img"))

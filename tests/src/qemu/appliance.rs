@@ -66,11 +66,15 @@ impl Appliance {
         command.extend(machine.split_whitespace().map(str::to_owned));
         command.extend(["-m".to_owned(), MEMORY_MIB.to_string()]);
         if starter == Starter::Uefi {
-            command.extend(["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"].map(str::to_owned));
+            command.extend(
+                ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"]
+                    .map(str::to_owned),
+            );
         }
         let mut drive = |path: &Path, index: u32| {
             let file = format!("file={},format=raw,if=none,id=disk{index},cache=unsafe", path.display());
-            let device = format!("virtio-blk-pci,drive=disk{index}{}", if index == 0 { ",bootindex=0" } else { "" });
+            let device =
+                format!("virtio-blk-pci,drive=disk{index}{}", if index == 0 { ",bootindex=0" } else { "" });
             command.extend(["-drive".to_owned(), file, "-device".to_owned(), device]);
         };
         drive(&own, 0);

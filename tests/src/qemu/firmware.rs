@@ -32,7 +32,8 @@ impl Firmware {
                 firmware.make_keys();
                 let done = firmware.folder.join("version");
                 let sources = ["image", "storage-port", "port-failover"].map(binary);
-                let newest = sources.iter().map(|path| age(path)).max().max(Some(newest_in(Path::new(OVERLAY))));
+                let newest =
+                    sources.iter().map(|path| age(path)).max().max(Some(newest_in(Path::new(OVERLAY))));
                 if Some(age(&done)) < newest {
                     let _ = fs::remove_file(&done);
                     build(&firmware.folder, &firmware.keyring(), Path::new(OVERLAY), "2.0.0");
@@ -120,7 +121,15 @@ fn age(path: &Path) -> SystemTime {
 fn newest_in(folder: &Path) -> SystemTime {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries
-        .map(|entry| if entry.file_type().unwrap().is_dir() { newest_in(&entry.path()) } else { age(&entry.path()) })
+        .map(
+            |entry| {
+                if entry.file_type().unwrap().is_dir() {
+                    newest_in(&entry.path())
+                } else {
+                    age(&entry.path())
+                }
+            },
+        )
         .max()
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
