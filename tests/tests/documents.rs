@@ -23,6 +23,7 @@ fn files() -> Vec<String> {
         "center",
         "failover",
         "setup",
+        "image",
         "tests",
         "fuzz/fuzz_targets",
     ];

@@ -1,0 +1,90 @@
+//! Updates of a box, by a USB stick and its console: what is refused, and that what is good is tried, serves and stays.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use e2e::daemon::binary;
+use e2e::pair::ground::Ground;
+use e2e::qemu::appliance::{Appliance, Starter, stick};
+use e2e::qemu::firmware::{Firmware, make_signer};
+use e2e::tools::run_ok;
+
+/// An update with the slot of the image under test, signed by `signer`, as this version.
+fn bundle(
+    folder: &Path,
+    name: &str,
+    version: &str,
+    firmware: &Firmware,
+    certificate: &Path,
+    key: &Path,
+) -> PathBuf {
+    let from = folder.join(format!("{name}-from"));
+    fs::create_dir(&from).unwrap();
+    fs::hard_link(firmware.slot(), from.join("slot.img"))
+        .or_else(|_| fs::copy(firmware.slot(), from.join("slot.img")).map(drop))
+        .unwrap();
+    fs::write(from.join("version"), version).unwrap();
+    let out = folder.join(format!("{name}.raucb"));
+    let arguments = ["bundle", "--from", from.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let signer = ["--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    run_ok(binary("image").to_str().unwrap(), &[&arguments[..], &signer].concat());
+    out
+}
+
+/// PORT-19: an update that somebody else signed, that is cut short, or that is older than what runs is refused in words and
+/// changes nothing; a newer one is written to the other slot, started, and stays once it has served.
+#[test]
+fn a_box_takes_good_updates_and_refuses_all_others() {
+    let firmware = Firmware::of_this_commit();
+    let ground = Ground::new("update");
+    let dir = ground.site.path().to_owned();
+    make_signer(&dir, "stranger");
+    let (own, key) = (firmware.keyring(), firmware.key());
+    let stranger = (dir.join("stranger.pem"), dir.join("stranger.key"));
+    let wrong = bundle(&dir, "wrong", "3.0.0", &firmware, &stranger.0, &stranger.1);
+    let older = bundle(&dir, "older", "1.9.9", &firmware, &own, &key);
+    let good = bundle(&dir, "good", "3.0.0", &firmware, &own, &key);
+    let whole = fs::read(&good).unwrap();
+    let short = dir.join("short.raucb");
+    fs::write(&short, &whole[..whole.len() / 2]).unwrap();
+    let path = dir.join("stick.img");
+    let arguments = stick(&path);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Appliance::fill_stick(&path, &[("wrong.raucb", &wrong)]);
+
+    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &arguments);
+    port.provision(&ground, "");
+    port.start_until_ready();
+    port.say("update");
+    println!("wrong signature: {}", port.wait("update refused: ").1);
+    port.say("slots");
+    let before = port.wait("running=a").1;
+    assert!(before.contains("order=AB") && before.contains("b_left=0"), "{before}");
+
+    for (name, file, reason) in [("short", &short, ""), ("older", &older, "older than the running")] {
+        port.kill();
+        Appliance::fill_stick(&path, &[("update.raucb", file)]);
+        port.start_until_ready();
+        port.say("update");
+        let said = port.wait("update refused: ").1;
+        println!("{name}: {said}");
+        assert!(said.contains(reason), "{name}: {said}");
+        port.say("slots");
+        assert!(port.wait("running=a").1.contains("order=AB"), "{name}");
+    }
+
+    port.kill();
+    Appliance::fill_stick(&path, &[("update.raucb", &good)]);
+    port.start_until_ready();
+    port.say("update");
+    let (took, said) = port.wait("installed version 3.0.0");
+    println!("good, {:.1} s: {said}", took.as_secs_f64());
+    port.say("restart");
+    port.wait("starting slot b");
+    port.wait("STORAGE-PORT READY");
+    port.say("slots");
+    let after = port.wait("running=b").1;
+    assert!(after.contains("order=BA") && after.contains("b_left=3 b_good=1"), "{after}");
+}
