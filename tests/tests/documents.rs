@@ -24,6 +24,7 @@ fn files() -> Vec<String> {
         "failover",
         "setup",
         "image",
+        "buildroot",
         "tests",
         "fuzz/fuzz_targets",
     ];
