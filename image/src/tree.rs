@@ -73,7 +73,7 @@ impl Tree {
         if let Some((parent, _)) = path.rsplit_once('/')
             && !self.entries.contains_key(parent)
         {
-            self.folder(&parent.to_owned(), 0o755);
+            self.folder(parent, 0o755);
         }
         self.entries.insert(path, entry);
     }
