@@ -132,7 +132,7 @@ mod tests {
         let mut tree = Tree::merged_usr();
         tree.file("bin/busybox", 0o4755, vec![7; 5_000]);
         tree.link("sbin/init", "../bin/busybox");
-        let long = format!("etc/{}/file", "long-name/".repeat(20));
+        let long = format!("etc/{}file", "long-name/".repeat(20));
         tree.insert(&long, Entry { node: Node::File(b"x".to_vec()), mode: 0o640, uid: 810, gid: 811 });
         tree
     }
