@@ -79,7 +79,8 @@ HOST_STORAGE_PORT_DEPENDENCIES = \
 	host-grub2 \
 	host-mtools \
 	host-rauc \
-	host-squashfs
+	host-squashfs \
+	host-zstd
 
 HOST_STORAGE_PORT_CARGO_BUILD_OPTS = --package=image --bin=image
 
