@@ -2,27 +2,47 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::crates::{self, Crates};
-use super::{Package, SbomError, buildroot, debian};
+use super::{Package, SbomError, buildroot, debian, evidence};
 
 /// The two binaries of a port: crates of the workspace.
 const BINARIES: [&str; 2] = ["appliance", "failover"];
 /// What the image runs on.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The crates of the binaries of the workspace at `root`, without the network.
+/// The crates of the two binaries, which were built of the workspace at `root`, without the network. What the binaries
+/// tell themselves decides whether they were built alone or with the whole workspace.
 ///
 /// # Errors
-/// See [`SbomError`].
-pub fn crates_of(root: &Path) -> Result<Crates, SbomError> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(root).arg("tree");
-    for binary in BINARIES {
-        cargo.args(["--package", binary]);
+/// See [`SbomError`]; [`SbomError::Foreign`] if they were built of other sources.
+pub fn crates_of(root: &Path, binaries: &[PathBuf]) -> Result<Crates, SbomError> {
+    let mut found = Vec::new();
+    for binary in binaries {
+        let program = binary.display().to_string();
+        let bytes = fs::read(binary).map_err(|error| SbomError::Unread { path: program.clone(), error })?;
+        found.push((program, evidence::crates_in(&bytes)));
     }
+    let lock = read(&root.join("Cargo.lock"))?;
+    let alone: Vec<&str> = BINARIES.iter().flat_map(|name| ["--package", *name]).collect();
+    let mut foreign = None;
+    for selection in [&alone[..], &["--workspace"]] {
+        let crates = crates::crates(&tree(root, selection)?, &lock)?.of(&BINARIES);
+        let missing =
+            found.iter().find_map(|(program, names)| Some((program, evidence::missing(names, &crates)?)));
+        let Some((program, missing)) = missing else { return Ok(crates) };
+        foreign = Some(SbomError::Foreign { program: program.clone(), missing: missing.to_owned() });
+    }
+    Err(foreign
+        .unwrap_or(SbomError::Strange { what: "what `cargo tree` says", why: "it is nothing".to_owned() }))
+}
+
+/// Normal dependencies of some packages, as cargo resolves features for just these.
+fn tree(root: &Path, selection: &[&str]) -> Result<String, SbomError> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root).arg("tree").args(selection);
     cargo.args([
         "--edges",
         "normal,no-proc-macro",
@@ -34,8 +54,7 @@ pub fn crates_of(root: &Path) -> Result<Crates, SbomError> {
         "never",
     ]);
     cargo.args(["--target", TARGET, "--locked", "--offline", "--format", crates::FORMAT]);
-    let tree = said(cargo, "cargo", "cargo")?;
-    crates::crates(&tree, &read(&root.join("Cargo.lock"))?)
+    said(cargo, "cargo", "cargo")
 }
 
 /// Packages that are installed on this machine, whose files are in the image.

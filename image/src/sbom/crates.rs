@@ -1,8 +1,8 @@
 //! The crates of the two binaries, as cargo tells them.
 //!
-//! `cargo tree` resolves features for the packages it is asked for, as a build of them does, and so it is exact where
-//! `cargo metadata`, which unites the features of the whole workspace, names crates that are in no binary. It is asked for
-//! normal dependencies of the target alone: what runs on the builder (build scripts and what they use, procedural macros)
+//! `cargo tree` resolves features for the packages it is asked for, as a build of them does: exact where the binaries were
+//! built by themselves, and with more crates where the whole workspace was built and features of all of it united. It is
+//! asked for normal dependencies of the target alone: what runs on the builder (build scripts and what they use, procedural macros)
 //! is not in the image.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +56,23 @@ pub struct Crates {
     pub all: BTreeMap<CrateId, Crate>,
     /// What cargo was asked for.
     pub roots: BTreeSet<CrateId>,
+}
+
+impl Crates {
+    /// Only what these roots use.
+    pub fn of(mut self, names: &[&str]) -> Self {
+        self.roots.retain(|id| names.contains(&id.name.as_str()));
+        let mut waiting: Vec<CrateId> = self.roots.iter().cloned().collect();
+        let mut reached = BTreeSet::new();
+        while let Some(id) = waiting.pop() {
+            if let Some(found) = self.all.get(&id).filter(|_| !reached.contains(&id)) {
+                waiting.extend(found.uses.iter().cloned());
+                reached.insert(id);
+            }
+        }
+        self.all.retain(|id, _| reached.contains(id));
+        self
+    }
 }
 
 /// Reads what `cargo tree --prefix depth --format FORMAT` says, and takes checksums from `Cargo.lock`.
@@ -164,6 +181,14 @@ mod tests {
             (Some("aa"), "pkg:cargo/a@1.2.3%2Bx")
         );
         assert_eq!(crates.all.len(), 3);
+    }
+
+    #[test]
+    fn what_other_roots_use_can_be_left_out() {
+        let tree = "0 own v0.1.0\tMIT\n1 a v1.2.3+x\tMIT\n\n0 a v1.2.3+x\tMIT (*)\n\n0 b v2.0.0\tISC\n";
+        let crates = crates(tree, LOCK).unwrap().of(&["own"]);
+        assert_eq!(crates.roots, [id("own", "0.1.0")].into());
+        assert_eq!(crates.all.into_keys().collect::<Vec<_>>(), [id("a", "1.2.3+x"), id("own", "0.1.0")]);
     }
 
     #[test]

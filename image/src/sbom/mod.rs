@@ -1,6 +1,7 @@
 //! The bill of materials: every crate and every package that is in the image, with version, licence and where it is from.
 //!
 //! - [`crates`] reads what `cargo tree` says of the two binaries, and checksums from `Cargo.lock`; pure.
+//! - [`evidence`] finds in a program which crates it has, so that a program of another build is told; pure.
 //! - [`debian`] reads what dpkg says of a package; pure.
 //! - [`buildroot`] reads Buildroot's `make show-info`; pure.
 //! - [`licence`] makes SPDX expressions of what each of them writes; pure.
@@ -15,6 +16,7 @@ pub mod collect;
 pub mod crates;
 pub mod debian;
 pub mod document;
+pub mod evidence;
 pub mod licence;
 
 use licence::Licence;
@@ -74,6 +76,16 @@ pub enum SbomError {
     /// A crate says nothing of its licence.
     #[error("the crate {0} names no licence: ask its author, or do without it")]
     Unlicensed(String),
+    /// A program was made of other sources.
+    #[error(
+        "{program} has the crate {missing}, which these sources do not give it: build the program anew from them"
+    )]
+    Foreign {
+        /// The program.
+        program: String,
+        /// `<name>-<version>`.
+        missing: String,
+    },
     /// A time before 1970 or too far in the future.
     #[error("SOURCE_DATE_EPOCH {0} is no time")]
     Time(i64),
