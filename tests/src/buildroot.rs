@@ -31,7 +31,15 @@ pub struct Tree {
 const KERNEL_NEEDS: &[(&str, &[&str])] = &[
     (
         "the judge's fence",
-        &["NF_TABLES", "NF_TABLES_NETDEV", "NETFILTER_INGRESS", "NETFILTER_EGRESS", "NFT_SOCKET"],
+        &[
+            "NF_TABLES",
+            "NF_TABLES_NETDEV",
+            "NETFILTER_INGRESS",
+            "NETFILTER_EGRESS",
+            "NFT_SOCKET",
+            "NF_SOCKET_IPV4",
+            "NF_SOCKET_IPV6",
+        ],
     ),
     ("the packet filter", &["NF_TABLES_INET", "NF_CONNTRACK", "NFT_CT", "NFT_LIMIT", "NFT_REJECT"]),
     ("ending connections", &["INET_DIAG", "INET_TCP_DIAG", "INET_DIAG_DESTROY"]),
