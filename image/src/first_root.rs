@@ -17,8 +17,24 @@ const INIT: &str = include_str!("../board/init");
 const PROGRAMS: [&str; 2] = ["/bin/busybox", "/sbin/dmsetup"];
 /// What it runs of BusyBox.
 const APPLETS: [&str; 18] = [
-    "[", "cat", "echo", "find", "grep", "ln", "ls", "mkdir", "modprobe", "mount", "reboot", "sed", "sh", "sleep",
-    "sort", "switch_root", "umount", "xargs",
+    "[",
+    "cat",
+    "echo",
+    "find",
+    "grep",
+    "ln",
+    "ls",
+    "mkdir",
+    "modprobe",
+    "mount",
+    "reboot",
+    "sed",
+    "sh",
+    "sleep",
+    "sort",
+    "switch_root",
+    "umount",
+    "xargs",
 ];
 
 /// Why there is no initramfs.
@@ -120,7 +136,10 @@ mod tests {
         let mut root = Tree::merged_usr();
         root.file("bin/busybox", 0o755, b"#!static".to_vec());
         let told = tree(&root).unwrap_err().to_string();
-        assert_eq!(told, "the root file system has no /sbin/dmsetup: it needs BusyBox and device mapper's dmsetup");
+        assert_eq!(
+            told,
+            "the root file system has no /sbin/dmsetup: it needs BusyBox and device mapper's dmsetup"
+        );
     }
 
     #[test]

@@ -74,7 +74,13 @@ pub fn make(root: &Tree, kernel: &Path, out: &Path, dir: &Path, time: u64) -> Re
     // Two builds must be the same, and two different systems should not share hashes.
     let salt = hex(&Sha256::digest(&contents));
     let told = VERITYSETUP
-        .with(["format", "--no-superblock", "--hash=sha256", "--data-block-size=4096", "--hash-block-size=4096"])
+        .with([
+            "format",
+            "--no-superblock",
+            "--hash=sha256",
+            "--data-block-size=4096",
+            "--hash-block-size=4096",
+        ])
         .and(format!("--salt={salt}"))
         .and(format!("--uuid={NO_ID}"))
         .and(&root_file)

@@ -1,17 +1,32 @@
 #!/bin/sh
-# Runs when the root file system's archive and the kernel are made: has the image builder make the disk image of them.
-#   post-image.sh BINARIES_DIR
-# Buildroot sets HOST_DIR, and SOURCE_DATE_EPOCH for reproducible builds.
+# Runs when the root file system's archive and the kernel are made: has the image builder make the disk image of them, and
+# the bill of materials.
+#   post-image.sh BINARIES_DIR SOURCES       SOURCES: where the storage port's archive was unpacked
+# Buildroot sets CONFIG_DIR, HOST_DIR and TARGET_DIR.
 set -eu
 
 images=${1:?"the directory of the images is missing: Buildroot runs this script"}
+sources=${2:?"the sources are missing: BR2_ROOTFS_POST_IMAGE_SCRIPT_ARGS must name them"}
+out=$images/storage-port
 
 # The tools it runs (genimage, mksquashfs, veritysetup, ...) are Buildroot's own, not the machine's.
 PATH="$HOST_DIR/bin:$HOST_DIR/sbin:$PATH"
-export PATH
+# Everything in the source archive has the time of its commit. That is the image's time, and tells which of two images is
+# newer; Buildroot's own would not grow from one commit to the next.
+SOURCE_DATE_EPOCH=$(stat -c %Y "$sources/Cargo.lock")
+export PATH SOURCE_DATE_EPOCH
 
-exec storage-port-image build \
+storage-port-image build \
 	--rootfs "$images/rootfs.tar" \
 	--kernel "$images/bzImage" \
 	--grub-modules "$images/grub" \
-	--out "$images/storage-port"
+	--out "$out"
+
+# Without what the make that runs this script tells those below it.
+env -u MAKEFLAGS -u MAKEOVERRIDES -u MFLAGS -u MAKELEVEL \
+	make --silent --no-print-directory -C "$CONFIG_DIR" show-info >"$out/show-info.json"
+exec storage-port-image sbom \
+	--from "$out" \
+	--binaries "$TARGET_DIR/usr/bin" \
+	--sources "$sources" \
+	--show-info "$out/show-info.json"
