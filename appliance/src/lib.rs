@@ -18,6 +18,7 @@ pub mod mirror;
 pub mod object;
 pub mod pair;
 pub mod port;
+pub mod probe;
 pub mod reload;
 pub mod status;
 pub mod translator;

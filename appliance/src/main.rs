@@ -1,6 +1,10 @@
 //! The command `storage-port`.
 
+mod setup_command;
+
 use std::io::Write;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,13 +12,16 @@ use std::sync::Arc;
 use appliance::config::Config;
 use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
+use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
 use appliance::status::Status;
 use clap::{Parser, Subcommand};
 use control::message::Request;
+use control::readiness::{Readiness, ReadinessError};
 use control::socket::{self, AskError};
 use nfs::server::Addresses;
 use serde_json::{Value, json};
+use setup_command::SetupArguments;
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -40,6 +47,21 @@ enum Command {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
+        /// An open descriptor on which to write a newline once clients can mount (s6's notification-fd).
+        #[arg(long, value_name = "NUMBER")]
+        ready_fd: Option<RawFd>,
+    },
+    /// Find out as a client does whether the running port serves: NULL, MOUNT, GETATTR.
+    Probe {
+        /// The file it was started with.
+        #[arg(long)]
+        config: PathBuf,
+        /// Where to ask; `listen` of [nfs] if not given.
+        #[arg(long)]
+        address: Option<IpAddr>,
+        /// For a port of a pair: that it lives and waits for its turn is as good.
+        #[arg(long)]
+        or_standby: bool,
     },
     /// Have the running port read its configuration file again; mounts go on.
     Reload {
@@ -66,6 +88,8 @@ enum Command {
         #[command(subcommand)]
         command: PairCommand,
     },
+    /// Set a port up from one file about the site.
+    Setup(SetupArguments),
 }
 
 #[derive(Subcommand)]
@@ -96,6 +120,11 @@ enum ConfigCommand {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Before anything is opened.
+    let readiness = match &arguments.command {
+        Command::Serve { ready_fd: Some(number), .. } => Readiness::take(*number).map(Some),
+        _ => Ok(None),
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -107,7 +136,8 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
-            Command::Serve { config } => serve(&config).await,
+            Command::Serve { config, .. } => serve(&config, readiness?).await,
+            Command::Probe { config, address, or_standby } => probe(&config, address, or_standby).await,
             Command::Reload { config } => reload(&config).await,
             Command::Status { config, json } => status(&config, json).await,
             Command::Config { command: ConfigCommand::Check { config, online } } => {
@@ -116,10 +146,12 @@ fn main() -> ExitCode {
             Command::Pair { command: PairCommand::Keys { name, out } } => {
                 keys::make(&name, &out).map_err(Failure::from)
             }
+            Command::Setup(arguments) => return Ok(setup_command::execute(arguments).await),
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("storage-port: {error}");
             ExitCode::FAILURE
@@ -136,19 +168,29 @@ enum Failure {
     Ask(#[from] AskError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Readiness(#[from] ReadinessError),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error("the storage port answered something else: {0}; is it of another version?")]
     Answer(#[from] serde_json::Error),
 }
 
-async fn serve(path: &Path) -> Result<(), Failure> {
+async fn serve(path: &Path, readiness: Option<Readiness>) -> Result<(), Failure> {
     // From the first moment: nobody who reloads early shall end a port that is starting.
     let hangups = signal(SignalKind::hangup()).map_err(Failure::Signals)?;
     let config = Config::load(path).map_err(StartError::from)?;
     let port = Port::open(&config, path).await?;
     let reloads = tokio::spawn(reload_at_hangup(hangups, port.reloader()));
-    port.serve(announce, stopped()).await;
+    let ready = |addresses: &Addresses| {
+        announce(addresses);
+        if let Some(readiness) = readiness {
+            readiness.tell();
+        }
+    };
+    port.serve(ready, stopped()).await;
     reloads.abort();
     Ok(())
 }
@@ -158,6 +200,12 @@ async fn reload_at_hangup(mut hangups: Signal, reloader: Arc<Reloader>) {
         // It is told in the log.
         let _ = Arc::clone(&reloader).run().await;
     }
+}
+
+async fn probe(path: &Path, address: Option<IpAddr>, or_standby: bool) -> Result<(), Failure> {
+    let config = Config::load(path).map_err(StartError::from)?;
+    say(&probe::probe(&config, address, or_standby).await?.to_string());
+    Ok(())
 }
 
 async fn reload(path: &Path) -> Result<(), Failure> {

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control::Operations;
+use control::socket::ControlSocket;
 use nfs::nsm::ledger::Ledger;
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
 use rustix::fs::FlockOperation;
 use serde_json::Value;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -151,7 +152,7 @@ pub struct Port {
     uploader: Arc<Uploader<Center>>,
     translator: Arc<Translator<Center>>,
     state_dir: PathBuf,
-    control: UnixListener,
+    control: ControlSocket,
     reloader: Arc<Reloader>,
     paired: Option<(Arc<Paired>, TcpListener)>,
     /// Held as long as the port lives.

@@ -77,6 +77,7 @@ mod object;
 mod pair;
 mod pool;
 mod random;
+mod reason;
 mod retry;
 mod settings;
 mod source;

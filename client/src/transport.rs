@@ -24,6 +24,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
 use crate::error::ClientError;
+use crate::reason::reason;
 use crate::settings::{Endpoint, SettingsError};
 use crate::source::Source;
 
@@ -263,10 +264,6 @@ async fn while_progressing<T>(
 }
 
 /// The innermost cause says what happened; the outer ones only that something did.
-fn unavailable(endpoint: &Endpoint, error: &dyn Error) -> ClientError {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    ClientError::Unavailable { endpoint: endpoint.to_string(), why: innermost.to_string() }
+fn unavailable(endpoint: &Endpoint, error: &(dyn Error + 'static)) -> ClientError {
+    ClientError::Unavailable { endpoint: endpoint.to_string(), why: reason(error) }
 }

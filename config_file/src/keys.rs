@@ -8,37 +8,43 @@ pub type Known = &'static [(&'static str, &'static [&'static str])];
 
 /// A key that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UnknownKey {
+pub struct UnknownKey {
     /// Its table's path; empty at the top.
-    pub(super) table: String,
+    pub table: String,
     /// The key.
-    pub(super) key: String,
+    pub key: String,
     /// The key of that table that looks most like it.
-    pub(super) nearest: &'static str,
+    pub nearest: &'static str,
 }
 
-/// The first key of `document` that is unknown.
-pub(super) fn first_unknown(document: &Table, known: Known) -> Option<UnknownKey> {
-    unknown_in(document, "", known)
+/// The keys of `document` that are unknown, in its order.
+pub fn unknown_keys(document: &Table, known: Known) -> Vec<UnknownKey> {
+    let mut found = Vec::new();
+    unknown_in(document, "", known, &mut found);
+    found
 }
 
-fn unknown_in(table: &Table, path: &str, all: Known) -> Option<UnknownKey> {
+fn unknown_in(table: &Table, path: &str, all: Known, found: &mut Vec<UnknownKey>) {
     // A table without an entry stands where a plain value belongs: that is for the deserializer to say.
-    let (_, known) = all.iter().find(|(known_path, _)| *known_path == path)?;
-    table.iter().find_map(|(key, value)| {
+    let Some((_, known)) = all.iter().find(|(known_path, _)| *known_path == path) else { return };
+    for (key, value) in table {
         if !known.contains(&key.as_str()) {
-            let nearest = known.iter().min_by_key(|known| levenshtein(key, known))?;
-            return Some(UnknownKey { table: path.to_owned(), key: key.clone(), nearest });
+            let nearest =
+                known.iter().min_by_key(|known| levenshtein(key, known)).copied().unwrap_or_default();
+            found.push(UnknownKey { table: path.to_owned(), key: key.clone(), nearest });
+            continue;
         }
         let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match value {
-            Value::Table(table) => unknown_in(table, &below, all),
+            Value::Table(table) => unknown_in(table, &below, all, found),
             Value::Array(items) => {
-                items.iter().filter_map(Value::as_table).find_map(|table| unknown_in(table, &below, all))
+                for table in items.iter().filter_map(Value::as_table) {
+                    unknown_in(table, &below, all, found);
+                }
             }
-            _ => None,
+            _ => {}
         }
-    })
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +62,7 @@ mod tests {
     ];
 
     fn unknown(text: &str) -> Option<(String, String, &'static str)> {
-        let found = first_unknown(&text.parse().unwrap(), KNOWN)?;
+        let found = unknown_keys(&text.parse().unwrap(), KNOWN).into_iter().next()?;
         Some((found.table, found.key, found.nearest))
     }
 
@@ -70,5 +76,13 @@ mod tests {
         assert_eq!(unknown("[[cache.disk]]\npath = 'a'\nbytse = 1"), say("cache.disk", "bytse", "bytes"));
         assert_eq!(unknown("[upload]\nquiet_ms = 1"), None);
         assert_eq!(unknown("[timers]\nlease_ms = 1"), None);
+    }
+
+    #[test]
+    fn all_unknown_keys_are_found() {
+        let text = "[upload]\nquiet = 1\n[[cache.disk]]\nbytse = 1\n[[cache.disk]]\npath = 'a'\nbits = 1\n[x]\ny = 1";
+        let found = unknown_keys(&text.parse().unwrap(), KNOWN);
+        let keys: Vec<&str> = found.iter().map(|unknown| unknown.key.as_str()).collect();
+        assert_eq!(keys, ["bytse", "bits", "quiet", "x"]);
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-pub use self::keys::Known;
+pub use self::keys::{Known, UnknownKey, unknown_keys};
 
 /// What is wrong with a file: one line, for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -64,21 +64,30 @@ pub fn load<T: DeserializeOwned>(path: &Path, known: Known) -> Result<T, FileErr
 /// # Errors
 /// See [`FileError`].
 pub fn parse<T: DeserializeOwned>(text: &str, path: &Path, known: Known) -> Result<T, FileError> {
-    let malformed = |error: toml::de::Error| {
-        let start = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text[..start].matches('\n').count();
-        let shown = text.lines().nth(line).map_or("", str::trim);
-        FileError::Malformed {
-            path: path.to_owned(),
-            line: line + 1,
-            message: error.message().replace('\n', " "),
-            text: if shown.is_empty() { String::new() } else { format!(", in `{shown}`") },
-        }
-    };
-    let document: toml::Table = text.parse().map_err(malformed)?;
-    if let Some(keys::UnknownKey { table, key, nearest }) = keys::first_unknown(&document, known) {
+    let document = parse_table(text, path)?;
+    if let Some(UnknownKey { table, key, nearest }) = unknown_keys(&document, known).into_iter().next() {
         let place = if table.is_empty() { String::new() } else { format!(" in [{table}]") };
         return Err(FileError::UnknownKey { path: path.to_owned(), key, place, nearest });
     }
-    toml::from_str(text).map_err(malformed)
+    toml::from_str(text).map_err(|error| malformed(text, path, &error))
+}
+
+/// The same of whatever TOML it is, for who looks into it by himself.
+///
+/// # Errors
+/// What is no TOML.
+pub fn parse_table(text: &str, path: &Path) -> Result<toml::Table, FileError> {
+    text.parse().map_err(|error| malformed(text, path, &error))
+}
+
+fn malformed(text: &str, path: &Path, error: &toml::de::Error) -> FileError {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
+    let shown = text.lines().nth(line).map_or("", str::trim);
+    FileError::Malformed {
+        path: path.to_owned(),
+        line: line + 1,
+        message: error.message().replace('\n', " "),
+        text: if shown.is_empty() { String::new() } else { format!(", in `{shown}`") },
+    }
 }

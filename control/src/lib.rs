@@ -1,11 +1,12 @@
 //! The control socket of a daemon: how this machine's administrator, and its other daemon, ask the running one.
 //!
-//! A Unix socket in the daemon's state directory, for the daemon's own user and root. One request is one line of JSON,
-//! and so is its answer ([`message`]), but for a watch, which is answered by a line whenever there is news; [`socket`]
+//! A Unix socket in the daemon's state directory, for the daemon's own user and root, and for the directory's group if that
+//! was given the bit set-group-id. One request is one line of JSON, and so is its answer ([`message`]), but for a watch, which is answered by a line whenever there is news; [`socket`]
 //! carries them, [`Operations`] knows who answers what, [`watching`] listens to a watch. Nobody on a network
 //! reaches it.
 
 pub mod message;
+pub mod readiness;
 pub mod socket;
 pub mod watching;
 

@@ -1,12 +1,12 @@
 //! The socket under the control protocol: binding it, serving it, asking through it.
 //!
 //! Bounded in all that somebody could make grow: the length of a line, the connections at once, and the time each may
-//! take. Callers of another user are turned away, also in the moment before the socket has its mode.
+//! take. Callers who may not ask are turned away, also in the moment before the socket has its mode.
 
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,27 +75,54 @@ impl Folder {
     }
 }
 
+/// Set-group-id: on a directory, that what is made in it is of its group.
+const SET_GROUP_ID: u32 = 0o2000;
+
+/// The group that may ask beside the daemon's own user: that of a state directory with the bit set-group-id. By any other
+/// directory's group nothing was meant.
+fn trusted_group(state_dir: &Path) -> io::Result<Option<u32>> {
+    let metadata = fs::metadata(state_dir)?;
+    Ok((metadata.permissions().mode() & SET_GROUP_ID != 0).then(|| metadata.gid()))
+}
+
+/// The socket of a daemon that listens, and who may ask it.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    group: Option<u32>,
+}
+
+impl ControlSocket {
+    fn admits(&self, user: u32, group: u32) -> bool {
+        user == 0 || user == rustix::process::geteuid().as_raw() || self.group == Some(group)
+    }
+}
+
 /// Listens in a state directory that this process has locked: a socket found there is that of a port that is no more.
+/// Where the directory has the bit set-group-id its group may ask, too: a judge that runs as a user of its own.
 ///
 /// # Errors
 /// Of the directory's disk.
-pub fn bind(state_dir: &Path) -> io::Result<UnixListener> {
+pub fn bind(state_dir: &Path) -> io::Result<ControlSocket> {
     let path = state_dir.join(NAME);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(Folder::open(state_dir)?.socket())?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    let group = trusted_group(state_dir)?;
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+    Ok(ControlSocket { listener, group })
 }
 
 /// Answers until the task is dropped.
-pub async fn serve(listener: UnixListener, operations: Arc<Operations>) {
-    serve_within(TRANSFER_TIME, listener, operations).await;
+pub async fn serve(socket: ControlSocket, operations: Arc<Operations>) {
+    serve_within(TRANSFER_TIME, socket, operations).await;
 }
 
-async fn serve_within(transfer_time: Duration, listener: UnixListener, operations: Arc<Operations>) {
+async fn serve_within(transfer_time: Duration, socket: ControlSocket, operations: Arc<Operations>) {
+    let socket = Arc::new(socket);
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let watches = Arc::new(Semaphore::new(WATCHES_MAX));
     let mut conversations = JoinSet::new();
@@ -103,11 +130,14 @@ async fn serve_within(transfer_time: Duration, listener: UnixListener, operation
         // Never closed.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         while conversations.try_join_next().is_some() {}
-        match listener.accept().await {
+        match socket.listener.accept().await {
             Ok((stream, _)) => {
                 let (operations, watches) = (Arc::clone(&operations), Arc::clone(&watches));
+                let asked = Arc::clone(&socket);
                 conversations.spawn(async move {
-                    if let Err(error) = converse(stream, &operations, &watches, slot, transfer_time).await {
+                    if let Err(error) =
+                        converse(&asked, stream, &operations, &watches, slot, transfer_time).await
+                    {
                         tracing::debug!("a request at the control socket was not answered: {error}");
                     }
                 });
@@ -121,15 +151,17 @@ async fn serve_within(transfer_time: Duration, listener: UnixListener, operation
 }
 
 async fn converse(
+    socket: &ControlSocket,
     mut stream: UnixStream,
     operations: &Operations,
     watches: &Semaphore,
     slot: OwnedSemaphorePermit,
     transfer_time: Duration,
 ) -> io::Result<()> {
-    let caller = stream.peer_cred()?.uid();
-    if caller != 0 && caller != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("user {caller} may not ask")));
+    let caller = stream.peer_cred()?;
+    if !socket.admits(caller.uid(), caller.gid()) {
+        let denied = format!("user {} may not ask", caller.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, denied));
     }
     let mut line = Vec::new();
     let mut limited = BufReader::new(&mut stream).take(REQUEST_BYTES_MAX);
@@ -251,6 +283,23 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// PORT-18: a judge that runs as a user of its own may ask, where the administrator said so, and nobody else.
+    #[tokio::test]
+    async fn a_group_may_ask_where_the_directory_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let stranger = rustix::process::geteuid().as_raw() + 4242;
+        let group = fs::metadata(dir.path()).unwrap().gid();
+        let plain = bind(dir.path()).unwrap();
+        assert!(
+            !plain.admits(stranger, group) && plain.admits(stranger - 4242, group + 1) && plain.admits(0, 1)
+        );
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2750)).unwrap();
+        let shared = bind(dir.path()).unwrap();
+        assert!(shared.admits(stranger, group) && !shared.admits(stranger, group + 1));
+        let metadata = fs::metadata(dir.path().join(NAME)).unwrap();
+        assert_eq!((metadata.permissions().mode() & 0o7777, metadata.gid()), (0o660, group));
     }
 
     #[tokio::test]

@@ -5,12 +5,14 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use control::message::Request;
+use control::readiness::{Readiness, ReadinessError};
 use control::socket::{self, AskError};
 use failover::config::{Config, ConfigError};
 use failover::daemon::status::Status;
@@ -31,7 +33,13 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Judge until SIGTERM; then hand over, or release.
-    Run(File),
+    Run {
+        #[command(flatten)]
+        file: File,
+        /// An open descriptor on which to write a newline once the judge is at work (s6's notification-fd).
+        #[arg(long, value_name = "NUMBER")]
+        ready_fd: Option<RawFd>,
+    },
     /// Say how the pair stands, seen from here. Exit status: 0 well, 3 degraded, 4 no judge runs, or it hangs.
     Status {
         #[command(flatten)]
@@ -102,6 +110,8 @@ enum Failure {
     Ask(#[from] AskError),
     #[error("port-failover gives no answer: it hangs, or its machine does; its port serves nobody by now")]
     Hung,
+    #[error(transparent)]
+    Readiness(#[from] ReadinessError),
     #[error("cannot ask: {0}")]
     System(#[from] std::io::Error),
     #[error("the judge answered something else: {0}; is it of another version?")]
@@ -112,8 +122,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // Before anything is opened.
+    let readiness = match &arguments.command {
+        Command::Run { ready_fd: Some(number), .. } => Readiness::take(*number).map(Some),
+        _ => Ok(None),
+    };
     let is_status = matches!(arguments.command, Command::Status { .. });
-    match execute(arguments.command) {
+    match readiness.map_err(Failure::from).and_then(|readiness| execute(arguments.command, readiness)) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("port-failover: {failure}");
@@ -127,9 +142,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(command: Command) -> Result<ExitCode, Failure> {
+fn execute(command: Command, readiness: Option<Readiness>) -> Result<ExitCode, Failure> {
     match command {
-        Command::Run(file) => run(&file.config)?,
+        Command::Run { file, .. } => run(&file.config, readiness)?,
         Command::Status { file, json } => return status(&file.config, json),
         Command::Takeover { file, force } => order(&file.config, "takeover", json!({ "force": force }))?,
         Command::Standby(file) => order(&file.config, "standby", Value::Null)?,
@@ -141,10 +156,16 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(path: &Path) -> Result<(), Failure> {
+fn run(path: &Path, readiness: Option<Readiness>) -> Result<(), Failure> {
     let config = Config::load(path)?;
-    // Who started the judge waits for the line.
-    daemon::run(&config, || say("ready"), stopped)?;
+    let ready = || {
+        // Who started the judge waits for the line.
+        say("ready");
+        if let Some(readiness) = readiness {
+            readiness.tell();
+        }
+    };
+    daemon::run(&config, ready, stopped)?;
     Ok(())
 }
 

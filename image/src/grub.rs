@@ -87,11 +87,13 @@ pub fn core(firmware: Firmware, modules: &Path, dir: &Path, time: u64) -> Result
         Firmware::Uefi => ("x86_64-efi", &["efi_gop", "efi_uga", "efifwsetup"]),
     };
     GRUB_MKIMAGE
-        .with(["--format", format, "--prefix", "(memdisk)/grub"])
+        .with(["--format", format])
         .and("--directory")
         .and(modules.join(format))
         .and("--memdisk")
         .and(memdisk)
+        // Behind the memory disk, which sets another.
+        .also(["--prefix", "(memdisk)/grub"])
         .and("--output")
         .and(&out)
         .and("--compression")

@@ -95,6 +95,18 @@ impl Identity {
     }
 }
 
+/// Whether the first certificate of a PEM file is for this DNS name.
+///
+/// # Errors
+/// A file without one.
+pub fn is_for(certificate: &Path, name: &str) -> Result<bool, IdentityError> {
+    let chain = certificates(certificate)?;
+    let first = chain.first().ok_or_else(|| file(certificate, "there is no certificate in it"))?;
+    let parsed = ParsedCertificate::try_from(first).map_err(|error| file(certificate, error))?;
+    let name = ServerName::try_from(name).map_err(unfit)?;
+    Ok(verify_server_name(&parsed, &name).is_ok())
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {

@@ -27,4 +27,5 @@ pub mod server;
 pub mod settings;
 mod transport;
 pub mod v3;
+pub mod visit;
 pub mod xdr;

@@ -21,7 +21,7 @@ pub const VERSION_MAX: u32 = 3;
 const PATH_BYTES_MAX: usize = 1024;
 
 /// Procedure numbers.
-mod procedure {
+pub(crate) mod procedure {
     pub const NULL: u32 = 0;
     pub const MNT: u32 = 1;
     pub const DUMP: u32 = 2;

@@ -16,7 +16,7 @@ use crate::rpc;
 use crate::v3::{PROGRAM, VERSION, procedure};
 use crate::xdr::{Decoder, Encoder};
 
-/// No answer to these two calls is longer.
+/// No answer to the calls of a probe is longer.
 const ANSWER_BYTES_MAX: usize = 1024;
 
 /// Why the service counts as dead.
@@ -72,7 +72,7 @@ impl Probe {
         connection.write_all(&calls.concat()).await?;
         let mut pending = vec![null, getattr];
         while !pending.is_empty() {
-            let answer = read_record(&mut connection).await?;
+            let answer = read_record(&mut connection).await?.ok_or(ProbeError::NotNfs)?;
             // A service may answer in any order.
             let xid = Decoder::new(&answer).u32().map_err(|_| ProbeError::NotNfs)?;
             let place = pending.iter().position(|waiting| *waiting == xid).ok_or(ProbeError::NotNfs)?;
@@ -104,15 +104,16 @@ fn call(xid: u32, procedure: u32, root: Option<&Handle>) -> Vec<u8> {
     [&mark(record.len())[..], &record].concat()
 }
 
-async fn read_record(connection: &mut TcpStream) -> Result<Vec<u8>, ProbeError> {
+/// One short answer; `None` for what is longer, or in pieces.
+pub(crate) async fn read_record(connection: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     let mut head = [0; MARK_BYTES];
     connection.read_exact(&mut head).await?;
     // Such a short answer comes in one fragment.
     let len = (u32::from_be_bytes(head) & (u32::MAX >> 1)) as usize;
     if len > ANSWER_BYTES_MAX {
-        return Err(ProbeError::NotNfs);
+        return Ok(None);
     }
     let mut answer = vec![0; len];
     connection.read_exact(&mut answer).await?;
-    Ok(answer)
+    Ok(Some(answer))
 }
