@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use e2e::buildroot::{self, Tree};
-use e2e::tools::run;
+use e2e::tools::{run, run_ok};
 
 const DEFCONFIG: &str = "configs/storage_port_x86_64_defconfig";
 const MAKEFILE: &str = "package/storage-port/storage-port.mk";
@@ -199,6 +199,45 @@ fn the_build_stops_at_an_account_that_can_log_in() {
         let said = String::from_utf8_lossy(&told.stderr).into_owned();
         assert!(!told.status.success() && said.trim().ends_with(": port"), "{password:?}: {said}");
     }
+}
+
+/// One supervisor, no boot loader's tools, and the overlay as it was tested.
+#[test]
+fn the_build_stops_where_the_overlay_was_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (target, images) = (folder.path().join("target"), folder.path().join("images"));
+    let tree = Tree::of_the_repository();
+    for folder in ["etc/init.d", "usr/bin", "usr/lib/grub/i386-pc", "usr/lib/grub/x86_64-efi"] {
+        fs::create_dir_all(target.join(folder)).unwrap();
+    }
+    let overlay = tree.path("board/storage-port/rootfs-overlay/.");
+    run_ok("cp", &["-a", overlay.to_str().unwrap(), target.to_str().unwrap()]);
+    for file in ["etc/init.d/S80storage-port", "usr/bin/grub-mkimage", "usr/lib/grub/i386-pc/squash4.mod"] {
+        fs::write(target.join(file), "").unwrap();
+    }
+    let script = tree.path("board/storage-port/post-build.sh");
+    let run_script = || {
+        let told = Command::new(&script).arg(&target).env("BINARIES_DIR", &images).output().unwrap();
+        (told.status.success(), String::from_utf8_lossy(&told.stderr).into_owned())
+    };
+
+    let (done, said) = run_script();
+    assert!(!done && said.contains("/usr/bin/storage-port is missing"), "{said}");
+    for program in ["storage-port", "port-failover"] {
+        fs::copy("/bin/true", target.join("usr/bin").join(program)).unwrap();
+    }
+    // A second time as well: Buildroot keeps the target between two runs of make.
+    for _ in 0..2 {
+        assert_eq!(run_script(), (true, String::new()));
+    }
+    assert!(images.join("grub/i386-pc/squash4.mod").exists() && images.join("grub/x86_64-efi").exists());
+    for gone in ["etc/init.d", "usr/bin/grub-mkimage", "usr/lib/grub"] {
+        assert!(!target.join(gone).exists(), "{gone} is still there");
+    }
+
+    fs::write(target.join("etc/inittab"), "::respawn:/bin/sh\n").unwrap();
+    let (done, said) = run_script();
+    assert!(!done && said.contains("etc/inittab is not the overlay's"), "{said}");
 }
 
 fn mode(path: &Path) -> u32 {

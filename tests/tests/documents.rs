@@ -22,6 +22,8 @@ fn files() -> Vec<String> {
         "appliance",
         "center",
         "failover",
+        "image",
+        "buildroot",
         "tests",
         "fuzz/fuzz_targets",
     ];
