@@ -161,8 +161,8 @@ impl Tree {
 
 const DEFCONFIG: &str = "configs/storage_port_x86_64_defconfig";
 
-/// Kconfig files and configuration: sources resolve, no name is unknown, every choice takes effect and none says what is
-/// the default anyway; files named in it exist; each package has its three files and its symbol.
+/// Kconfig files and configuration: sources resolve, no name is unknown, every choice takes effect and none says what
+/// is the default anyway; files named in it exist; each package has its three files and its symbol.
 pub fn kconfig(tree: &Tree) -> Vec<String> {
     let python = python();
     let script = format!("{STUBS}/kconfig.py");
@@ -414,8 +414,8 @@ pub fn kernel(tree: &Tree) -> Vec<String> {
     faults
 }
 
-/// Symbols that Debian's kernel 6.1 does not name in its configuration, for they came later or hang from a choice that it
-/// has not made.
+/// Symbols that Debian's kernel 6.1 does not name in its configuration, for they came later or hang from a choice
+/// that it has not made.
 const ABSENT_FROM_DEBIAN: &[&str] = &["DM_INIT", "IKCONFIG_PROC", "SQUASHFS_COMPILE_DECOMP_MULTI_PERCPU"];
 
 /// The units, with programs in place of those of the image.

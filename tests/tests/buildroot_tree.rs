@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use e2e::buildroot::{self, Tree};
+use e2e::daemon::binary;
 use e2e::tools::{run, run_ok};
 
 const DEFCONFIG: &str = "configs/storage_port_x86_64_defconfig";
@@ -174,6 +175,21 @@ fn systemd_takes_the_units() {
     let unit = "package/storage-port/storage-port.service";
     finds(units, unit, "ProtectSystem=strict", "ProtectSytem=strict", "ProtectSytem");
     finds(units, unit, "RestartSec=2", "RestartSec=two", "Failed to parse sec value");
+}
+
+/// PORT-19. What the tests boot, without Buildroot, has the files that Buildroot puts into the image.
+#[test]
+fn buildroot_and_the_image_builder_take_one_overlay_and_one_table_of_users() {
+    let help = run_ok(binary("image").to_str().unwrap(), &["build", "--help"]);
+    let help = String::from_utf8(help).unwrap();
+    for symbol in ["BR2_ROOTFS_OVERLAY", "BR2_ROOTFS_USERS_TABLES"] {
+        let choice = Tree::of_the_repository().choice(symbol).unwrap();
+        let path = choice.replace("$(BR2_EXTERNAL_STORAGE_PORT_PATH)", "buildroot");
+        assert!(
+            help.contains(&format!("[default: {path}]")),
+            "{symbol} is {path}; the image builder says\n{help}"
+        );
+    }
 }
 
 /// What Buildroot hands to the image builder is checked last, by the scripts of the tree themselves.

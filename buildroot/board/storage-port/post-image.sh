@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs when the root file system's archive and the kernel are made: has the image builder make the disk image of them, and
-# the bill of materials.
+# Runs when the root file system's archive and the kernel are made: has the image builder make the disk image of them,
+# and the bill of materials.
 #   post-image.sh BINARIES_DIR SOURCES [KEYRING]
 # SOURCES: where the storage port's archive was unpacked. KEYRING: certificates of those who may sign updates.
 # Buildroot sets CONFIG_DIR, HOST_DIR and TARGET_DIR.
@@ -13,8 +13,8 @@ out=$images/storage-port
 
 # The tools it runs (genimage, mksquashfs, veritysetup, ...) are Buildroot's own, not the machine's.
 PATH="$HOST_DIR/bin:$HOST_DIR/sbin:$PATH"
-# Everything in the source archive has the time of its commit. That is the image's time, and tells which of two images is
-# newer; Buildroot's own would not grow from one commit to the next.
+# Everything in the source archive has the time of its commit. That is the image's time, and tells which of two images
+# is newer; Buildroot's own would not grow from one commit to the next.
 SOURCE_DATE_EPOCH=$(stat -c %Y "$sources/Cargo.lock")
 export PATH SOURCE_DATE_EPOCH
 

@@ -1,9 +1,9 @@
 //! The crates of the two binaries, as cargo tells them.
 //!
-//! `cargo tree` resolves features for the packages it is asked for, as a build of them does: exact where the binaries were
-//! built by themselves, and with more crates where the whole workspace was built and features of all of it united. It is
-//! asked for normal dependencies of the target alone: what runs on the builder (build scripts and what they use, procedural macros)
-//! is not in the image.
+//! `cargo tree` resolves features for the packages it is asked for, as a build of them does: exact where the binaries
+//! were built by themselves, and with more crates where the whole workspace was built and features of all of it
+//! united. It is asked for normal dependencies of the target alone: what runs on the builder (build scripts and what
+//! they use, procedural macros) is not in the image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +41,8 @@ pub struct Crate {
 }
 
 impl Crate {
-    /// A package URL. Crates of the workspace are not in the registry, and others there have their names: as `pkg:cargo`
-    /// they would be taken for those.
+    /// A package URL. Crates of the workspace are not in the registry, and others there have their names: as
+    /// `pkg:cargo` they would be taken for those.
     pub fn purl(&self, id: &CrateId) -> String {
         let kind = if self.sha256.is_some() { "cargo" } else { "generic/storage-port" };
         format!("pkg:{kind}/{}@{}", escaped(&id.name), escaped(&id.version))
@@ -153,7 +153,8 @@ fn checksums(lock: &str) -> BTreeMap<(&str, &str), Option<&str>> {
 mod tests {
     use super::*;
 
-    const LOCK: &str = "version = 4\n\n[[package]]\nname = \"own\"\nversion = \"0.1.0\"\ndependencies = [\n \"a\",\n]\n\n\
+    const LOCK: &str = "version = 4\n\n\
+        [[package]]\nname = \"own\"\nversion = \"0.1.0\"\ndependencies = [\n \"a\",\n]\n\n\
         [[package]]\nname = \"a\"\nversion = \"1.2.3+x\"\nsource = \"registry\"\nchecksum = \"aa\"\n\n\
         [[package]]\nname = \"b\"\nversion = \"2.0.0\"\nsource = \"registry\"\nchecksum = \"bb\"\n";
 

@@ -1,7 +1,7 @@
 //! The document: CycloneDX 1.6.
 //!
-//! The fields of each object are in the order of the structures here, and everything that is a set is sorted, so the text
-//! is the same whatever order things were found in.
+//! The fields of each object are in the order of the structures here, and everything that is a set is sorted, so the
+//! text is the same whatever order things were found in.
 
 use std::collections::{BTreeMap, BTreeSet};
 

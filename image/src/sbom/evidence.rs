@@ -1,6 +1,6 @@
 //! Which crates a program is surely made of: where it would panic, it has the path of the source, and in the path of
-//! Cargo's registry stand the crate's name and version. Not every crate can panic, so this says who must be in the bill,
-//! not who need not.
+//! Cargo's registry stand the crate's name and version. Not every crate can panic, so this says who must be in the
+//! bill, not who need not.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
 //! Licences as SPDX expressions.
 //!
 //! Crates write SPDX, older ones with a slash. Debian's machine-readable copyright files have names and a grammar of
-//! their own (DEP-5); names that SPDX does not have become `LicenseRef-Debian-…`, as SPDX has it for such. Copyright files
-//! in free text only name the texts below `/usr/share/common-licenses`; these are told as names, for whether "or any
-//! later version" goes with them nobody can say without reading.
+//! their own (DEP-5); names that SPDX does not have become `LicenseRef-Debian-…`, as SPDX has it for such. Copyright
+//! files in free text only name the texts below `/usr/share/common-licenses`; these are told as names, for whether
+//! "or any later version" goes with them nobody can say without reading.
 
 use std::collections::BTreeSet;
 
@@ -108,7 +108,8 @@ impl Licence {
     }
 }
 
-/// The values of `License` in the paragraphs that are about files, and in the first one; empty if the file is free text.
+/// The values of `License` in the paragraphs that are about files, and in the first one; empty if the file is free
+/// text.
 fn dep5(copyright: &str) -> BTreeSet<String> {
     let mut lines = copyright.lines();
     let is_dep5 =

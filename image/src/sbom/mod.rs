@@ -1,4 +1,5 @@
-//! The bill of materials: every crate and every package that is in the image, with version, licence and where it is from.
+//! The bill of materials: every crate and every package that is in the image, with version, licence and where it is
+//! from.
 //!
 //! - [`crates`] reads what `cargo tree` says of the two binaries, and checksums from `Cargo.lock`; pure.
 //! - [`evidence`] finds in a program which crates it has, so that a program of another build is told; pure.
