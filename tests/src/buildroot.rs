@@ -1,12 +1,12 @@
 //! What can be said of a BR2_EXTERNAL tree without Buildroot: each check gives its faults, one line each.
 //!
-//! - [`kconfig`]: the configuration, by kconfiglib over stand-ins for Buildroot's symbols.
-//! - [`scripts`]: shellcheck.
-//! - [`hashes`]: whatever Buildroot would download has a hash.
-//! - [`package`]: what the package installs, by GNU make over stand-ins for Buildroot's macros.
-//! - [`users`]: the package and the board number users alike.
-//! - [`kernel`]: the kernel's configuration has what the appliance needs, and no misspelled name.
-//! - [`units`]: systemd's own check.
+//! - [`kconfig`] – the configuration, by kconfiglib over stand-ins for Buildroot's symbols.
+//! - [`scripts`] – shellcheck.
+//! - [`hashes`] – whatever Buildroot would download has a hash.
+//! - [`package`] – what the package installs, by GNU make over stand-ins for Buildroot's macros.
+//! - [`users`] – the package and the board number users alike.
+//! - [`kernel`] – the kernel's configuration has what the appliance needs, and no misspelled name.
+//! - [`units`] – systemd's own check.
 //!
 //! All of it together shows that the tree agrees with itself, not that Buildroot takes it.
 
