@@ -201,17 +201,27 @@ fn short_name(name: &str) -> String {
     if let Some((_, spdx)) = GNU.iter().find(|(short, _)| *short == version) {
         return format!("{spdx}{later}");
     }
-    let reference: String = name
-        .replace('+', "-or-later")
+    let mut words: Vec<String> = name.split(' ').map(str::to_owned).collect();
+    for word in &mut words {
+        if let Some(version) = word.strip_suffix('+') {
+            *word = format!("{version}-or-later");
+        }
+    }
+    let reference: String = words
+        .join("-")
         .chars()
         .map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' })
         .collect();
     format!("LicenseRef-Debian-{}", reference.trim_matches('-'))
 }
 
-/// All of them hold.
+/// All of them hold. What says so itself needs no brackets.
 fn all(parts: Vec<String>) -> String {
-    join(parts, " AND ")
+    let flat = parts.iter().flat_map(|part| {
+        let only_and = !part.contains(" OR ");
+        part.split(if only_and { " AND " } else { "\n" }).map(str::to_owned)
+    });
+    join(flat.collect(), " AND ")
 }
 
 /// Each once, in brackets where it is more than one licence.
@@ -256,6 +266,8 @@ mod tests {
             ("GPL-2+ or AFL-2.1, and Expat", "(GPL-2.0-or-later OR AFL-2.1) AND MIT"),
             ("Apache-2.0 with LLVM exception", "Apache-2.0 WITH LLVM-exception"),
             ("GPL-2+ with Autoconf exception", "LicenseRef-Debian-GPL-2-or-later-with-Autoconf-exception"),
+            ("Expat, and ISC and Expat", "MIT AND ISC"),
+            ("ISC+IBM", "LicenseRef-Debian-ISC-IBM"),
             ("public-domain", "LicenseRef-Debian-public-domain"),
         ] {
             assert_eq!(expression(field), spdx, "{field}");
