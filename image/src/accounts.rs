@@ -15,9 +15,7 @@ pub struct User {
 
 /// A line of the table that is none.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "line {line} of the table of users is not `NAME UID GROUP GID ! HOME SHELL GROUPS COMMENT` with numbers: {text}"
-)]
+#[error("line {line} of the table of users is not `NAME UID GROUP GID ! HOME SHELL GROUPS COMMENT` with numbers: {text}")]
 pub struct TableError {
     line: usize,
     text: String,
@@ -63,13 +61,11 @@ fn user(line: &str) -> Option<User> {
 
 /// The files for root, `nobody` and these.
 pub fn files(users: &[User]) -> Accounts {
-    let mut passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".to_owned();
+    let mut passwd =
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".to_owned();
     let mut shadow = "root:*:::::::\nnobody:*:::::::\n".to_owned();
-    let mut groups: Vec<(String, u32, Vec<String>)> = vec![
-        ("root".into(), 0, Vec::new()),
-        ("tty".into(), 5, Vec::new()),
-        ("nogroup".into(), 65_534, Vec::new()),
-    ];
+    let mut groups: Vec<(String, u32, Vec<String>)> =
+        vec![("root".into(), 0, Vec::new()), ("tty".into(), 5, Vec::new()), ("nogroup".into(), 65_534, Vec::new())];
     for User { name, uid, group, gid, home, shell, .. } in users {
         passwd.push_str(&format!("{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n"));
         shadow.push_str(&format!("{name}:*:::::::\n"));

@@ -60,10 +60,7 @@ mod tests {
     fn a_new_block_is_whole_and_all_in_one_sector() {
         let block = new();
         assert_eq!(block.len(), BYTES);
-        assert!(
-            block[512..].iter().all(|&byte| byte == b'#'),
-            "a torn write changes nothing in the second sector"
-        );
+        assert!(block[512..].iter().all(|&byte| byte == b'#'), "a torn write changes nothing in the second sector");
         let variables = read(&block).unwrap();
         assert_eq!(variables[0], ("order".to_owned(), "AB".to_owned()));
     }

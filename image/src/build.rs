@@ -137,8 +137,7 @@ pub fn build(inputs: &Inputs, progress: &mut dyn FnMut(&str)) -> Result<SlotPlan
         return Err(BuildError::Version(version.clone()));
     }
     fs::create_dir_all(&inputs.out).map_err(failed(&inputs.out))?;
-    let work =
-        tempfile::Builder::new().prefix(".work-").tempdir_in(&inputs.out).map_err(failed(&inputs.out))?;
+    let work = tempfile::Builder::new().prefix(".work-").tempdir_in(&inputs.out).map_err(failed(&inputs.out))?;
     progress("root file system");
     let (mut root, kernel, origins) = match &inputs.root {
         Root::Fallback { binaries, overlay, users } => fallback(binaries, overlay, users, work.path())?,

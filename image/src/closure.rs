@@ -54,8 +54,9 @@ pub fn closure(
             continue;
         };
         let origin = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let own =
-            needs.folders.iter().map(|folder| folder.replace("$ORIGIN", origin).replace("${ORIGIN}", origin));
+        let own = needs.folders.iter().map(|folder| {
+            folder.replace("$ORIGIN", origin).replace("${ORIGIN}", origin)
+        });
         let order: Vec<String> = own.chain(folders.iter().map(|&folder| folder.to_owned())).collect();
         let wanted = needs
             .libraries
@@ -110,9 +111,6 @@ mod tests {
     #[test]
     fn a_missing_library_is_told_with_who_needs_it() {
         let told = closure(&own(), &Host, &["/none"]).unwrap_err().to_string();
-        assert!(
-            told.starts_with("/usr/bin/own needs lib") && told.ends_with("which is in none of /none"),
-            "{told}"
-        );
+        assert!(told.starts_with("/usr/bin/own needs lib") && told.ends_with("which is in none of /none"), "{told}");
     }
 }

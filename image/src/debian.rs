@@ -81,8 +81,7 @@ impl Kernel {
         let found = fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let release = name.strip_prefix("vmlinuz-")?.to_owned();
-            let is_plain =
-                release.ends_with("-amd64") && !release.contains("cloud") && !release.contains("-rt-");
+            let is_plain = release.ends_with("-amd64") && !release.contains("cloud") && !release.contains("-rt-");
             is_plain.then(|| (version_key(&release), Self { image: entry.path(), release }))
         });
         let newest = found.max_by(|(one, _), (other, _)| one.cmp(other));
@@ -139,14 +138,12 @@ pub fn programs(tree: &mut Tree, own: &[(&str, Vec<u8>)]) -> Result<Vec<Origin>,
 /// # Errors
 /// It does not run.
 pub fn applets(tree: &mut Tree) -> Result<(), DebianError> {
-    const BUSYBOX: crate::tool::Tool =
-        crate::tool::Tool { program: "/bin/busybox", package: "busybox-static" };
+    const BUSYBOX: crate::tool::Tool = crate::tool::Tool { program: "/bin/busybox", package: "busybox-static" };
     for path in BUSYBOX.with(["--list-full"]).text()?.lines().filter(|path| !path.is_empty()) {
         let path = path.trim_start_matches("usr/");
         let name = path.rsplit('/').next().unwrap_or(path);
         // Another package's program comes first, wherever it lies.
-        let taken =
-            ["usr/bin", "usr/sbin"].iter().any(|folder| tree.get(&format!("{folder}/{name}")).is_some());
+        let taken = ["usr/bin", "usr/sbin"].iter().any(|folder| tree.get(&format!("{folder}/{name}")).is_some());
         if !taken && path.contains("bin/") {
             let up = if path.starts_with("sbin/") { "../bin/busybox" } else { "busybox" };
             tree.link(path, up);

@@ -13,9 +13,9 @@ use crate::tree::Tree;
 /// Where GRUB's modules lie unless it is said otherwise.
 pub const MODULES: &str = "/usr/lib/grub";
 const CONFIGURATION: &str = include_str!("../board/grub.cfg");
-const COMMON: [&str; 18] = [
-    "boot", "echo", "fat", "linux", "loadenv", "memdisk", "minicmd", "normal", "part_gpt", "probe", "reboot",
-    "regexp", "serial", "sleep", "squash4", "tar", "terminal", "test",
+const COMMON: [&str; 19] = [
+    "boot", "configfile", "echo", "fat", "linux", "loadenv", "memdisk", "minicmd", "normal", "part_gpt", "probe", "reboot", "regexp",
+    "serial", "sleep", "squash4", "tar", "terminal", "test",
 ];
 /// Arguments of the kernel that hold for every box.
 ///
@@ -109,11 +109,7 @@ pub fn core(firmware: Firmware, modules: &Path, dir: &Path, time: u64) -> Result
 ///
 /// # Errors
 /// They are not GRUB's.
-pub fn at_sector(
-    mut first: Vec<u8>,
-    mut core: Vec<u8>,
-    sector: u64,
-) -> Result<(Vec<u8>, Vec<u8>), GrubError> {
+pub fn at_sector(mut first: Vec<u8>, mut core: Vec<u8>, sector: u64) -> Result<(Vec<u8>, Vec<u8>), GrubError> {
     const KERNEL_SECTOR: usize = 0x5c;
     const DRIVE_CHECK: usize = 0x66;
     const LIST_START: usize = SECTOR - 12;

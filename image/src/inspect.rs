@@ -93,13 +93,7 @@ fn verified(path: &Path, file: &mut File, at: u64, plan: &SlotPlan) -> Result<St
     let blocks = format!("--data-blocks={}", plan.root_blocks);
     let salt = format!("--salt={}", plan.salt);
     VERITYSETUP
-        .with([
-            "verify",
-            "--no-superblock",
-            "--hash=sha256",
-            "--data-block-size=4096",
-            "--hash-block-size=4096",
-        ])
+        .with(["verify", "--no-superblock", "--hash=sha256", "--data-block-size=4096", "--hash-block-size=4096"])
         .and(blocks)
         .and(salt)
         .and(root.path())
@@ -115,12 +109,7 @@ fn verified(path: &Path, file: &mut File, at: u64, plan: &SlotPlan) -> Result<St
     ))
 }
 
-fn piece(
-    path: &Path,
-    file: &mut File,
-    at: u64,
-    length: u64,
-) -> Result<tempfile::NamedTempFile, InspectError> {
+fn piece(path: &Path, file: &mut File, at: u64, length: u64) -> Result<tempfile::NamedTempFile, InspectError> {
     file.seek(SeekFrom::Start(at)).map_err(failed(path))?;
     let mut bytes = Vec::new();
     file.take(length.min(SLOT_A.bytes)).read_to_end(&mut bytes).map_err(failed(path))?;

@@ -13,8 +13,14 @@ pub struct Taken {
 pub const KERNEL_PACKAGE: &str = "linux-image-amd64";
 
 /// Where the loader looks for shared libraries, in Debian's and in Buildroot's system.
-pub const LIBRARY_FOLDERS: [&str; 6] =
-    ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+pub const LIBRARY_FOLDERS: [&str; 6] = [
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+];
 
 /// Everything but the kernel.
 pub const PACKAGES: [Taken; 10] = [

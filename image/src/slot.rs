@@ -65,7 +65,7 @@ pub fn make(root: &Tree, kernel: &Path, out: &Path, dir: &Path, time: u64) -> Re
     }
     let first_root = first_root::make(root)?;
     let root_file = dir.join("root.squashfs");
-    squash(root, &root_file, time, &["-comp", "xz", "-Xbcj", "x86", "-b", "1M"])?;
+    squash(root, &root_file, time, &["-comp", "xz", "-b", "1M"])?;
     let mut contents = read(&root_file)?;
     contents.resize(contents.len().next_multiple_of(BLOCK as usize), 0);
     write(&root_file, &contents)?;
@@ -74,13 +74,7 @@ pub fn make(root: &Tree, kernel: &Path, out: &Path, dir: &Path, time: u64) -> Re
     // Two builds must be the same, and two different systems should not share hashes.
     let salt = hex(&Sha256::digest(&contents));
     let told = VERITYSETUP
-        .with([
-            "format",
-            "--no-superblock",
-            "--hash=sha256",
-            "--data-block-size=4096",
-            "--hash-block-size=4096",
-        ])
+        .with(["format", "--no-superblock", "--hash=sha256", "--data-block-size=4096", "--hash-block-size=4096"])
         .and(format!("--salt={salt}"))
         .and(format!("--uuid={NO_ID}"))
         .and(&root_file)

@@ -160,8 +160,7 @@ impl Run {
         }
         let said = if output.stderr.trim_ascii().is_empty() { output.stdout } else { output.stderr };
         let said = String::from_utf8_lossy(&said);
-        let last_line =
-            said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing").to_owned();
+        let last_line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing").to_owned();
         Err(ToolError::Failed { program, package, status: output.status, last_line })
     }
 

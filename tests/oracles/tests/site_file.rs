@@ -51,15 +51,8 @@ fn look(site: &Site) -> Result<(), TestCaseError> {
     let outcome = render(site, &files, &disks, Path::new("/run/storage-port")).unwrap();
     prop_assert!(outcome.missing.is_empty());
     for file in &outcome.files {
-        prop_assert!(
-            setup::render::POSSIBLE.iter().any(|path| Path::new(path) == file.path),
-            "{:?}",
-            file.path
-        );
-        prop_assert_eq!(
-            file.is_secret,
-            file.path.parent() != Some(Path::new("")) || file.path.ends_with("authorized_keys")
-        );
+        prop_assert!(setup::render::POSSIBLE.iter().any(|path| Path::new(path) == file.path), "{:?}", file.path);
+        prop_assert_eq!(file.is_secret, file.path.parent() != Some(Path::new("")) || file.path.ends_with("authorized_keys"));
     }
     let text = |name: &str| {
         let file = outcome.files.iter().find(|file| file.path == Path::new(name))?;
@@ -76,8 +69,7 @@ fn look(site: &Site) -> Result<(), TestCaseError> {
     let port = out.path().join(PORT_CONFIG);
     fs::write(&port, text(PORT_CONFIG).unwrap()).unwrap();
     let config = appliance::config::Config::load(&port);
-    let config =
-        config.map_err(|error| TestCaseError::fail(format!("{error}\n{}", text(PORT_CONFIG).unwrap())))?;
+    let config = config.map_err(|error| TestCaseError::fail(format!("{error}\n{}", text(PORT_CONFIG).unwrap())))?;
     prop_assert_eq!(config.export.len(), site.exports.len());
     prop_assert_eq!(config.pair.is_some(), site.pair.is_some());
     if let Some(judge) = text(JUDGE_CONFIG) {
@@ -174,7 +166,8 @@ fn good() -> impl Strategy<Value = Table> {
                 ]),
             );
             if is_pair {
-                let heartbeat_table = table(vec![("nic", mac(3)), ("address", interface(3, heartbeat, 1))]);
+                let heartbeat_table =
+                    table(vec![("nic", mac(3)), ("address", interface(3, heartbeat, 1))]);
                 site.insert("heartbeat".into(), heartbeat_table);
                 site.insert(
                     "pair".into(),

@@ -1,16 +1,16 @@
 //! One guest: booted, given scripts to run, killed, booted again.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::log::Log;
 use super::wire::{self, Report};
 use super::{initramfs, kernel::Kernel};
 use crate::daemon::binary;
@@ -23,8 +23,6 @@ const MEMORY_MIB: u32 = 320;
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a script may take unless its test says otherwise.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(120);
-/// Lines of a guest's log that are kept, the newest, and shown when its test fails.
-const LOG_LINES: usize = 300;
 
 /// A running guest. Dropped, it is killed; its log is shown if the test has failed.
 pub struct Guest {
@@ -209,54 +207,4 @@ fn files() -> (PathBuf, PathBuf) {
             (kernel.image(&folder), initramfs)
         })
         .clone()
-}
-
-/// Lines with the time at which they came, of the console, the scripts and the test.
-#[derive(Clone)]
-struct Log {
-    start: Instant,
-    lines: Arc<Mutex<std::collections::VecDeque<(Duration, String)>>>,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { start: Instant::now(), lines: Arc::default() }
-    }
-}
-
-impl Log {
-    fn add(&self, line: &str) {
-        let mut lines = self.lines.lock().unwrap();
-        if lines.len() == LOG_LINES {
-            lines.pop_front();
-        }
-        lines.push_back((self.start.elapsed(), line.to_owned()));
-    }
-
-    fn add_all(&self, text: &[u8]) {
-        for line in String::from_utf8_lossy(text).lines() {
-            self.add(&format!("| {line}"));
-        }
-    }
-
-    /// Adds every line of a stream until it ends.
-    fn follow(&self, stream: impl std::io::Read + Send + 'static) -> JoinHandle<()> {
-        let log = self.clone();
-        thread::spawn(move || {
-            let mut stream = BufReader::new(stream);
-            let mut line = Vec::new();
-            while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                log.add(String::from_utf8_lossy(&line).trim_end());
-                line.clear();
-            }
-        })
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for (at, line) in self.lines.lock().unwrap().iter() {
-            let _ = writeln!(text, "{:9.3} {line}", at.as_secs_f64());
-        }
-        text
-    }
 }

@@ -7,14 +7,20 @@
 //! - [`lan`] is the namespace with a bridge that port and guests stand at.
 //! - [`wire`] is how the test and the agent in the guest talk.
 //! - [`guest`] is one guest: booted, given scripts, killed, booted again.
+//! - [`log`] is what is said meanwhile.
+//! - [`firmware`] is the image under test, made once.
+//! - [`appliance`] is a box with that image: its disks, its console, its three NICs.
 //!
 //! The processor is emulated (TCG), so no privilege of the machine's is needed beyond root for the namespace. A guest is
 //! ready after four seconds on a quiet machine. Nothing here installs a boot loader or touches `/boot` other than by
 //! reading.
 
+pub mod appliance;
 pub mod archive;
+pub mod firmware;
 pub mod guest;
 pub mod initramfs;
 pub mod kernel;
 pub mod lan;
+pub mod log;
 pub mod wire;
