@@ -12,6 +12,7 @@
 //! - [`disk`] makes the disk of it: GPT, ESP, slots, configuration.
 //! - [`layout`] has the numbers that builder, boot loader and box agree upon.
 //! - [`bundle`] makes signed updates; [`inspect`] tells what is in an image.
+//! - [`sbom`] is the bill of materials: every crate and package that is in the image, with its licence.
 //! - [`tool`] runs programs from outside, and says whose package is missing.
 //!
 //! It needs no root and no loop device. It reads no clock: times in the image are `SOURCE_DATE_EPOCH`.
@@ -31,6 +32,7 @@ pub mod inspect;
 pub mod layout;
 pub mod modules;
 pub mod packages;
+pub mod sbom;
 pub mod slot;
 pub mod tool;
 pub mod tree;

@@ -1,5 +1,7 @@
 //! The command `image`.
 
+mod sbom_command;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,6 +48,8 @@ enum Command {
         #[command(flatten)]
         signer: Signer,
     },
+    /// Make the bill of materials of what `build` made: CycloneDX, every crate and package with its licence.
+    Sbom(sbom_command::Sbom),
     /// Tell what is in a disk or slot image, and check its hash tree.
     Inspect {
         /// disk.img or slot.img.
@@ -106,6 +110,8 @@ enum Failure {
     Bundle(#[from] BundleError),
     #[error(transparent)]
     Inspect(#[from] InspectError),
+    #[error(transparent)]
+    Sbom(#[from] sbom_command::Failure),
     #[error("cannot tell the time of the commit, so give SOURCE_DATE_EPOCH: {0}")]
     Time(ToolError),
     #[error("cannot tell the time of the commit, so give SOURCE_DATE_EPOCH: git said {0:?}")]
@@ -121,6 +127,7 @@ fn main() -> ExitCode {
         Command::Sign { bundle, keyring, out, signer } => {
             bundle::sign(&bundle, &keyring, &out, &signer.cert, &signer.key).map_err(Failure::from)
         }
+        Command::Sbom(arguments) => sbom(&arguments),
         Command::Inspect { image } => {
             inspect::tell(&image).map(|told| println!("{told}")).map_err(Failure::from)
         }
@@ -137,13 +144,7 @@ fn main() -> ExitCode {
 fn build(arguments: Build) -> Result<(), Failure> {
     let Build { out, binaries, rootfs, kernel, overlay, users, keyring, version, time, grub_modules } =
         arguments;
-    let time = match time {
-        Some(time) => time,
-        None => {
-            let told = GIT.with(["log", "-1", "--format=%ct"]).text().map_err(Failure::Time)?;
-            told.trim().parse().map_err(|_| Failure::NoTime(told))?
-        }
-    };
+    let time = time_of(time)?;
     let root = match rootfs.zip(kernel) {
         Some((archive, kernel)) => Root::Buildroot { archive, kernel },
         None => Root::Fallback { binaries, overlay, users },
@@ -152,4 +153,19 @@ fn build(arguments: Build) -> Result<(), Failure> {
     let inputs = Inputs { out, root, keyring, version, time, grub_modules };
     build::build(&inputs, &mut |line| eprintln!("image: {line}"))?;
     Ok(())
+}
+
+fn sbom(arguments: &sbom_command::Sbom) -> Result<(), Failure> {
+    let bill = sbom_command::run(arguments, time_of(arguments.time)?)?;
+    eprintln!("image: the bill of materials is {}", bill.display());
+    Ok(())
+}
+
+/// The time that was given, or that of the commit.
+fn time_of(given: Option<u64>) -> Result<u64, Failure> {
+    if let Some(time) = given {
+        return Ok(time);
+    }
+    let told = GIT.with(["log", "-1", "--format=%ct"]).text().map_err(Failure::Time)?;
+    told.trim().parse().map_err(|_| Failure::NoTime(told))
 }

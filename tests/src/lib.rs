@@ -8,6 +8,7 @@
 //! - [`data`] makes contents and names from a seed.
 //! - [`acknowledged`] is clients that remember what was acknowledged to them.
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
+//! - [`buildroot`] says what is wrong with a BR2_EXTERNAL tree.
 //! - [`chromium`] is a browser, with pages for it.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
@@ -32,6 +33,7 @@
 
 pub mod acknowledged;
 pub mod bench;
+pub mod buildroot;
 pub mod chromium;
 pub mod cluster;
 pub mod conformance;

@@ -23,6 +23,7 @@ fn files() -> Vec<String> {
         "center",
         "failover",
         "image",
+        "buildroot",
         "tests",
         "fuzz/fuzz_targets",
     ];
