@@ -10,6 +10,9 @@ use crate::tree::{Entry, Node, Tree};
 /// The largest root file system that is taken, in bytes of its archive.
 const TAR_BYTES_MAX: u64 = 1 << 30;
 
+/// Zeros at the end of every tar archive.
+const END_BYTES: usize = 1_024;
+
 /// What is wrong with a root file system's archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -59,10 +62,18 @@ pub fn to_tar(tree: &Tree, time: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// See [`ArchiveError`].
 pub fn from_tar(reader: impl Read) -> Result<Tree, ArchiveError> {
-    let mut limited = reader.take(TAR_BYTES_MAX + 1);
+    let mut bytes = Vec::new();
+    reader.take(TAR_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > TAR_BYTES_MAX {
+        return Err(ArchiveError::TooLarge);
+    }
+    // An archive that was cut between two files looks like a smaller one but for its end.
+    if !bytes.last_chunk::<END_BYTES>().is_some_and(|end| end.iter().all(|&byte| byte == 0)) {
+        return Err(io::Error::other("it has no end").into());
+    }
     let mut tree = Tree::default();
     {
-        let mut archive = tar::Archive::new(&mut limited);
+        let mut archive = tar::Archive::new(bytes.as_slice());
         for found in archive.entries()? {
             let mut found = found?;
             let path = found.path()?.to_string_lossy().into_owned();
@@ -91,9 +102,6 @@ pub fn from_tar(reader: impl Read) -> Result<Tree, ArchiveError> {
             };
             tree.insert(&path, Entry { node, mode, uid, gid });
         }
-    }
-    if limited.limit() == 0 {
-        return Err(ArchiveError::TooLarge);
     }
     Ok(tree)
 }
@@ -132,7 +140,7 @@ mod tests {
         let mut tree = Tree::merged_usr();
         tree.file("bin/busybox", 0o4755, vec![7; 5_000]);
         tree.link("sbin/init", "../bin/busybox");
-        let long = format!("etc/{}/file", "long-name/".repeat(20));
+        let long = format!("etc/{}file", "long-name/".repeat(20));
         tree.insert(&long, Entry { node: Node::File(b"x".to_vec()), mode: 0o640, uid: 810, gid: 811 });
         tree
     }

@@ -104,7 +104,7 @@ mod tests {
         let found = closure(&own(), &Host, &["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"]).unwrap();
         let names: Vec<&str> = found.keys().filter_map(|path| path.rsplit('/').next()).collect();
         assert!(names.contains(&"libc.so.6") && names.contains(&"ld-linux-x86-64.so.2"), "{names:?}");
-assert_eq!(names.iter().filter(|name| **name == "libc.so.6").count(), 1, "{names:?}");
+        assert_eq!(names.iter().filter(|name| **name == "libc.so.6").count(), 1, "{names:?}");
     }
 
     #[test]

@@ -11,20 +11,11 @@ use e2e::qemu::appliance::{Appliance, Starter, stick};
 use e2e::qemu::firmware::{Firmware, make_signer};
 use e2e::tools::run_ok;
 
-/// An update with the slot of the image under test, signed by `signer`, as this version.
-fn bundle(
-    folder: &Path,
-    name: &str,
-    version: &str,
-    firmware: &Firmware,
-    certificate: &Path,
-    key: &Path,
-) -> PathBuf {
+/// An update with this slot, as this version, signed by the owner of the key.
+fn bundle(folder: &Path, name: &str, version: &str, slot: &Path, certificate: &Path, key: &Path) -> PathBuf {
     let from = folder.join(format!("{name}-from"));
     fs::create_dir(&from).unwrap();
-    fs::hard_link(firmware.slot(), from.join("slot.img"))
-        .or_else(|_| fs::copy(firmware.slot(), from.join("slot.img")).map(drop))
-        .unwrap();
+    fs::copy(slot, from.join("slot.img")).unwrap();
     fs::write(from.join("version"), version).unwrap();
     let out = folder.join(format!("{name}.raucb"));
     let arguments = ["bundle", "--from", from.to_str().unwrap(), "--out", out.to_str().unwrap()];
@@ -43,9 +34,9 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
     make_signer(&dir, "stranger");
     let (own, key) = (firmware.keyring(), firmware.key());
     let stranger = (dir.join("stranger.pem"), dir.join("stranger.key"));
-    let wrong = bundle(&dir, "wrong", "3.0.0", &firmware, &stranger.0, &stranger.1);
-    let older = bundle(&dir, "older", "1.9.9", &firmware, &own, &key);
-    let good = bundle(&dir, "good", "3.0.0", &firmware, &own, &key);
+    let wrong = bundle(&dir, "wrong", "3.0.0", &firmware.slot(), &stranger.0, &stranger.1);
+    let older = bundle(&dir, "older", "1.9.9", &firmware.slot(), &own, &key);
+    let good = bundle(&dir, "good", "3.0.0", &firmware.slot(), &own, &key);
     let whole = fs::read(&good).unwrap();
     let short = dir.join("short.raucb");
     fs::write(&short, &whole[..whole.len() / 2]).unwrap();
@@ -87,4 +78,38 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
     port.say("slots");
     let after = port.wait("running=b").1;
     assert!(after.contains("order=BA") && after.contains("b_left=3 b_good=1"), "{after}");
+}
+
+/// PORT-19: a new slot whose file system is not what was built costs its three tries, by itself; then the box serves from
+/// the old slot again and has marked the new one bad.
+#[test]
+fn a_new_slot_that_does_not_start_is_left_after_three_tries() {
+    let firmware = Firmware::of_this_commit();
+    let ground = Ground::new("rollback");
+    let dir = ground.site.path().to_owned();
+    let mut slot = fs::read(firmware.slot()).unwrap();
+    // The second squashfs is the root file system, on a boundary of a MiB; its first block is read in any case.
+    let root =
+        (1..slot.len() >> 20).map(|mib| mib << 20).find(|&at| slot[at..].starts_with(b"hsqs")).unwrap();
+    slot[root + 100] ^= 1;
+    let damaged = dir.join("damaged.img");
+    fs::write(&damaged, slot).unwrap();
+    let update = bundle(&dir, "damaged", "3.0.0", &damaged, &firmware.keyring(), &firmware.key());
+    let path = dir.join("stick.img");
+    let arguments = stick(&path);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Appliance::fill_stick(&path, &[("damaged.raucb", &update)]);
+
+    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &arguments);
+    port.provision(&ground, "");
+    port.start_until_ready();
+    port.say("update");
+    port.wait("installed version 3.0.0");
+    port.say("restart");
+    port.wait("starting slot b");
+    let (took, _) = port.wait("STORAGE-PORT READY");
+    println!("back in the old slot after {:.1} s", took.as_secs_f64());
+    port.say("slots");
+    let after = port.wait("running=a").1;
+    assert!(after.contains("order=AB a_left=3 a_good=1 b_left=0 b_good=0"), "{after}");
 }
