@@ -59,8 +59,10 @@ impl Appliance {
         let dir = ground.site.path();
         let own = dir.join(format!("box{number}.img"));
         run_ok("cp", &["--sparse=always", disk.to_str().unwrap(), own.to_str().unwrap()]);
-        let mut command: Vec<String> =
-            ["ip", "netns", "exec", hub.name(), "qemu-system-x86_64"].map(str::to_owned).into();
+        // A test that is killed leaves no box behind.
+        let enter = ["ip", "netns", "exec", hub.name(), "setpriv", "--pdeathsig", "KILL"];
+        let mut command: Vec<String> = enter.map(str::to_owned).into();
+        command.push("qemu-system-x86_64".to_owned());
         let machine = "-machine q35 -accel tcg -cpu max -smp 1 -nodefaults -no-user-config -display none -serial stdio \
                        -device i6300esb -watchdog-action reset -boot strict=on";
         command.extend(machine.split_whitespace().map(str::to_owned));
@@ -107,6 +109,11 @@ impl Appliance {
         link.address(FIRST + self.number)
     }
 
+    /// The MAC of its NIC at a network.
+    pub fn mac(&self, link: Link) -> String {
+        mac(self.number, link)
+    }
+
     /// A site file for a port that stands alone, with the center of the ground. `more` is further tables.
     pub fn site_file(&self, ground: &Ground, more: &str) -> String {
         format!(
@@ -135,6 +142,14 @@ impl Appliance {
         file.write_all(contents).unwrap();
         let (image, source) = (self.esp(), file.path().to_str().unwrap().to_owned());
         run_ok("mcopy", &["-o", "-i", &image, &source, &format!("::storage-port/{name}")]);
+    }
+
+    /// Puts a folder with its files onto the ESP, beside the site file, under another name.
+    pub fn put_folder(&self, name: &str, folder: &Path) {
+        let staged = tempfile::tempdir().unwrap();
+        let renamed = staged.path().join(name);
+        run_ok("cp", &["-r", folder.to_str().unwrap(), renamed.to_str().unwrap()]);
+        run_ok("mcopy", &["-s", "-i", &self.esp(), renamed.to_str().unwrap(), "::storage-port/"]);
     }
 
     /// A USB stick with these files in its folder `storage-port`; it must be among the arguments of [`Appliance::new`],

@@ -1,0 +1,120 @@
+//! Two boxes with the firmware as a failover pair: one loses its power, and Linux's client notices nothing but time.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use e2e::daemon::binary;
+use e2e::pair::ground::Ground;
+use e2e::pair::networks::{Link, REFERENCE};
+use e2e::poll;
+use e2e::qemu::appliance::{Appliance, BOOT_PATIENCE, Starter};
+use e2e::qemu::firmware::Firmware;
+use e2e::qemu::guest::Guest;
+use e2e::tools::run_ok;
+
+/// What clients mount.
+const FLOATING: &str = "192.0.2.1";
+/// How long a stall may last until it counts as one that never ends: a Linux client gives a silent connection up after
+/// 181 s.
+const STALL_PATIENCE: Duration = Duration::from_secs(200);
+/// How long the loops go on at a pair that was left alone.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// The judges' timers, twenty times the defaults: an emulated processor is away for hundreds of milliseconds when another
+/// one has the real one.
+const TIMERS: &str = "[advanced.port-failover.timers]\nlease_ms = 2000\nquery_ms = 200\ncenter_lease_ms = 6000\n\
+    center_lease_alone_ms = 12000\nwan_lost_ms = 9000\nservice_probe_ms = 1000\nservice_silent_ms = 6000\n\
+    lan_probe_ms = 1000\nlan_silent_ms = 7000\n";
+
+/// The site file's tables of a member.
+fn pair_tables(own: &Appliance, peer: &Appliance, member: &str) -> String {
+    format!(
+        "[heartbeat]\nnic = \"{nic}\"\naddress = \"{heartbeat}/24\"\n[pair]\nname = \"site-1\"\nmember = \"{member}\"\n\
+         addresses = [\"{FLOATING}/24\"]\npeer_lan = \"{peer_lan}\"\npeer_heartbeat = \"{peer_heartbeat}\"\n\
+         keys = \"pair\"\nreference = [\"{REFERENCE}\"]\n[[export]]\npath = \"/export\"\ntree = \"files\"\nsquash = \"none\"\n\
+         {TIMERS}",
+        nic = own.mac(Link::Heartbeat),
+        heartbeat = own.address(Link::Heartbeat),
+        peer_lan = peer.address(Link::Lan),
+        peer_heartbeat = peer.address(Link::Heartbeat),
+    )
+}
+
+/// Waits until both loops of the guest have gone on, and gives their longest stalls in ms.
+fn stalls(guest: &mut Guest) -> [u64; 2] {
+    poll::until("reads and writes go on", STALL_PATIENCE, || {
+        let told = guest.ok("kill -0 $(cat /tmp/pid) || { cat /tmp/report; exit 1; }
+            if grep -q read /tmp/stalls && grep -q write /tmp/stalls; then cat /tmp/stalls; : > /tmp/stalls; fi");
+        let [read, write] = ["read", "write"]
+            .map(|kind| told.lines().filter_map(|line| line.strip_prefix(kind)?.trim().parse().ok()).max());
+        read.zip(write).map(<[u64; 2]>::from)
+    })
+}
+
+/// Which box a client reaches: the one whose MAC answers for the floating address.
+fn holder(ground: &Ground, boxes: &[Appliance; 2]) -> Option<usize> {
+    let client = ground.client.namespace();
+    let lan = Link::Lan.interface();
+    client.run_ok("ip", &["neigh", "flush", "to", FLOATING, "dev", lan]);
+    let ask = ["netns", "exec", client.name(), "ping", "-c", "1", "-W", "2", FLOATING];
+    e2e::tools::run("ip", &ask);
+    let told = client.run_ok("ip", &["neigh", "show", FLOATING, "dev", lan]);
+    let told = String::from_utf8_lossy(&told).into_owned();
+    boxes.iter().position(|port| told.contains(&port.mac(Link::Lan)))
+}
+
+/// PORT-19, FO-2: a box of a pair loses its power under a load of writes; the other one goes on, and after the first is
+/// back, so it is the other way round. The client's program gets no error, and every byte is what was written.
+#[test]
+fn a_pair_of_boxes_serves_on_when_one_loses_its_power() {
+    let firmware = Firmware::of_this_commit();
+    let ground = Ground::new("boxes");
+    let keys = ground.site.path().join("keys");
+    let [port, keys_text] =
+        [binary("storage-port"), keys.clone()].map(|path| path.to_str().unwrap().to_owned());
+    run_ok(&port, &["pair", "keys", "--name", "site-1", "--out", &keys_text]);
+    let mut boxes =
+        [0, 1].map(|number| Appliance::new(&ground, &firmware.disk(), number, Starter::Bios, &[]));
+    for (own, peer, member) in [(0, 1, "a"), (1, 0, "b")] {
+        boxes[own].provision(&ground, &pair_tables(&boxes[own], &boxes[peer], member));
+        boxes[own].put_folder("pair", &keys.join(member));
+    }
+    boxes.iter_mut().for_each(Appliance::start);
+    boxes.iter_mut().for_each(|port| drop(port.wait("STORAGE-PORT READY")));
+    poll::until("one box has the address", BOOT_PATIENCE, || holder(&ground, &boxes));
+
+    let mut guest = ground.boot(1);
+    guest.ok(&format!(
+        "mount -t nfs -o vers=3,nolock,hard,proto=tcp,port=2049,mountproto=tcp,mountport=2049 {FLOATING}:/export /mnt
+        mkdir /mnt/work; head -c 3000000 /dev/urandom > /mnt/file; sync; md5sum < /mnt/file > /tmp/sum"
+    ));
+    guest.ok("nfs-guest stall /mnt/work /tmp/stop /tmp/stalls > /tmp/report 2>&1 & echo $! > /tmp/pid");
+    poll::pause(QUIET);
+    println!("| | longest read, ms | longest write and fsync, ms |\n|---|---|---|");
+    let quiet = stalls(&mut guest);
+    println!("| quiet | {} | {} |", quiet[0], quiet[1]);
+    for round in 1..=2 {
+        let victim = holder(&ground, &boxes).expect("one box has the address");
+        boxes[victim].kill();
+        poll::pause(QUIET);
+        let [read, write] = stalls(&mut guest);
+        println!("| power of box{victim} lost | {read} | {write} |");
+        assert_eq!(holder(&ground, &boxes), Some(1 - victim), "round {round}");
+        boxes[victim].start_until_ready();
+        poll::until("the box that is back has the other's journal", BOOT_PATIENCE, || {
+            boxes[1 - victim].say("status");
+            poll::pause(QUIET);
+            boxes[1 - victim].has_said("what it acknowledges is on the other port, too").then_some(())
+        });
+        let [read, write] = stalls(&mut guest);
+        println!("| box{victim} is back | {read} | {write} |");
+        assert_eq!(holder(&ground, &boxes), Some(1 - victim), "nothing moves back by itself");
+    }
+    let report = guest
+        .ok("touch /tmp/stop; while kill -0 $(cat /tmp/pid) 2>/dev/null; do sleep 0.1; done; cat /tmp/report
+        cd /; umount /mnt
+        mount -t nfs -o vers=3,nolock,hard,proto=tcp,port=2049,mountproto=tcp,mountport=2049 192.0.2.1:/export /mnt
+        md5sum < /mnt/file | cmp - /tmp/sum");
+    assert!(report.ends_with(" rounds") && report.lines().count() == 1, "{report}");
+}
