@@ -82,7 +82,7 @@ fn slot(path: &Path, file: &mut File, at: u64) -> Result<Option<SlotPlan>, Inspe
     bytes.copy_from_slice(&head[40..48]);
     let length = u64::from_le_bytes(bytes).next_multiple_of(BLOCK).min(SLOT_A.bytes);
     let boot = piece(path, file, at, length)?;
-    let told = SQFSCAT.with(["-no-progress"]).and(boot.path()).and("slot.cfg").text();
+    let told = SQFSCAT.with([boot.path()]).and("slot.cfg").text();
     Ok(told.ok().and_then(|configuration| grub::plan_of(&configuration)))
 }
 
@@ -106,7 +106,7 @@ fn verified(path: &Path, file: &mut File, at: u64, plan: &SlotPlan) -> Result<St
         .and(hashes.path())
         .and(&plan.root_hash)
         .output()?;
-    let version = SQFSCAT.with(["-no-progress"]).and(root.path()).and("etc/storage-port/version").text()?;
+    let version = SQFSCAT.with([root.path()]).and("etc/storage-port/version").text()?;
     let bytes = plan.bytes();
     Ok(format!(
         "version {}, {bytes} of at most {SLOT_BYTES_MAX} bytes, root hash {}, verified",
