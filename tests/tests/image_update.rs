@@ -43,28 +43,23 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
     let path = dir.join("stick.img");
     let arguments = stick(&path);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Appliance::fill_stick(&path, &[("wrong.raucb", &wrong)]);
+    Appliance::fill_stick(
+        &path,
+        &[("1-wrong.raucb", &wrong), ("2-short.raucb", &short), ("3-older.raucb", &older)],
+    );
 
     let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &arguments);
     port.provision(&ground, "");
     port.start_until_ready();
     port.say("update");
-    println!("wrong signature: {}", port.wait("update refused: ").1);
+    for reason in ["signature verification failed", "Invalid bundle format", "is older than the running"] {
+        let said = port.wait(reason).1;
+        assert!(said.contains("update refused: "), "{said}");
+        println!("{said}");
+    }
     port.say("slots");
     let before = port.wait("running=a").1;
     assert!(before.contains("order=AB") && before.contains("b_left=0"), "{before}");
-
-    for (name, file, reason) in [("short", &short, ""), ("older", &older, "older than the running")] {
-        port.kill();
-        Appliance::fill_stick(&path, &[("update.raucb", file)]);
-        port.start_until_ready();
-        port.say("update");
-        let said = port.wait("update refused: ").1;
-        println!("{name}: {said}");
-        assert!(said.contains(reason), "{name}: {said}");
-        port.say("slots");
-        assert!(port.wait("running=a").1.contains("order=AB"), "{name}");
-    }
 
     port.kill();
     Appliance::fill_stick(&path, &[("update.raucb", &good)]);
