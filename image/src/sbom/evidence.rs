@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn paths_of_the_registry_are_found_among_other_bytes() {
-        let program = b"\x00\xff/home/x/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/tokio-1.47.1/src/task.rs\
+        let program = b"\x00\xff/home/x/.cargo/registry/src/index.example-1949cf8c6b5b557f/tokio-1.47.1/src/task.rs\
             /r/registry/src/i/ring-0.17.14/src/lib.rs\x00/registry/src//registry/src/i/\xff\xfe/x/registry/src/end";
         let found: Vec<String> = crates_in(program).into_iter().collect();
         assert_eq!(found, ["ring-0.17.14", "tokio-1.47.1"]);
