@@ -84,6 +84,8 @@ pub(super) struct Reign {
 pub(super) struct Handover {
     since: Time,
     why: String,
+    /// By ill health, and not by an order.
+    is_ill: bool,
 }
 
 impl Tenure {
@@ -376,9 +378,12 @@ impl Machine {
                 let text = format!("the peer did not take over ({}): this port goes on", handover.why);
                 self.tell(Severity::Warning, text);
                 self.hold_down.moved(self.settings.hold_down, self.settings.hold_down_max, now);
-                if let Some(handover) = self.handover_mut() {
-                    *handover = None;
-                }
+                self.take_back();
+            } else if handover.is_ill && !self.is_ill() {
+                // The peer goes by the health in what it is told: of a port that is well it would take over as by an
+                // order, and no hold-down would keep the address from coming back at once.
+                self.tell(Severity::Info, "health is good again: this port goes on".to_owned());
+                self.take_back();
             }
             return;
         }
@@ -395,8 +400,20 @@ impl Machine {
             && let Some(why) = self.ill_health(peer, now)
         {
             self.hold_down.moved(self.settings.hold_down, self.settings.hold_down_max, now);
-            self.hand_over(why, now);
+            self.start_handover(why, true, now);
         }
+    }
+
+    /// Takes a hand-over back.
+    fn take_back(&mut self) {
+        if let Some(handover) = self.handover_mut() {
+            *handover = None;
+        }
+    }
+
+    /// Whether it is ill, however well the peer is.
+    fn is_ill(&self) -> bool {
+        self.condition.score() >= self.settings.threshold || self.wan_worse_since.is_some()
     }
 
     /// A dead service must not keep the center's lease for ever: a peer that is not heard may be well.
@@ -426,11 +443,15 @@ impl Machine {
         is_sick.then(|| format!("health {score}, the peer's {}: {}", peer.health, self.condition.reasons()))
     }
 
-    /// Asks the peer to take over.
+    /// Asks the peer to take over, as somebody ordered.
     pub(super) fn hand_over(&mut self, why: String, now: Time) {
+        self.start_handover(why, false, now);
+    }
+
+    fn start_handover(&mut self, why: String, is_ill: bool, now: Time) {
         self.tell(Severity::Warning, format!("hands over: {why}"));
         if let Some(handover) = self.handover_mut() {
-            *handover = Some(Handover { since: now, why });
+            *handover = Some(Handover { since: now, why, is_ill });
         }
         self.speaks_at = now;
     }
