@@ -40,6 +40,8 @@ pub(super) struct Tenure {
     pub(super) why: Why,
     pub(super) lease: Lease,
     granted_at: Time,
+    /// When the port's process was told last to serve in this generation.
+    activated_at: Time,
     renews_at: Time,
     /// The center has a lease of this number in its table.
     center_holds: Option<u64>,
@@ -74,8 +76,6 @@ pub(super) struct Reign {
     addresses_at: Time,
     announce: Schedule,
     announced_again: Time,
-    /// Which generation the port's process was told to serve, and when.
-    activated_at: Time,
     pub(super) handover: Option<Handover>,
 }
 
@@ -95,6 +95,7 @@ impl Tenure {
             why,
             lease: Lease::default(),
             granted_at: now,
+            activated_at: now,
             renews_at: now,
             center_holds: None,
             is_unsure: false,
@@ -110,6 +111,10 @@ impl Tenure {
             CenterAnswer::Granted { generation, lease, renewals }
                 if generation == self.generation && !lease.is_zero() =>
             {
+                // An answer that was overtaken by the lease's return: the center has that one no more.
+                if self.returning.is_some_and(|(_, returned)| renewals <= returned) {
+                    return;
+                }
                 self.lease.granted(sent, lease, settings);
                 self.is_unsure = false;
                 self.center_holds = self.center_holds.max(Some(renewals));
@@ -189,6 +194,7 @@ impl Machine {
 
     pub(super) fn hold_tenure(&mut self, now: Time) {
         self.keep_lease(now);
+        self.keep_serving(now);
         match &self.state {
             State::Tenure(tenure) if tenure.reign().is_some() => self.reign_on(now),
             State::Tenure(_) => self.enter_on(now),
@@ -294,7 +300,6 @@ impl Machine {
             addresses_at: now,
             announce: Schedule::new(now),
             announced_again: now,
-            activated_at: now,
             handover: None,
         });
         let (why, granted_at, generation) = (tenure.why, tenure.granted_at, tenure.generation);
@@ -319,7 +324,6 @@ impl Machine {
 
     fn reign_on(&mut self, now: Time) {
         self.keep_open(now);
-        self.keep_serving(now);
         self.consider_giving_up(now);
     }
 
@@ -362,10 +366,9 @@ impl Machine {
     /// A process that was started again, or forgot, is told again what it is.
     fn keep_serving(&mut self, now: Time) {
         let State::Tenure(tenure) = &mut self.state else { return };
-        let Stage::Active(reign) = &mut tenure.stage else { return };
         let serves = self.condition.serving() == Serving::As(tenure.generation);
-        if !serves && self.condition.is_up() && now.since(reign.activated_at) >= self.settings.lease {
-            reign.activated_at = now;
+        if !serves && self.condition.is_up() && now.since(tenure.activated_at) >= self.settings.lease {
+            tenure.activated_at = now;
             self.out.push(Action::Activate(tenure.generation));
         }
     }
