@@ -61,7 +61,8 @@ impl Checks {
         if !is_first && !self.is_lossy && now > self.cause_at + self.serves_within {
             return Err(format!("I8: opened without a cause (the last one {} µs ago)", now - self.cause_at));
         }
-        let is_ordered = self.ordered_at.is_some_and(|ordered| now < ordered + 5_000_000);
+        // Without the WAN what was ordered may take seconds until it is done.
+        let is_ordered = self.ordered_at.is_some_and(|ordered| now < ordered + 10_000_000);
         if changed && by_agreement && !is_ordered {
             if let Some(moved) = self.moved_at
                 && now < moved + self.hold_down
