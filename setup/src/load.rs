@@ -3,17 +3,14 @@
 //! A file of an older schema is migrated, and the one before stays beside it under its schema's number: `site.toml.v1`. A
 //! firmware that is older than the file, after a rollback, reads what was kept for it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fault::Fault;
+use crate::files;
 use crate::migrate::{Age, STEPS, Steps};
 use crate::site::{self, Site};
 use crate::store;
-
-/// No site file is longer.
-const BYTES_MAX: u64 = 256 << 10;
 
 /// A site file that was read.
 #[derive(Debug)]
@@ -148,14 +145,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Fault {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {BYTES_MAX} bytes"),
-        ));
-    }
+    let bytes = files::read_file(path)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
@@ -250,7 +240,7 @@ mod tests {
         assert!(said(&path).contains("`storage-port setup`"));
         fs::write(&path, [0xff]).unwrap();
         assert!(said(&path).contains("UTF-8"));
-        fs::write(&path, vec![b'#'; BYTES_MAX as usize + 1]).unwrap();
+        fs::write(&path, vec![b'#'; files::BYTES_MAX as usize + 1]).unwrap();
         assert!(said(&path).contains("more than"));
         fs::write(&path, "schema = \n").unwrap();
         assert!(said(&path).contains("site.toml:1:"), "{}", said(&path));

@@ -11,14 +11,10 @@ use e2e::pair::networks::{Link, REFERENCE};
 use e2e::poll;
 use e2e::qemu::appliance::{Appliance, BOOT_PATIENCE, Starter};
 use e2e::qemu::firmware::Firmware;
-use e2e::qemu::guest::Guest;
 use e2e::tools::run_ok;
 
 /// What clients mount.
 const FLOATING: &str = "192.0.2.1";
-/// How long a stall may last until it counts as one that never ends: a Linux client gives a silent connection up after
-/// 181 s.
-const STALL_PATIENCE: Duration = Duration::from_secs(200);
 /// How long it may take to find out who answers for an address.
 const ASKING: Duration = Duration::from_secs(2);
 /// How long the loops go on at a pair that was left alone.
@@ -42,17 +38,6 @@ fn pair_tables(own: &Appliance, peer: &Appliance, member: &str) -> String {
         peer_lan = peer.address(Link::Lan),
         peer_heartbeat = peer.address(Link::Heartbeat),
     )
-}
-
-/// Waits until both loops of the guest have gone on, and gives their longest stalls in ms.
-fn stalls(guest: &mut Guest) -> [u64; 2] {
-    poll::until("reads and writes go on", STALL_PATIENCE, || {
-        let told = guest.ok("kill -0 $(cat /tmp/pid) || { cat /tmp/report; exit 1; }
-            if grep -q read /tmp/stalls && grep -q write /tmp/stalls; then cat /tmp/stalls; : > /tmp/stalls; fi");
-        let [read, write] = ["read", "write"]
-            .map(|kind| told.lines().filter_map(|line| line.strip_prefix(kind)?.trim().parse().ok()).max());
-        read.zip(write).map(<[u64; 2]>::from)
-    })
 }
 
 /// Which box a client reaches: the one whose MAC answers for the floating address.
@@ -96,13 +81,13 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power() {
     guest.ok("nfs-guest stall /mnt/work /tmp/stop /tmp/stalls > /tmp/report 2>&1 & echo $! > /tmp/pid");
     poll::pause(QUIET);
     println!("| | longest read, ms | longest write and fsync, ms |\n|---|---|---|");
-    let quiet = stalls(&mut guest);
+    let quiet = guest.stalls();
     println!("| quiet | {} | {} |", quiet[0], quiet[1]);
     for round in 1..=2 {
         let victim = holder(&ground, &boxes).expect("one box has the address");
         boxes[victim].kill();
         poll::pause(QUIET);
-        let [read, write] = stalls(&mut guest);
+        let [read, write] = guest.stalls();
         println!("| power of box{victim} lost | {read} | {write} |");
         assert_eq!(holder(&ground, &boxes), Some(1 - victim), "round {round}");
         boxes[victim].start_until_ready();
@@ -111,7 +96,7 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power() {
             poll::pause(QUIET);
             boxes[1 - victim].has_said("what it acknowledges is on the other port, too").then_some(())
         });
-        let [read, write] = stalls(&mut guest);
+        let [read, write] = guest.stalls();
         println!("| box{victim} is back | {read} | {write} |");
         assert_eq!(holder(&ground, &boxes), Some(1 - victim), "nothing moves back by itself");
     }

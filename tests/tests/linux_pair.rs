@@ -9,7 +9,6 @@ use e2e::pair::fault::{Fault, Holder};
 use e2e::pair::ground::Ground;
 use e2e::pair::{Judges, Pair};
 use e2e::poll;
-use e2e::qemu::guest::Guest;
 
 /// What is done to the pair, one after the other; the planned moves lead there and back.
 const FAULTS: [Fault; 8] = [
@@ -28,22 +27,8 @@ const HELD: Duration = Duration::from_secs(4);
 /// client does that was refused (3 s) or met its old socket (181 s) is told from them all the same.
 const STALL_MAX_MS: u64 = 2_500;
 
-/// Linux gives up a silent connection after 181 s.
-const STALL_PATIENCE: Duration = Duration::from_secs(200);
-
 const MOUNT: &str = "mount -t nfs -o vers=3,nolock,hard,proto=tcp,port=2049,mountproto=tcp,mountport=2049 \
                      server:/export /mnt";
-
-/// The longest stalls, of reads and of writes, since the last time. One that goes on is waited for.
-fn stalls(guest: &mut Guest) -> [u64; 2] {
-    poll::until("reads and writes go on", STALL_PATIENCE, || {
-        let told = guest.ok("kill -0 $(cat /tmp/pid) || { cat /tmp/report; exit 1; }
-            if grep -q read /tmp/stalls && grep -q write /tmp/stalls; then cat /tmp/stalls; : > /tmp/stalls; fi");
-        let [read, write] = ["read", "write"]
-            .map(|kind| told.lines().filter_map(|line| line.strip_prefix(kind)?.trim().parse().ok()).max());
-        read.zip(write).map(<[u64; 2]>::from)
-    })
-}
 
 /// FO-2, FO-7, FO-8: crash, planned move, fail-back, a cut cable: no application error, and a short stall.
 #[test]
@@ -55,20 +40,20 @@ fn linux_notices_nothing_but_a_short_stall() {
     guest.ok("nfs-guest stall /mnt/work /tmp/stop /tmp/stalls > /tmp/report 2>&1 & echo $! > /tmp/pid");
     poll::pause(Duration::from_secs(2));
     let mut slow = Vec::new();
-    let quiet = stalls(&mut guest);
+    let quiet = guest.stalls();
     println!("| failure | longest read, ms | longest write and fsync, ms |\n|---|---|---|");
     println!("| none | {} | {} |", quiet[0], quiet[1]);
     for fault in FAULTS {
         let victim = pair.holder().expect("somebody has the address");
         fault.strike(&ground, &mut pair, victim);
         poll::pause(HELD);
-        let [read, write] = stalls(&mut guest);
+        let [read, write] = guest.stalls();
         println!("| {} | {read} | {write} |", fault.title());
         let expected = if fault.holder() == Holder::Moves { victim.other() } else { victim };
         assert!(pair.has_address(expected), "{fault:?}: {expected:?} has the address");
         fault.mend(&ground, &mut pair, victim);
         pair.wait_well();
-        let mended = stalls(&mut guest);
+        let mended = guest.stalls();
         println!("| mended | {} | {} |", mended[0], mended[1]);
         if [read, write, mended[0], mended[1]].into_iter().any(|ms| ms > STALL_MAX_MS) {
             slow.push(format!("{}: {read}, {write}; mended: {mended:?}", fault.title()));

@@ -592,7 +592,8 @@ fn what_is_closed_has_a_mark_or_is_silent() {
     }
 }
 
-/// FO-2: a client whose connection this port does not know is told that it is gone, so that he connects anew; but not when its service is dead, for then he shall wait for the other port.
+/// FO-2: a client whose connection this port does not know is told that it is gone, so that he connects anew; but not
+/// when its service is dead, for then he shall wait for the other port.
 #[test]
 fn strays_are_reset_while_the_service_listens() {
     let site = Site::new("strays");

@@ -53,16 +53,16 @@ impl Checks {
         Ok(())
     }
 
-    /// I8: a first opening after another one has a cause; ill health moves once in a hold-down.
-    pub fn opened(&mut self, node: usize, by_agreement: bool, now: u64) -> Result<(), String> {
+    /// I8: a first opening after another one has a cause; ill health moves once in a hold-down. An order counts when the
+    /// generation for it is `granted`; without the WAN it may take seconds more until it is done.
+    pub fn opened(&mut self, node: usize, by_agreement: bool, granted: u64, now: u64) -> Result<(), String> {
         let is_first = self.openings == 0;
         self.openings += 1;
         let changed = self.owner.replace(node).is_some_and(|before| before != node);
         if !is_first && !self.is_lossy && now > self.cause_at + self.serves_within {
             return Err(format!("I8: opened without a cause (the last one {} µs ago)", now - self.cause_at));
         }
-        // Without the WAN what was ordered may take seconds until it is done.
-        let is_ordered = self.ordered_at.is_some_and(|ordered| now < ordered + 10_000_000);
+        let is_ordered = self.ordered_at.is_some_and(|ordered| granted < ordered + 5_000_000);
         if changed && by_agreement && !is_ordered {
             if let Some(moved) = self.moved_at
                 && now < moved + self.hold_down

@@ -622,7 +622,8 @@ impl World {
         if self.opened[node] != generation {
             self.opened[node] = generation;
             let by_agreement = takeover.why == "the active peer asked for it";
-            self.checks.opened(node, by_agreement, self.now)?;
+            let granted = self.now.saturating_sub(takeover.since_grant.as_micros() as u64);
+            self.checks.opened(node, by_agreement, granted, self.now)?;
         }
         Ok(())
     }

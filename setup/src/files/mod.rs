@@ -11,7 +11,7 @@ use crate::site::{Pair, Site};
 use crate::words::FileName;
 
 /// No file that a site file names is longer.
-const BYTES_MAX: u64 = 256 << 10;
+pub(crate) const BYTES_MAX: u64 = 256 << 10;
 
 /// What is in them. Holds secrets: it is not shown.
 pub struct Files {
@@ -144,7 +144,7 @@ impl Found<'_> {
 }
 
 /// Reads a file that is not too long.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > BYTES_MAX {

@@ -24,6 +24,9 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a script may take unless its test says otherwise.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(120);
 
+/// Linux gives up a silent connection after 181 s.
+const STALL_PATIENCE: Duration = Duration::from_secs(200);
+
 /// A running guest. Dropped, it is killed; its log is shown if the test has failed.
 pub struct Guest {
     name: String,
@@ -173,6 +176,19 @@ impl Guest {
         let outcome = self.run_within(patience, script);
         assert_eq!(outcome.status, 0, "{}: {}\n{}", self.name, script.trim(), outcome.output);
         outcome.output.trim().to_owned()
+    }
+
+    /// The longest stalls in ms, of reads and of writes, since the last time, of `nfs-guest stall … /tmp/stalls` with its
+    /// process id in `/tmp/pid` and its report in `/tmp/report`. One that goes on is waited for.
+    pub fn stalls(&mut self) -> [u64; 2] {
+        poll::until("reads and writes go on", STALL_PATIENCE, || {
+            let told = self.ok("kill -0 $(cat /tmp/pid) || { cat /tmp/report; exit 1; }
+                if grep -q read /tmp/stalls && grep -q write /tmp/stalls; then cat /tmp/stalls; : > /tmp/stalls; fi");
+            let [read, write] = ["read", "write"].map(|kind| {
+                told.lines().filter_map(|line| line.strip_prefix(kind)?.trim().parse().ok()).max()
+            });
+            read.zip(write).map(<[u64; 2]>::from)
+        })
     }
 
     fn receive(&mut self, deadline: Instant) -> Report {
