@@ -18,6 +18,8 @@ use crate::tools::run_ok;
 const MEMORY_MIB: u32 = 768;
 /// How long a box may take from power-on to its service: twenty times what it takes on a quiet machine.
 pub const BOOT_PATIENCE: Duration = Duration::from_secs(600);
+/// How long a line of shell may take.
+const SHELL_PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of each data disk; they are sparse.
 const DATA_BYTES: u64 = 2 << 30;
 /// Bytes of a USB stick.
@@ -224,6 +226,23 @@ impl Appliance {
     /// Whether the console has said this, since it was switched on or last typed at.
     pub fn has_said(&self, text: &str) -> bool {
         self.log.find(self.boot, text).is_some()
+    }
+
+    /// What a line of shell prints, which must end well. Only a box with [`super::firmware::Firmware::with_shell`] takes
+    /// one.
+    #[track_caller]
+    pub fn shell(&mut self, line: &str) -> String {
+        // The terminal's echo of the line, which may come before or behind the prompt, has neither number.
+        self.say(&format!("shell printf 'begin=%s\\n' 0; {line}; printf '\\nstatus=%s\\n' $?"));
+        let what = format!("box{} has done {line:?}", self.number);
+        let (from, to, text) = poll::until(&what, SHELL_PATIENCE, || {
+            let text = self.log.since(self.boot);
+            let from = text.iter().position(|text| text.contains("begin=0"))?;
+            let to = text.iter().position(|text| text.starts_with("status="))?;
+            Some((from + 1, to, text))
+        });
+        assert_eq!(text[to], "status=0", "{line}: {text:?}");
+        text[from..to].join("\n").trim().to_owned()
     }
 
     /// Cuts its power.

@@ -1,7 +1,5 @@
 //! The firmware image in QEMU: from power-on to a mount by Linux's own client, under both kinds of firmware.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use e2e::pair::ground::Ground;
