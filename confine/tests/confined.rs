@@ -2,6 +2,7 @@
 //! that test alone.
 
 #![allow(unsafe_code, reason = "system calls by number")]
+#![allow(clippy::unwrap_used)]
 
 use std::env;
 use std::fs;
