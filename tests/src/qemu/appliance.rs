@@ -29,6 +29,9 @@ const ESP_AT: &str = "@@2M";
 /// The last byte of the first box's addresses.
 const FIRST: u8 = 30;
 
+/// The first NIC's place at the PCI bus.
+const FIRST_SLOT: u8 = 0x10;
+
 /// What starts the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Starter {
@@ -97,7 +100,11 @@ impl Appliance {
                 "-netdev".to_owned(),
                 format!("tap,id={bridge},ifname={tap},script=no,downscript=no"),
                 "-device".to_owned(),
-                format!("virtio-net-pci,netdev={bridge},romfile=,mac={}", mac(number, link)),
+                format!(
+                    "virtio-net-pci,netdev={bridge},romfile=,mac={},addr={:#x}",
+                    mac(number, link),
+                    FIRST_SLOT + link as u8
+                ),
             ]);
         }
         command.extend(more.iter().map(|&argument| argument.to_owned()));
@@ -114,6 +121,11 @@ impl Appliance {
     /// The MAC of its NIC at a network.
     pub fn mac(&self, link: Link) -> String {
         mac(self.number, link)
+    }
+
+    /// The PCI path of its NIC at a network.
+    pub fn pci_path(&self, link: Link) -> String {
+        format!("0000:00:{:02x}.0", FIRST_SLOT + link as u8)
     }
 
     /// A site file for a port that stands alone, with the center of the ground. `more` is further tables.

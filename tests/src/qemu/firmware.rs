@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::daemon::binary;
@@ -54,11 +54,16 @@ impl Firmware {
     /// The image of this commit with an overlay that is changed in one way or another, built anew if it is older than what
     /// it is made of.
     fn made(name: &str, version: &str, change: impl Fn(&Path)) -> Self {
+        // One at a time: they share the signer, and two at once would be no faster.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = binary("image").with_file_name(name);
         fs::create_dir_all(&folder).unwrap();
         let firmware = Self { folder };
+        let signer = firmware.signer();
         if !firmware.keyring().exists() {
-            make_signer(&firmware.folder, "signer");
+            fs::create_dir_all(&signer).unwrap();
+            make_signer(&signer, "signer");
         }
         let done = firmware.folder.join("version");
         let test = std::env::current_exe().unwrap();
@@ -92,12 +97,17 @@ impl Firmware {
 
     /// Whose signatures the box takes.
     pub fn keyring(&self) -> PathBuf {
-        self.folder.join("signer.pem")
+        self.signer().join("signer.pem")
     }
 
     /// The key of the one it trusts.
     pub fn key(&self) -> PathBuf {
-        self.folder.join("signer.key")
+        self.signer().join("signer.key")
+    }
+
+    /// All images trust the same one.
+    fn signer(&self) -> PathBuf {
+        self.folder.with_file_name("image-signer")
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Instant;
 use e2e::netns::NetworkNamespace;
 use e2e::pair::ground::Ground;
 use e2e::pair::networks::Link;
-use e2e::qemu::appliance::{Appliance, Starter, stick};
+use e2e::poll;
+use e2e::qemu::appliance::{Appliance, BOOT_PATIENCE, Starter, stick};
 use e2e::qemu::firmware::Firmware;
 use e2e::tools::{run, run_ok};
 
@@ -18,6 +19,8 @@ use e2e::tools::{run, run_ok};
 const NEW_DISK_BYTES: u64 = 256 << 20;
 /// MiB that box and host both hash, to compare their processors.
 const HASHED_MIB: u32 = 64;
+/// Seconds that the box's clock may be off once it has asked, and the console takes to tell it.
+const CLOCKS_APART: i64 = 10;
 /// Users of the box's services, by their numbers.
 const PORT: u32 = 810;
 const JUDGE: u32 = 811;
@@ -25,11 +28,22 @@ const CHRONY: u32 = 812;
 /// A port may do this and nothing else: CAP_NET_BIND_SERVICE, capability 10.
 const PORT_CAPABILITIES: &str = "CapEff:\t0000000000000400";
 
-/// A DHCP server on the WAN that gives the box one address; ended when dropped.
-struct DhcpServer(Child);
+/// A server on the WAN; ended when dropped.
+struct Server(Child);
 
-impl DhcpServer {
-    fn start(namespace: &NetworkNamespace, dir: &Path, address: std::net::Ipv4Addr) -> Self {
+impl Server {
+    fn start(namespace: &NetworkNamespace, program: &[&str]) -> Self {
+        let server = Command::new("ip")
+            .args(["netns", "exec", namespace.name(), "setpriv", "--pdeathsig", "KILL"])
+            .args(program)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(server.unwrap())
+    }
+
+    /// DHCP, which gives one address.
+    fn dhcp(namespace: &NetworkNamespace, dir: &Path, address: std::net::Ipv4Addr) -> Self {
         let (leases, file) = (dir.join("leases"), dir.join("udhcpd.conf"));
         File::create(&leases).unwrap();
         let settings = format!(
@@ -40,16 +54,23 @@ impl DhcpServer {
             pid = dir.join("udhcpd.pid").display(),
         );
         fs::write(&file, settings).unwrap();
-        let server = Command::new("ip")
-            .args(["netns", "exec", namespace.name(), "setpriv", "--pdeathsig", "KILL"])
-            .args(["busybox", "udhcpd", "-f", file.to_str().unwrap()])
-            .stderr(Stdio::null())
-            .spawn();
-        Self(server.unwrap())
+        Self::start(namespace, &["busybox", "udhcpd", "-f", file.to_str().unwrap()])
+    }
+
+    /// NTP, which tells this machine's time.
+    fn ntp(namespace: &NetworkNamespace, dir: &Path) -> Self {
+        let file = dir.join("chrony.conf");
+        let settings = format!(
+            "local stratum 3\nallow\ncmdport 0\nbindcmdaddress /\npidfile {}\n",
+            dir.join("chrony.pid").display()
+        );
+        fs::write(&file, settings).unwrap();
+        // It does not set the machine's clock.
+        Self::start(namespace, &["chronyd", "-d", "-x", "-u", "root", "-f", file.to_str().unwrap()])
     }
 }
 
-impl Drop for DhcpServer {
+impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -65,7 +86,8 @@ fn answering(namespace: &NetworkNamespace, address: &str) -> BTreeSet<String> {
     ports.map(|word| word.split('/').next().unwrap().to_owned()).collect()
 }
 
-/// PORT-18, PORT-4: a box that a USB stick with a site file, a WAN with DHCP and a new disk are put to; no daemon is root,
+/// PORT-18, PORT-4: a box whose clock stood still is put to a USB stick with a site file, a WAN with DHCP and NTP, and a
+/// new disk; no daemon is root,
 /// none can read what is another's, nothing listens but what docs/image.md has, nobody comes in without a key. At a
 /// factory reset the configuration goes and the data disks stay.
 #[test]
@@ -79,7 +101,9 @@ fn a_box_keeps_its_secrets_and_its_doors_shut_and_can_be_reset() {
     let stick_path = dir.join("stick.img");
     let more = stick(&stick_path);
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
-    let more = [&more[..], &["-drive", &new_disk, "-device", "virtio-blk-pci,drive=new"]].concat();
+    let disk = ["-drive", &new_disk, "-device", "virtio-blk-pci,drive=new"];
+    // Without a battery, its clock stood still for years.
+    let more = [&more[..], &disk, &["-rtc", "base=2020-02-02"]].concat();
     let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &more);
     let (lan, wan) = (port.address(Link::Lan).to_string(), port.address(Link::Wan).to_string());
 
@@ -89,6 +113,8 @@ fn a_box_keeps_its_secrets_and_its_doors_shut_and_can_be_reset() {
     fs::write(file("authorized_keys"), format!("{public}\n")).unwrap();
     let more = "[time]\nntp = [\"10.98.0.10\"]\n[ssh]\nauthorized_keys_file = \"authorized_keys\"\n";
     let site = port.site_file(&ground, more).replace(&format!("\"{wan}/24\""), "\"dhcp\"");
+    // One NIC by its place in the box, the other by its MAC.
+    let site = site.replace(&port.mac(Link::Wan), &port.pci_path(Link::Wan));
     fs::write(file("site.toml"), site).unwrap();
     let secret = ground.site.secret_file(1);
     Appliance::fill_stick(
@@ -99,11 +125,17 @@ fn a_box_keeps_its_secrets_and_its_doors_shut_and_can_be_reset() {
             ("authorized_keys", Path::new(&file("authorized_keys"))),
         ],
     );
-    let dhcp = DhcpServer::start(ground.center.namespace(), &dir, port.address(Link::Wan));
+    let dhcp = Server::dhcp(ground.center.namespace(), &dir, port.address(Link::Wan));
+    let _ntp = Server::ntp(ground.center.namespace(), &dir);
     let ready = port.start_until_ready();
     let addresses = port.shell("ip -o -4 address show dev wan");
     assert!(addresses.contains(&format!("{wan}/24")), "{addresses}");
     drop(dhcp);
+    poll::until("the box has the time", BOOT_PATIENCE, || {
+        let told: i64 = port.shell("date +%s").parse().unwrap();
+        let own: i64 = String::from_utf8(run_ok("date", &["+%s"])).unwrap().trim().parse().unwrap();
+        ((own - told).abs() <= CLOCKS_APART).then_some(())
+    });
 
     // Who listens, and who answers.
     let listening =
@@ -118,7 +150,9 @@ fn a_box_keeps_its_secrets_and_its_doors_shut_and_can_be_reset() {
 
     // Who runs as whom.
     let status = port.shell("cat /proc/$(pidof storage-port)/status");
-    for line in [&format!("Uid:\t{PORT}\t{PORT}\t{PORT}\t{PORT}"), PORT_CAPABILITIES, "NoNewPrivs:\t1"] {
+    for line in
+        [&format!("Uid:\t{PORT}\t{PORT}\t{PORT}\t{PORT}"), PORT_CAPABILITIES, "NoNewPrivs:\t1", "Seccomp:\t2"]
+    {
         assert!(status.contains(line), "no {line:?} in {status}");
     }
     assert_eq!(port.shell("cut -d : -f 2 /etc/shadow | sort -u"), "*", "nobody has a password");
