@@ -1,10 +1,13 @@
 //! Updates of a box, by a USB stick and its console: what is refused, and that what is good is tried, serves and stays.
 
 use std::fs;
+use std::path::Path;
 
+use e2e::daemon::binary;
 use e2e::pair::ground::Ground;
 use e2e::qemu::appliance::{Appliance, Starter, stick};
 use e2e::qemu::firmware::{Firmware, bundle, make_signer};
+use e2e::tools::run;
 use image::bundle::make_for;
 
 /// PORT-19: an update that somebody else signed, that is cut short, that is for another board, or that is older
@@ -21,7 +24,17 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
     let older = bundle(&dir, "older", "1.9.9", &firmware.slot(), &own, &key);
     let board = dir.join("board.raucb");
     make_for("storage-port-riscv", "3.0.0", &firmware.slot(), &board, &own, &key).unwrap();
-    let good = bundle(&dir, "good", "3.0.0", &firmware.slot(), &own, &key);
+    // What a stranger signed becomes ours by our signature, if we say that we know the stranger.
+    let good = dir.join("good.raucb");
+    let sign = |known: &Path| {
+        let words = ["sign", "--bundle", wrong.to_str().unwrap(), "--keyring", known.to_str().unwrap()];
+        let signer = ["--cert", own.to_str().unwrap(), "--key", key.to_str().unwrap()];
+        let all = [&words[..], &["--out", good.to_str().unwrap()], &signer].concat();
+        run(binary("image").to_str().unwrap(), &all)
+    };
+    assert!(!sign(&own).status.success() && !good.exists(), "it is not known who signed it");
+    let signed = sign(&stranger.0);
+    assert!(signed.status.success(), "{signed:?}");
     let whole = fs::read(&good).unwrap();
     let short = dir.join("short.raucb");
     fs::write(&short, &whole[..whole.len() / 2]).unwrap();
@@ -58,7 +71,12 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
 
     port.kill();
     Appliance::fill_stick(&path, &[("update.raucb", &good)]);
+    // Of the slots' state one copy is enough: that slot b holds nothing is still known.
+    port.put("boot/state-1", b"# GRUB Environment Block");
     port.start_until_ready();
+    port.say("slots");
+    let kept = port.wait("running=a").1;
+    assert!(kept.contains("order=AB a_left=3 a_good=1 b_left=0"), "{kept}");
     port.say("update");
     let (took, said) = port.wait("installed version 3.0.0");
     println!("good, {:.1} s: {said}", took.as_secs_f64());
