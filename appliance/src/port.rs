@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::center::{CenterError, Fenced, StorageCenter};
-use crate::config::{Config, ConfigError, SecretError, read_or_make_key, read_pair_key};
+use crate::config::{Config, ConfigError, SecretError, read_or_make_key};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
@@ -193,8 +193,8 @@ impl Port {
             Some(pair) => Some((pair, Identity::load(pair)?, listen(pair.listen).await?)),
             None => None,
         };
-        let key = match &config.pair {
-            Some(pair) => HandleKey::of_pair(&read_pair_key(&pair.key_file)?),
+        let key = match config.pair_key()? {
+            Some(key) => HandleKey::of_pair(&key),
             None => HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?),
         };
         let (journal, recovery) =

@@ -18,6 +18,7 @@ fn files() -> Vec<String> {
         "client",
         "config_file",
         "control",
+        "doctor",
         "mutual",
         "appliance",
         "center",
