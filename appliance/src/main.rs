@@ -1,5 +1,6 @@
 //! The command `storage-port`.
 
+mod ask_command;
 mod doctor_command;
 mod setup_command;
 
@@ -15,14 +16,14 @@ use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
-use appliance::status::Status;
+use ask_command::{Asking, CacheCommand};
 use clap::{Parser, Subcommand};
 use control::message::Request;
 use control::readiness::{Readiness, ReadinessError};
 use control::socket::{self, AskError};
 use doctor_command::DoctorArguments;
 use nfs::server::Addresses;
-use serde_json::{Value, json};
+use serde_json::json;
 use setup_command::SetupArguments;
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -72,13 +73,17 @@ enum Command {
         config: PathBuf,
     },
     /// Say what the running port does.
-    Status {
-        /// The file it was started with.
-        #[arg(long)]
-        config: PathBuf,
-        /// For programs.
-        #[arg(long)]
-        json: bool,
+    Status(Asking),
+    /// Say what the running port exports, and to whom.
+    Exports(Asking),
+    /// Say who is connected to the running port and what they have mounted.
+    Clients(Asking),
+    /// Say what the running port still owes to the storage center.
+    Journal(Asking),
+    /// Look at the running port's data cache, or empty it.
+    Cache {
+        #[command(subcommand)]
+        command: CacheCommand,
     },
     /// Look for the mistakes that are most often made, and say how each is mended. Exit status: 0 well, 3 warnings, 1 faults.
     Doctor(DoctorArguments),
@@ -143,7 +148,11 @@ fn main() -> ExitCode {
             Command::Serve { config, .. } => serve(&config, readiness?).await,
             Command::Probe { config, address, or_standby } => probe(&config, address, or_standby).await,
             Command::Reload { config } => reload(&config).await,
-            Command::Status { config, json } => status(&config, json).await,
+            Command::Status(asking) => ask_command::status(&asking).await,
+            Command::Exports(asking) => ask_command::exports(&asking).await,
+            Command::Clients(asking) => ask_command::clients(&asking).await,
+            Command::Journal(asking) => ask_command::journal(&asking).await,
+            Command::Cache { command } => ask_command::cache(&command).await,
             Command::Doctor(arguments) => return Ok(doctor_command::execute(&arguments).await),
             Command::Config { command: ConfigCommand::Check { config, online } } => {
                 check(&config, online).await.map_err(Failure::from)
@@ -225,17 +234,6 @@ async fn reload(path: &Path) -> Result<(), Failure> {
         said.push("nothing has changed".to_owned());
     }
     say(&said.join("\n"));
-    Ok(())
-}
-
-async fn status(path: &Path, as_json: bool) -> Result<(), Failure> {
-    let config = Config::load(path).map_err(StartError::from)?;
-    let answer = socket::ask("storage port", &config.state.dir, &Request::new("status", Value::Null)).await?;
-    if as_json {
-        say(&serde_json::to_string_pretty(&answer)?);
-    } else {
-        say(&serde_json::from_value::<Status>(answer)?.to_string());
-    }
     Ok(())
 }
 
