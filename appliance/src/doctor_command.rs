@@ -24,7 +24,7 @@ const DAEMON: Duration = Duration::from_secs(2);
 /// How long the storage center may take to accept the secrets; the doctor's own looks take as long.
 const CENTER: Duration = Duration::from_secs(8);
 /// The judge's configuration, beside the port's.
-const JUDGE_CONFIG: &str = "port-failover.toml";
+pub const JUDGE_CONFIG: &str = "port-failover.toml";
 
 /// See [`execute`].
 #[derive(Args)]

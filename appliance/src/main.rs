@@ -3,6 +3,7 @@
 mod ask_command;
 mod doctor_command;
 mod setup_command;
+mod support_command;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -17,14 +18,16 @@ use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
 use ask_command::{Asking, CacheCommand};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use control::message::Request;
 use control::readiness::{Readiness, ReadinessError};
 use control::socket::{self, AskError};
 use doctor_command::DoctorArguments;
+use manual::{Manual, ManualError};
 use nfs::server::Addresses;
 use serde_json::json;
 use setup_command::SetupArguments;
+use support_command::{SupportArguments, SupportError};
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -87,6 +90,8 @@ enum Command {
     },
     /// Look for the mistakes that are most often made, and say how each is mended. Exit status: 0 well, 3 warnings, 1 faults.
     Doctor(DoctorArguments),
+    /// Gather what who helps with a port wants to see of it into one archive, without secrets.
+    SupportBundle(SupportArguments),
     /// Work with the configuration.
     Config {
         #[command(subcommand)]
@@ -99,6 +104,11 @@ enum Command {
     },
     /// Set a port up from one file about the site.
     Setup(SetupArguments),
+    /// Make this program's manual pages, or its completion for a shell.
+    Manual {
+        #[command(subcommand)]
+        command: Manual,
+    },
 }
 
 #[derive(Subcommand)]
@@ -154,12 +164,16 @@ fn main() -> ExitCode {
             Command::Journal(asking) => ask_command::journal(&asking).await,
             Command::Cache { command } => ask_command::cache(&command).await,
             Command::Doctor(arguments) => return Ok(doctor_command::execute(&arguments).await),
+            Command::SupportBundle(arguments) => {
+                support_command::execute(&arguments).await.map_err(Failure::from)
+            }
             Command::Config { command: ConfigCommand::Check { config, online } } => {
                 check(&config, online).await.map_err(Failure::from)
             }
             Command::Pair { command: PairCommand::Keys { name, out } } => {
                 keys::make(&name, &out).map_err(Failure::from)
             }
+            Command::Manual { command } => command.make(Arguments::command()).map_err(Failure::from),
             Command::Setup(arguments) => return Ok(setup_command::execute(arguments).await),
         }
         .map(|()| ExitCode::SUCCESS)
@@ -184,6 +198,10 @@ enum Failure {
     Keys(#[from] KeysError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Support(#[from] SupportError),
+    #[error(transparent)]
+    Manual(#[from] ManualError),
     #[error(transparent)]
     Readiness(#[from] ReadinessError),
     #[error("cannot listen for signals: {0}")]

@@ -18,8 +18,8 @@ pub struct Client {
     pub connections: usize,
     /// Since when it has had one without a pause; `None` of one that has none now.
     pub connected: Option<Instant>,
-    /// What it mounted, as far as it has not said that it has done with it, and when. NFS knows no more: a client that was
-    /// switched off has its mounts still.
+    /// What it mounted, as far as it has not said that it has done with it, and when. NFS knows no more: a client that
+    /// was switched off has its mounts still.
     pub mounts: Vec<(String, Instant)>,
 }
 

@@ -20,6 +20,7 @@ fn files() -> Vec<String> {
         "control",
         "doctor",
         "mutual",
+        "manual",
         "appliance",
         "center",
         "failover",

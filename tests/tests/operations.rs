@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -136,4 +139,117 @@ fn a_port_that_does_not_run_is_told() {
         assert!(output.status.code() == Some(1) && error.contains("no storage port runs"), "{error}");
         assert_eq!(error.lines().count(), 1);
     }
+}
+
+/// The files of a support bundle by their names.
+fn unpacked(bundle: &Path, to: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::create_dir_all(to).unwrap();
+    run_ok("tar", &["-xf", bundle.to_str().unwrap(), "-C", to.to_str().unwrap()]);
+    let listed = String::from_utf8(run_ok("tar", &["-tf", bundle.to_str().unwrap()])).unwrap();
+    let name = |path: &str| path.strip_prefix("storage-port-support/").unwrap().to_owned();
+    listed.lines().map(|path| (name(path), fs::read(to.join(path)).unwrap())).collect()
+}
+
+/// PORT-4: what helps is in the bundle of a port of a pair, and no byte of a secret, wherever somebody wrote it.
+#[test]
+fn a_support_bundle_has_what_helps_and_no_secret() {
+    let site = Site::start();
+    let keys = site.path().join("keys");
+    let program = binary("storage-port");
+    let program = program.to_str().unwrap();
+    run_ok(program, &["pair", "keys", "--name", "site-1", "--out", keys.to_str().unwrap()]);
+    let at = |file: &str| keys.join("a").join(file).display().to_string();
+    let pair = format!(
+        "[pair]\nname = \"site-1\"\nmember = \"a\"\nlisten = \"127.0.0.1:{}\"\npeer = \"127.0.0.2:7421\"\n\
+         key_file = {:?}\ncertificate_file = {:?}\ncertificate_key_file = {:?}\nca_file = {:?}\n",
+        e2e::daemon::free_port(),
+        at("pair.key"),
+        at("port.pem"),
+        at("port.key"),
+        at("ca.pem"),
+    );
+    let port = site.port_with("port", &PortSettings { more: pair, ..PortSettings::default() });
+    let config = port.config();
+    let secret = fs::read_to_string(site.secret_file(1)).unwrap().trim_end().to_owned();
+    let pair_key = fs::read_to_string(at("pair.key")).unwrap().trim_end().to_owned();
+    let port_key = fs::read_to_string(at("port.key")).unwrap();
+    // Somebody kept them where they do not belong.
+    let content = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("# {secret}\n{content}# {pair_key} http://me:{pair_key}@a.example\n"))
+        .unwrap();
+    let judge =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../failover/port-failover.example.toml"));
+    let judge =
+        judge.unwrap().replace("/etc/storage-port/pair/pair.key", &at("pair.key")) + &format!("# {secret}\n");
+    fs::write(config.with_file_name("port-failover.toml"), judge).unwrap();
+
+    let bundle = site.path().join("bundle.tar");
+    let command = ["support-bundle", "--config", config.to_str().unwrap(), "--out", bundle.to_str().unwrap()];
+    run_ok(program, &command);
+    assert_eq!(fs::metadata(&bundle).unwrap().permissions().mode() & 0o777, 0o600);
+    let files = unpacked(&bundle, &site.path().join("unpacked"));
+    let text = |name: &str| {
+        let found = files.get(name).unwrap_or_else(|| panic!("{name} in {:?}", files.keys()));
+        String::from_utf8_lossy(found).into_owned()
+    };
+    assert!(text("config/storage-port.toml").starts_with("# [secret]\n"));
+    assert!(text("config/storage-port.toml").contains("path = \"/export\""));
+    assert!(text("config/port-failover.toml").contains("[heartbeat]"));
+    for name in
+        ["doctor.json", "port/status.json", "port/clients.json", "port/journal.json", "port/cache.json"]
+    {
+        assert!(serde_json::from_str::<Value>(&text(name)).unwrap().is_object(), "{name}");
+    }
+    assert!(text("judge/status.json.missing").contains("no port-failover runs"));
+    assert!(text("doctor.txt").contains("nic: "));
+    assert!(text("system/interfaces").contains("\"lo\"") && text("system/mounts").contains(" / "));
+    assert!(files.contains_key("system/kernel-log") || files.contains_key("system/kernel-log.missing"));
+
+    let whole = fs::read(&bundle).unwrap();
+    let lines = port_key.lines().filter(|line| !line.starts_with("-----")).map(str::to_owned);
+    let handle_key = fs::read(port.path().join("state/handle_key")).unwrap();
+    let words = [secret, pair_key].into_iter().chain(lines).map(String::into_bytes).chain([handle_key]);
+    for word in words {
+        assert!(word.len() >= 16, "{word:?}");
+        assert!(!whole.windows(word.len()).any(|window| window == word), "a secret is in the bundle");
+    }
+    // Of a file that cannot be read nobody knows what is secret in it.
+    fs::write(&config, format!("{content}[[customer]]\nid = 2\nsecret = {:?}\n", "0123456789abcdef"))
+        .unwrap();
+    let blind = site.path().join("blind.tar");
+    run_ok(
+        program,
+        &["support-bundle", "--config", config.to_str().unwrap(), "--out", blind.to_str().unwrap()],
+    );
+    let files = unpacked(&blind, &site.path().join("blind"));
+    assert!(files.contains_key("config/storage-port.toml.missing"), "{:?}", files.keys());
+    assert!(!fs::read(&blind).unwrap().windows(16).any(|window| window == b"0123456789abcdef"));
+    // What is there is not written over.
+    let again = run(program, &command);
+    assert!(again.status.code() == Some(1) && fs::read(&bundle).unwrap() == whole);
+}
+
+/// A page for each command, and a completion that the shell takes, of both daemons.
+#[test]
+fn manual_pages_and_completions_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    for (name, command) in [("storage-port", "support-bundle"), ("port-failover", "takeover")] {
+        let program = binary(name);
+        let program = program.to_str().unwrap();
+        run_ok(program, &["manual", "pages", "--out", folder]);
+        let page = fs::read_to_string(dir.path().join(format!("{name}-{command}.1"))).unwrap();
+        assert!(page.contains(".SH OPTIONS") && page.contains("config"), "{page}");
+        let completion = dir.path().join(format!("{name}.bash"));
+        fs::write(&completion, run_ok(program, &["manual", "completion", "bash"])).unwrap();
+        let script = format!("source {}; complete -p {name}", completion.display());
+        let told = String::from_utf8(run_ok("bash", &["-c", &script])).unwrap();
+        assert!(
+            told.contains("complete") && fs::read_to_string(&completion).unwrap().contains(command),
+            "{told}"
+        );
+    }
+    let refused =
+        run(binary("storage-port").to_str().unwrap(), &["manual", "pages", "--out", "/no/such/folder"]);
+    assert_eq!(refused.status.code(), Some(1));
 }
