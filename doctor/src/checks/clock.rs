@@ -30,8 +30,10 @@ pub(super) fn judge(now: Duration, visits: &[Visit]) -> Vec<Finding> {
     let way = if ahead > 0 { "behind" } else { "before" };
     let text = format!("this machine's clock is {off} s {way} the storage center's");
     vec![match off {
-        0..=OFF => Finding::ok(CHECK, "as the storage center's"),
-        ..FAR_OFF => Finding::warning(CHECK, format!("{text}: SRLs end too early or too late"), MEND),
+        _ if off <= OFF => Finding::ok(CHECK, "as the storage center's"),
+        _ if off < FAR_OFF => {
+            Finding::warning(CHECK, format!("{text}: SRLs end too early or too late"), MEND)
+        }
         _ => {
             let text = format!("{text}: what it signs is refused, and certificates may be");
             Finding::fault(CHECK, text, MEND)

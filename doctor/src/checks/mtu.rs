@@ -31,16 +31,16 @@ pub(super) fn judge(plan: &Plan, interfaces: &Result<Vec<Seen>, String>, visits:
             format!("`ip link set {} mtu {USUAL}`, or the same size on every host of the LAN", lan.name),
         ));
     }
-    findings.extend(plan.doors.iter().zip(visits).filter_map(|(door, visit)| {
-        (visit.as_ref().ok()?.heard_large == Some(false)).then(|| {
-            Finding::fault(
-                CHECK,
-                format!("{}: answers a small question, and not one of several packets of full size", door.url),
-                "lower the MTU of the WAN's interface to what the way takes (1400 behind most tunnels), or let ICMP \
-                 \"fragmentation needed\" through",
-            )
-        })
-    }));
+    let narrow = |visit: &&Visit| matches!(visit, Ok(answer) if answer.heard_large == Some(false));
+    let narrow = plan.doors.iter().zip(visits).filter(|(_, visit)| narrow(visit)).map(|(door, _)| {
+        Finding::fault(
+            CHECK,
+            format!("{}: answers a small question, and not one of several packets of full size", door.url),
+            "lower the MTU of the WAN's interface to what the way takes (1400 behind most tunnels), or let ICMP \
+             \"fragmentation needed\" through",
+        )
+    });
+    findings.extend(narrow);
     or_ok(findings, || {
         let tried = visits.iter().filter_map(|visit| visit.as_ref().ok());
         if tried.clone().all(|answer| answer.heard_large.is_none()) {
