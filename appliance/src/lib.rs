@@ -12,6 +12,7 @@ pub mod directory_cache;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod host;
+pub mod inspection;
 pub mod journal;
 pub mod lock_ledger;
 pub mod mirror;

@@ -1,6 +1,9 @@
 //! The command `storage-port`.
 
+mod ask_command;
+mod doctor_command;
 mod setup_command;
+mod support_command;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -14,15 +17,18 @@ use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
-use appliance::status::Status;
-use clap::{Parser, Subcommand};
+use ask_command::{Asking, CacheCommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use confine::Needs;
 use control::message::Request;
 use control::readiness::{Readiness, ReadinessError};
 use control::socket::{self, AskError};
+use doctor_command::DoctorArguments;
+use manual::{Manual, ManualError};
 use nfs::server::Addresses;
-use serde_json::{Value, json};
+use serde_json::json;
 use setup_command::SetupArguments;
+use support_command::{SupportArguments, SupportError};
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -71,14 +77,22 @@ enum Command {
         config: PathBuf,
     },
     /// Say what the running port does.
-    Status {
-        /// The file it was started with.
-        #[arg(long)]
-        config: PathBuf,
-        /// For programs.
-        #[arg(long)]
-        json: bool,
+    Status(Asking),
+    /// Say what the running port exports, and to whom.
+    Exports(Asking),
+    /// Say who is connected to the running port and what they have mounted.
+    Clients(Asking),
+    /// Say what the running port still owes to the storage center.
+    Journal(Asking),
+    /// Look at the running port's data cache, or empty it.
+    Cache {
+        #[command(subcommand)]
+        command: CacheCommand,
     },
+    /// Look for the mistakes that are most often made, and say how each is mended. Exit status: 0 well, 3 warnings, 1 faults.
+    Doctor(DoctorArguments),
+    /// Gather what who helps with a port wants to see of it into one archive, without secrets.
+    SupportBundle(SupportArguments),
     /// Work with the configuration.
     Config {
         #[command(subcommand)]
@@ -91,6 +105,11 @@ enum Command {
     },
     /// Set a port up from one file about the site.
     Setup(SetupArguments),
+    /// Make this program's manual pages, or its completion for a shell.
+    Manual {
+        #[command(subcommand)]
+        command: Manual,
+    },
 }
 
 #[derive(Subcommand)]
@@ -143,13 +162,22 @@ fn main() -> ExitCode {
             Command::Serve { config, .. } => serve(&config, readiness?).await,
             Command::Probe { config, address, or_standby } => probe(&config, address, or_standby).await,
             Command::Reload { config } => reload(&config).await,
-            Command::Status { config, json } => status(&config, json).await,
+            Command::Status(asking) => ask_command::status(&asking).await,
+            Command::Exports(asking) => ask_command::exports(&asking).await,
+            Command::Clients(asking) => ask_command::clients(&asking).await,
+            Command::Journal(asking) => ask_command::journal(&asking).await,
+            Command::Cache { command } => ask_command::cache(&command).await,
+            Command::Doctor(arguments) => return Ok(doctor_command::execute(&arguments).await),
+            Command::SupportBundle(arguments) => {
+                support_command::execute(&arguments).await.map_err(Failure::from)
+            }
             Command::Config { command: ConfigCommand::Check { config, online } } => {
                 check(&config, online).await.map_err(Failure::from)
             }
             Command::Pair { command: PairCommand::Keys { name, out } } => {
                 keys::make(&name, &out).map_err(Failure::from)
             }
+            Command::Manual { command } => command.make(Arguments::command()).map_err(Failure::from),
             Command::Setup(arguments) => return Ok(setup_command::execute(arguments).await),
         }
         .map(|()| ExitCode::SUCCESS)
@@ -174,6 +202,10 @@ enum Failure {
     Keys(#[from] KeysError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Support(#[from] SupportError),
+    #[error(transparent)]
+    Manual(#[from] ManualError),
     #[error(transparent)]
     Readiness(#[from] ReadinessError),
     #[error("cannot listen for signals: {0}")]
@@ -231,17 +263,6 @@ async fn reload(path: &Path) -> Result<(), Failure> {
         said.push("nothing has changed".to_owned());
     }
     say(&said.join("\n"));
-    Ok(())
-}
-
-async fn status(path: &Path, as_json: bool) -> Result<(), Failure> {
-    let config = Config::load(path).map_err(StartError::from)?;
-    let answer = socket::ask("storage port", &config.state.dir, &Request::new("status", Value::Null)).await?;
-    if as_json {
-        say(&serde_json::to_string_pretty(&answer)?);
-    } else {
-        say(&serde_json::from_value::<Status>(answer)?.to_string());
-    }
     Ok(())
 }
 

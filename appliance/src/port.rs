@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use control::Operations;
 use control::socket::ControlSocket;
+use nfs::attendance::Attendance;
 use nfs::nsm::ledger::Ledger;
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
@@ -22,11 +23,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::center::{CenterError, Fenced, StorageCenter};
-use crate::config::{Config, ConfigError, SecretError, read_or_make_key, read_pair_key};
+use crate::config::{Config, ConfigError, SecretError, read_or_make_key};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
 use crate::host;
+use crate::inspection;
 use crate::journal::{self, Journal, JournalError};
 use crate::lock_ledger::LockLedger;
 use crate::mirror::identity::{Identity, IdentityError};
@@ -155,6 +157,7 @@ pub struct Port {
     control: ControlSocket,
     reloader: Arc<Reloader>,
     paired: Option<(Arc<Paired>, TcpListener)>,
+    blocks: DataCache<CenterError>,
     /// Held as long as the port lives.
     _lock: File,
 }
@@ -193,8 +196,8 @@ impl Port {
             Some(pair) => Some((pair, Identity::load(pair)?, listen(pair.listen).await?)),
             None => None,
         };
-        let key = match &config.pair {
-            Some(pair) => HandleKey::of_pair(&read_pair_key(&pair.key_file)?),
+        let key = match config.pair_key()? {
+            Some(key) => HandleKey::of_pair(&key),
             None => HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?),
         };
         let (journal, recovery) =
@@ -288,6 +291,7 @@ impl Port {
             control,
             reloader: Arc::new(reloader),
             paired,
+            blocks,
             _lock: lock,
         })
     }
@@ -310,6 +314,7 @@ impl Port {
             control,
             reloader,
             paired,
+            blocks,
             _lock,
         } = self;
         let directories: Directories<_> =
@@ -332,6 +337,7 @@ impl Port {
             }),
         };
         let mut operations = operations(reloader, sources);
+        add_inspections(&mut operations, blocks, server.attendance(), journal.clone());
         let paired = paired.map(|(paired, listener)| {
             paired.add_operations(&mut operations);
             tasks.spawn(Arc::clone(&paired).run(listener));
@@ -392,6 +398,36 @@ fn operations<C: StorageCenter>(reloader: Arc<Reloader>, sources: status::Source
         async move { to_value(status) }
     });
     operations
+}
+
+/// What is told of the port's insides: asks nobody but this process.
+fn add_inspections(
+    operations: &mut Operations,
+    blocks: DataCache<CenterError>,
+    attendance: Attendance,
+    journal: Journal,
+) {
+    let dropped = blocks.clone();
+    operations.add("cache", move |_| {
+        let report = inspection::cache(&blocks);
+        async move { to_value(report) }
+    });
+    operations.add("cache-drop", move |_| {
+        let blocks = dropped.clone();
+        async move {
+            let dropped = inspection::drop_cache(&blocks).await;
+            tracing::info!(bytes = dropped.bytes, "the data cache was emptied, as an operator wanted");
+            to_value(dropped)
+        }
+    });
+    operations.add("clients", move |_| {
+        let report = inspection::clients(&attendance, Instant::now());
+        async move { to_value(report) }
+    });
+    operations.add("journal", move |_| {
+        let report = inspection::journal(&journal, host::now());
+        async move { to_value(report) }
+    });
 }
 
 fn to_value(answer: impl serde::Serialize) -> Result<Value, String> {

@@ -167,17 +167,23 @@ impl fmt::Display for Status {
             writeln!(f, "customer {}: the storage center {state}", customer.id)?;
         }
         for export in exports {
-            let ExportStatus { path, tree, customer, folder, allowed, read_only, squash } = export;
-            let access = if *read_only || tree == "srl" { "read-only" } else { "read and write" };
-            let allowed = if allowed.is_empty() { "everybody".to_owned() } else { allowed.join(" ") };
-            writeln!(
-                f,
-                "export {path}: {tree} of customer {customer} below {folder}, {access}, squash {squash}, for {allowed}"
-            )?;
+            writeln!(f, "{export}")?;
         }
         let JournalStatus { files, bytes_used, bytes_max } = journal;
         write!(f, "journal: {files} files to upload, {bytes_used} of {bytes_max} bytes used")?;
         pair.as_ref().map_or(Ok(()), |pair| write!(f, "\n{pair}"))
+    }
+}
+
+impl fmt::Display for ExportStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, tree, customer, folder, allowed, read_only, squash } = self;
+        let access = if *read_only || tree == "srl" { "read-only" } else { "read and write" };
+        let allowed = if allowed.is_empty() { "everybody".to_owned() } else { allowed.join(" ") };
+        write!(
+            f,
+            "export {path}: {tree} of customer {customer} below {folder}, {access}, squash {squash}, for {allowed}"
+        )
     }
 }
 

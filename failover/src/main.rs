@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use confine::Needs;
 use control::message::Request;
 use control::readiness::{Readiness, ReadinessError};
@@ -18,6 +18,7 @@ use control::socket::{self, AskError};
 use failover::config::{Config, ConfigError};
 use failover::daemon::status::Status;
 use failover::daemon::{self, StartError};
+use manual::{Manual, ManualError};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -71,6 +72,11 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Make this program's manual pages, or its completion for a shell.
+    Manual {
+        #[command(subcommand)]
+        command: Manual,
+    },
 }
 
 #[derive(Subcommand)]
@@ -113,6 +119,8 @@ enum Failure {
     Hung,
     #[error(transparent)]
     Readiness(#[from] ReadinessError),
+    #[error(transparent)]
+    Manual(#[from] ManualError),
     #[error("cannot ask: {0}")]
     System(#[from] std::io::Error),
     #[error("the judge answered something else: {0}; is it of another version?")]
@@ -153,6 +161,7 @@ fn execute(command: Command, readiness: Option<Readiness>) -> Result<ExitCode, F
             order(&file.config, "maintenance", json!({ "on": state == OnOff::On }))?;
         }
         Command::Config { command: ConfigCommand::Check(file) } => check(&file.config)?,
+        Command::Manual { command } => command.make(Arguments::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -63,24 +63,24 @@ impl Origin {
 pub struct Service<F> {
     filesystem: Arc<F>,
     limits: Limits,
-    mounts: mount::Table,
+    mounts: Arc<mount::Table>,
     duty: Duty,
     locks: Option<Present>,
     registrations: rpcbind::Table,
 }
 
 impl<F: Filesystem> Service<F> {
-    /// Serves `filesystem` while on `duty`, remembers `mounts_max` mounts, serves `locks` and tells clients of
+    /// Serves `filesystem` while on `duty`, remembers who mounted what in `mounts`, serves `locks` and tells clients of
     /// `registrations`.
     pub fn new(
         filesystem: Arc<F>,
-        mounts_max: usize,
+        mounts: Arc<mount::Table>,
         duty: Duty,
         locks: Option<Present>,
         registrations: rpcbind::Table,
     ) -> Self {
         let limits = filesystem.limits();
-        Self { filesystem, limits, mounts: mount::Table::new(mounts_max), duty, locks, registrations }
+        Self { filesystem, limits, mounts, duty, locks, registrations }
     }
 
     /// What the file system can do, as it said at the start.

@@ -41,7 +41,8 @@ impl<F: Filesystem> Door<F> {
         let registrations = registrations(addresses, locks.is_some());
         let locks = locks.map(Locks::open).transpose()?.map(Arc::new);
         let locks = locks.map(|locks| watch::channel(Some(locks)).1);
-        let service = Service::new(Arc::new(filesystem), mounts_max, Duty::default(), locks, registrations);
+        let mounts = Arc::new(crate::mount::Table::new(mounts_max));
+        let service = Service::new(Arc::new(filesystem), mounts, Duty::default(), locks, registrations);
         Ok(Self(service))
     }
 

@@ -8,6 +8,7 @@
 //! This crate knows RFCs, not caches: it remembers nothing about files between two calls. It decodes what strangers
 //! send with its own decoder alone.
 
+pub mod attendance;
 mod dispatch;
 pub mod duty;
 pub mod filesystem;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::filesystem::{Caller, Filesystem, FsError};
 use crate::rpc::{Refusal, flavour};
@@ -37,10 +38,13 @@ pub struct Table {
     mounts: Mutex<VecDeque<Mounted>>,
 }
 
+/// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Mounted {
-    client: IpAddr,
-    path: String,
+pub(crate) struct Mounted {
+    pub client: IpAddr,
+    pub path: String,
+    /// When it was asked for last.
+    pub at: Instant,
 }
 
 impl Table {
@@ -56,7 +60,7 @@ impl Table {
 
     fn add(&self, mounted: Mounted) {
         let mut mounts = self.lock();
-        mounts.retain(|known| *known != mounted);
+        mounts.retain(|known| (known.client, &known.path) != (mounted.client, &mounted.path));
         if mounts.len() >= self.mounts_max {
             mounts.pop_front();
         }
@@ -67,7 +71,8 @@ impl Table {
         self.lock().retain(|known| known.client != client || path.is_some_and(|path| known.path != path));
     }
 
-    fn list(&self) -> Vec<Mounted> {
+    /// All of them, the oldest first.
+    pub(crate) fn list(&self) -> Vec<Mounted> {
         self.lock().iter().cloned().collect()
     }
 }
@@ -126,7 +131,8 @@ async fn mnt<F: Filesystem>(context: &Context<'_, F>, path: Option<&str>, out: &
     };
     match mounted {
         Ok((path, root)) => {
-            context.mounts.add(Mounted { client: context.caller.address, path: path.to_owned() });
+            let client = context.caller.address;
+            context.mounts.add(Mounted { client, path: path.to_owned(), at: Instant::now() });
             out.u32(0);
             out.opaque(root.as_bytes());
             let flavours = [flavour::SYS];
@@ -157,7 +163,7 @@ const fn status(error: FsError) -> u32 {
 fn dump<F: Filesystem>(filesystem: &F, mounts: &Table, out: &mut Encoder) {
     let exports = filesystem.exports();
     let is_exported = |mounted: &Mounted| exports.iter().any(|export| is_in(&mounted.path, &export.path));
-    for Mounted { client, path } in mounts.list().into_iter().filter(is_exported) {
+    for Mounted { client, path, .. } in mounts.list().into_iter().filter(is_exported) {
         out.bool(true);
         out.opaque(client.to_string().as_bytes());
         out.opaque(path.as_bytes());
@@ -189,7 +195,15 @@ mod tests {
     use super::*;
 
     fn mounted(host: u8, path: &str) -> Mounted {
-        Mounted { client: [192, 0, 2, host].into(), path: path.to_owned() }
+        Mounted { client: [192, 0, 2, host].into(), path: path.to_owned(), at: Instant::now() }
+    }
+
+    fn listed(table: &Table) -> Vec<(IpAddr, String)> {
+        table.list().into_iter().map(|mounted| (mounted.client, mounted.path)).collect()
+    }
+
+    fn known(host: u8, path: &str) -> (IpAddr, String) {
+        ([192, 0, 2, host].into(), path.to_owned())
     }
 
     #[test]
@@ -199,7 +213,7 @@ mod tests {
         {
             table.add(mount);
         }
-        assert_eq!(table.list(), [mounted(1, "/export"), mounted(3, "/SRL")]);
+        assert_eq!(listed(&table), [known(1, "/export"), known(3, "/SRL")]);
     }
 
     #[test]
@@ -209,9 +223,9 @@ mod tests {
             table.add(mount);
         }
         table.remove([192, 0, 2, 1].into(), Some("/SRL"));
-        assert_eq!(table.list(), [mounted(1, "/export"), mounted(2, "/SRL")]);
+        assert_eq!(listed(&table), [known(1, "/export"), known(2, "/SRL")]);
         table.remove([192, 0, 2, 1].into(), None);
-        assert_eq!(table.list(), [mounted(2, "/SRL")]);
+        assert_eq!(listed(&table), [known(2, "/SRL")]);
     }
 
     #[test]

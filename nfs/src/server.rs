@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::attendance::Attendance;
 use crate::dispatch::{Programs, Service};
 use crate::duty::Duty;
 use crate::filesystem::Filesystem;
@@ -23,7 +24,6 @@ use crate::rpcbind::register::{self, RegisterError};
 use crate::rpcbind::{self, Registration, Table, Transport};
 use crate::settings::{Bounds, Rpcbind, Settings};
 use crate::transport::close::CloseMark;
-use crate::transport::listener::Clients;
 use crate::transport::reactor::Reactors;
 use crate::transport::{Shared, datagram, ended, listener};
 use crate::{mount, nsm, v3};
@@ -87,6 +87,7 @@ pub struct Server {
     locks: Option<(nlm::Settings, watch::Sender<Option<Arc<Locks>>>)>,
     duty: Duty,
     close_mark: CloseMark,
+    attendance: Attendance,
     bounds: Bounds,
 }
 
@@ -162,8 +163,14 @@ impl Server {
             reactors,
             duty: settings.duty,
             close_mark: CloseMark::new(settings.close_mark),
+            attendance: Attendance::new(&settings.bounds),
             bounds: settings.bounds,
         })
+    }
+
+    /// Says who is served, as long as the server does.
+    pub fn attendance(&self) -> Attendance {
+        self.attendance.clone()
     }
 
     /// Where the server listens.
@@ -177,10 +184,10 @@ impl Server {
         let (end, ending) = watch::channel(false);
         let present = self.locks.as_ref().map(|(_, present)| present.subscribe());
         let (duty, registrations) = (self.duty.clone(), self.registrations.clone());
-        let service = Service::new(filesystem, self.bounds.mounts, duty, present, registrations);
+        let Attendance { mounts, clients } = self.attendance;
+        let service = Service::new(filesystem, mounts, duty, present, registrations);
         let record_bytes_max = service.limits().write_bytes_max as usize + RECORD_OVERHEAD_BYTES;
         let memory = Arc::new(Semaphore::new(self.bounds.bytes_in_total.min(Semaphore::MAX_PERMITS)));
-        let clients = Clients::new(self.bounds.connections, self.bounds.connections_per_client);
         let runtime = Handle::current();
         let shared = Arc::new(Shared {
             service,

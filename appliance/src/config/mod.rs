@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::changes::{Change, changes};
 pub use self::pair::{Pair, WhenAlone};
-pub use self::parts::{Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, State, Upload};
+pub use self::parts::{
+    Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, RpcbindMode, State, Upload,
+};
 pub use self::secret::SecretError;
 pub(crate) use self::secret::{read_or_make_key, read_pair_key};
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
@@ -167,6 +169,14 @@ impl Config {
             Ok((CustomerId(customer.id), secret::read(CustomerId(customer.id), &customer.secret_file)?))
         };
         self.customer.iter().map(read).collect()
+    }
+
+    /// The key of the pair; `None` for a port that stands alone.
+    ///
+    /// # Errors
+    /// A file that is missing, readable for others, or too short.
+    pub fn pair_key(&self) -> Result<Option<Vec<u8>>, SecretError> {
+        self.pair.as_ref().map(|pair| read_pair_key(&pair.key_file)).transpose()
     }
 
     /// What the NFS server is told; `ledger` remembers clients that hold locks, `duty` says when clients are answered.

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use super::index::{Entry, Index};
 use super::index_log::{Change, IndexLog};
 use super::key::BlockKey;
-use super::{BlockFile, Counters, DiskSettings, locked};
+use super::{BlockFile, Counters, DiskSettings, DiskUsage, locked};
 
 /// How often a file is tried, each time after mending what was in its way.
 const ATTEMPTS: u32 = 5;
@@ -106,6 +106,35 @@ impl Disk {
     /// Bytes on it, in whole pages.
     pub fn bytes(&self) -> u64 {
         locked(&self.state).as_ref().map_or(0, |state| state.index.bytes())
+    }
+
+    /// How it is.
+    pub fn usage(&self) -> DiskUsage {
+        let state = locked(&self.state);
+        let index = state.as_ref().map(|state| &state.index);
+        DiskUsage {
+            path: self.path.clone(),
+            is_up: index.is_some(),
+            bytes: index.map_or(0, Index::bytes),
+            bytes_max: self.bytes_max,
+            files: index.map_or(0, Index::len) as u64,
+        }
+    }
+
+    /// Throws out what is in the index now, a part at a time so that readers wait for none. False if there may be files
+    /// that are not in it yet. Blocks.
+    pub fn clear(&self) -> bool {
+        /// Thrown out while others wait.
+        const PART_BYTES: u64 = 64 << 20;
+        let (bytes, is_swept) = match &*locked(&self.state) {
+            Some(state) => (state.index.bytes(), state.swept),
+            None => return false,
+        };
+        // What comes in meanwhile stays, or this would never end.
+        for _ in 0..bytes.div_ceil(PART_BYTES) {
+            self.throw_out(PART_BYTES);
+        }
+        is_swept
     }
 
     /// Puts the disk into service: reads its index log.
@@ -264,7 +293,7 @@ impl Disk {
         write_block(&temporary, &path, bytes)
     }
 
-    /// Others filled the disk: gives way.
+    /// Gives way: others filled the disk, or an operator wants it empty.
     fn throw_out(&self, bytes: u64) {
         let mut evicted = Vec::new();
         if let Some(state) = &mut *locked(&self.state) {

@@ -111,6 +111,21 @@ pub struct Counters {
     pub corrupt: AtomicU64,
 }
 
+/// How a disk of the cache is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Whether it is in service.
+    pub is_up: bool,
+    /// Bytes on it, in whole pages.
+    pub bytes: u64,
+    /// Most bytes on it.
+    pub bytes_max: u64,
+    /// Blocks and lists of digests.
+    pub files: u64,
+}
+
 /// See the module. A handle: clones are the same cache. `E` says how a fill fails.
 #[derive(Debug)]
 pub struct DataCache<E> {
@@ -258,6 +273,22 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
     /// Bytes on all disks, in whole pages.
     pub fn bytes(&self) -> u64 {
         self.inner.disks.iter().map(Disk::bytes).sum()
+    }
+
+    /// How each disk is, in the order of the configuration.
+    pub fn usage(&self) -> Vec<DiskUsage> {
+        self.inner.disks.iter().map(Disk::usage).collect()
+    }
+
+    /// Throws everything out; who reads a block at present keeps it. What is fetched meanwhile stays. False if some of it
+    /// may be left: a disk is out of service, or not looked through yet since the start.
+    pub async fn clear(&self) -> bool {
+        let disks = Arc::clone(&self.inner.disks);
+        let cleared = tokio::task::spawn_blocking(move || {
+            // Each of them, whatever the one before has said.
+            disks.iter().map(Disk::clear).filter(|is_whole| !is_whole).count() == 0
+        });
+        cleared.await.unwrap_or(false)
     }
 
     /// The directories of disks that are out of service at present.

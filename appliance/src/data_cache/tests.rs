@@ -316,3 +316,29 @@ proptest! {
         });
     }
 }
+
+/// PORT-3, PORT-21: an emptied cache has no file left and serves on; a reader keeps what it has open.
+#[tokio::test]
+async fn an_emptied_cache_is_empty_and_takes_blocks_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(&[dir.path()], 64 << 20);
+    let object = Object::new(1, 3 * BLOCK_BYTES as usize);
+    object.insert(&cache).await;
+    let reader = cache.get(&object.content, 1).await.unwrap();
+    let before = cache.usage();
+    assert!(before[0].files == 4 && before[0].bytes >= 3 << 20 && before[0].is_up, "{before:?}");
+    let begun = Instant::now();
+    // Not before the disk was looked through for files that its index lost.
+    while !cache.clear().await {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let after = cache.usage();
+    assert_eq!((after[0].files, after[0].bytes), (0, 0));
+    let blocks = |path: &PathBuf| path.parent().is_some_and(|folder| folder.file_name().unwrap().len() == 2);
+    assert_eq!(files(&dir.path().join("cache")).iter().filter(|path| blocks(path)).count(), 0);
+    assert!(cache.get(&object.content, 1).await.is_none());
+    assert_eq!(bytes_of(&reader), object.block(1));
+    object.insert(&cache).await;
+    assert_eq!(bytes_of(&cache.get(&object.content, 1).await.unwrap()), object.block(1));
+}

@@ -59,6 +59,11 @@ impl Layer {
         self.extents.len()
     }
 
+    /// Bytes in them.
+    pub fn bytes(&self) -> u64 {
+        self.extents.values().map(|extent| extent.len).sum()
+    }
+
     /// Size of the file, if what lies beneath has the size `below`.
     pub fn size_over(&self, below: u64) -> u64 {
         if self.cut.is_some() { self.end } else { self.end.max(below) }

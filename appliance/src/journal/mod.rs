@@ -77,7 +77,7 @@ pub use self::error::JournalError;
 pub use self::record::FILE_BYTES_MAX;
 pub use self::replica::Incoming;
 pub use self::tail::{Batch, Tail};
-pub use self::view::{Base, FileKey, Lsn, Piece, Ready, StagedView, UploadSnapshot, Usage};
+pub use self::view::{Base, FileKey, Lsn, Owed, Piece, Ready, StagedView, UploadSnapshot, Usage};
 
 /// Largest payload of one [`Journal::write`].
 pub const WRITE_BYTES_MAX: usize = 4 << 20;
@@ -359,6 +359,11 @@ impl Journal {
         let (bytes_used, bytes_max) = (self.inner.bytes_used.load(Ordering::Relaxed), self.inner.bytes_max);
         let state = locked(&self.inner.state);
         Usage { bytes_used, bytes_max, extents: state.extents(), files: state.files() }
+    }
+
+    /// What the center does not have yet. For people: it goes through all extents, up to a million of them.
+    pub fn owed(&self) -> Owed {
+        locked(&self.inner.state).owed()
     }
 
     async fn request(

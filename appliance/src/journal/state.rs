@@ -15,7 +15,7 @@ use protocol::id::{Timestamp, Token};
 
 use super::layer::{Layer, Touched, resolve};
 use super::record::{Change, FILE_BYTES_MAX, Record, fits};
-use super::{Base, FileKey, JournalError, Lsn, Piece, Ready, StagedView, UploadSnapshot};
+use super::{Base, FileKey, JournalError, Lsn, Owed, Piece, Ready, StagedView, UploadSnapshot};
 
 /// How many finished files are remembered to recognise a base that is too old. The race lasts as long as one NFS call.
 const FINISHED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -255,6 +255,21 @@ impl State {
             resolve(&layers, staged.base.content.size, offset, to, &mut pieces);
         }
         Some((view, pieces))
+    }
+
+    /// What the center does not have yet. Goes through all extents.
+    pub fn owed(&self) -> Owed {
+        let touched = self.files.values().filter(|staged| staged.is_touched());
+        touched.fold(Owed::default(), |owed, staged| {
+            let layers = || [Some(&staged.open), staged.sealed_layer()].into_iter().flatten();
+            let first = layers().filter_map(|layer| Some(layer.touched?.first)).min();
+            Owed {
+                files: owed.files + 1,
+                uploading: owed.uploading + u64::from(staged.sealed.is_some()),
+                bytes: owed.bytes + layers().map(Layer::bytes).sum::<u64>(),
+                oldest: [owed.oldest, first].into_iter().flatten().min(),
+            }
+        })
     }
 
     /// Files to upload now, of those `wanted`; those that hold up the oldest segment first.

@@ -760,3 +760,27 @@ fn nothing_blocks_the_runtime_while_the_log_waits_for_its_disk() {
     });
     disk.join().unwrap().unwrap();
 }
+
+/// PORT-12: what is owed is what was written since the last upload, and since when.
+#[test]
+fn what_is_owed_grows_with_writes_and_goes_with_uploads() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    let base = Base { content: Content::EMPTY, version: 1 };
+    runtime().block_on(async {
+        assert_eq!(journal.owed(), Owed::default());
+        let write = |file, offset, len: usize, at| {
+            journal.write(key(file), base, offset, vec![7; len].into(), Timestamp(at))
+        };
+        write(1, 0, 1000, 50).await.unwrap();
+        write(1, 500, 1000, 60).await.unwrap();
+        write(2, 0, 10, 40).await.unwrap();
+        let owed = Owed { files: 2, uploading: 0, bytes: 1510, oldest: Some(Timestamp(40)) };
+        assert_eq!(journal.owed(), owed, "what was written over is not owed");
+        let snapshot = journal.begin_upload(key(2), Token([1; 16]), Timestamp(70)).await.unwrap().unwrap();
+        assert_eq!(journal.owed(), Owed { uploading: 1, ..owed });
+        let stored = Base { version: 2, ..base };
+        journal.finish_upload(key(2), snapshot.token, stored, Timestamp(80)).await.unwrap();
+        assert_eq!(journal.owed(), Owed { files: 1, bytes: 1500, oldest: Some(Timestamp(50)), ..owed });
+    });
+}

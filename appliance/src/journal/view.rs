@@ -122,6 +122,19 @@ pub struct Ready {
     pub limit: usize,
 }
 
+/// What the center does not have yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// Files with something staged.
+    pub files: u64,
+    /// Of them, those whose upload has begun.
+    pub uploading: u64,
+    /// Bytes that are to be uploaded, of what clients would read of them now.
+    pub bytes: u64,
+    /// When the first of what is owed was written.
+    pub oldest: Option<Timestamp>,
+}
+
 /// How full the journal is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -93,7 +93,7 @@ impl Addresses {
     }
 }
 
-fn address_of(message: &AddressMessage) -> Option<IpAddr> {
+pub(super) fn address_of(message: &AddressMessage) -> Option<IpAddr> {
     // Of IPv4 the own address is the local one; IPv6 has but the other where there is no peer.
     let of = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(wanted);
     of(|attribute| if let AddressAttribute::Local(address) = attribute { Some(*address) } else { None })

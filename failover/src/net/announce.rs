@@ -10,7 +10,7 @@ use socket2::{SockFilter, Socket};
 
 use super::frame;
 use super::link::Interface;
-use super::packet;
+use super::packet::{self, if_equal, load, pass};
 
 /// Most frames that a probe looks at before it lets others go first.
 const FRAMES_AT_ONCE: usize = 64;
@@ -132,15 +132,3 @@ const ANSWERS: [SockFilter; 9] = [
     pass(u32::MAX),
     pass(0),
 ];
-
-const fn load(size: u32, at: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_LD | size | libc::BPF_ABS) as u16, 0, 0, at)
-}
-
-const fn if_equal(value: u32, then: u8, otherwise: u8) -> SockFilter {
-    SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, then, otherwise, value)
-}
-
-const fn pass(bytes: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, bytes)
-}

@@ -57,3 +57,18 @@ fn address(interface: u32, protocol: u16) -> io::Result<SockAddr> {
     // SAFETY: `fill` makes an address of AF_PACKET and sets its length.
     unsafe { SockAddr::try_init(fill) }.map(|((), address)| address)
 }
+
+/// An instruction of the kernel's packet filter (bpf(4)): takes `size` bytes at this offset of the frame.
+pub const fn load(size: u32, at: u32) -> SockFilter {
+    SockFilter::new((libc::BPF_LD | size | libc::BPF_ABS) as u16, 0, 0, at)
+}
+
+/// Compares what was taken; jumps count from the next line.
+pub const fn if_equal(value: u32, then: u8, otherwise: u8) -> SockFilter {
+    SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, then, otherwise, value)
+}
+
+/// Ends: so many bytes of the frame are received, or none of it.
+pub const fn pass(bytes: u32) -> SockFilter {
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, bytes)
+}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,7 +36,15 @@ pub(crate) struct Clients {
 struct Open {
     in_total: usize,
     /// Clients without connections are not in it.
-    of_client: HashMap<IpAddr, usize>,
+    of_client: HashMap<IpAddr, Present>,
+}
+
+/// A client with connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Present {
+    pub connections: usize,
+    /// Since when it has had one at least.
+    pub since: Instant,
 }
 
 impl Clients {
@@ -47,13 +55,19 @@ impl Clients {
     /// One more connection of a client; `None` if that is one too many.
     fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admitted> {
         let mut open = self.lock();
-        let of_client = open.of_client.get(&client).copied().unwrap_or(0);
+        let of_client = open.of_client.get(&client).map_or(0, |present| present.connections);
         if open.in_total >= self.connections_max || of_client >= self.connections_per_client_max {
             return None;
         }
         open.in_total += 1;
-        open.of_client.insert(client, of_client + 1);
+        let new = || Present { connections: 0, since: Instant::now() };
+        open.of_client.entry(client).or_insert_with(new).connections += 1;
         Some(Admitted { clients: Arc::clone(self), client })
+    }
+
+    /// All that have one.
+    pub fn list(&self) -> Vec<(IpAddr, Present)> {
+        self.lock().of_client.iter().map(|(client, present)| (*client, *present)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -73,8 +87,8 @@ impl Drop for Admitted {
         let mut open = self.clients.lock();
         open.in_total -= 1;
         if let Some(of_client) = open.of_client.get_mut(&self.client) {
-            *of_client -= 1;
-            if *of_client == 0 {
+            of_client.connections -= 1;
+            if of_client.connections == 0 {
                 open.of_client.remove(&self.client);
             }
         }

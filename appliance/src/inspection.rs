@@ -1,0 +1,270 @@
+//! The operations `cache`, `cache-drop`, `clients` and `journal`: what an operator asks of a running port beside its
+//! status. No center is asked.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use nfs::attendance::Attendance;
+use protocol::id::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::center::CenterError;
+use crate::data_cache::{Counters, DataCache, DiskUsage};
+use crate::journal::{Journal, Owed};
+
+/// Most clients that are told, so that an answer has a bound.
+const CLIENTS_MAX: usize = 10_000;
+
+/// How the data cache does.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CacheReport {
+    /// Blocks found since the start.
+    pub hits: u64,
+    /// Blocks fetched from the center.
+    pub misses: u64,
+    /// Files thrown out for room.
+    pub evictions: u64,
+    /// Files whose bytes were wrong; each was thrown out and fetched again.
+    pub corrupt: u64,
+    /// In the order of the configuration.
+    pub disks: Vec<CacheDiskReport>,
+}
+
+/// One disk of the cache.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CacheDiskReport {
+    /// Its directory.
+    pub path: String,
+    /// It takes part; one that failed is tried again every half a minute.
+    pub is_in_service: bool,
+    /// Bytes on it.
+    pub bytes_used: u64,
+    /// What there may be.
+    pub bytes_max: u64,
+    /// Files on it: blocks of at most 1 MiB, and lists of digests.
+    pub files: u64,
+}
+
+/// What came of emptying the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CacheDropped {
+    /// Bytes that are free now.
+    pub bytes: u64,
+    /// Nothing is left of what was there.
+    pub is_whole: bool,
+}
+
+/// Who uses the port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ClientsReport {
+    /// In order of address.
+    pub clients: Vec<ClientReport>,
+    /// How many more there are.
+    pub left_off: usize,
+}
+
+/// One client: a machine by its address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ClientReport {
+    /// Its address.
+    pub address: String,
+    /// Its open connections.
+    pub connections: usize,
+    /// For so long it has had one at least; nothing of a client without any.
+    pub connected_seconds: Option<u64>,
+    /// What it mounted and has not unmounted since.
+    pub mounts: Vec<MountReport>,
+}
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct MountReport {
+    /// Of which export, or what below it.
+    pub path: String,
+    /// How long ago.
+    pub seconds: u64,
+}
+
+/// What clients wrote and the center does not have yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct JournalReport {
+    /// Files with something of it.
+    pub files: u64,
+    /// Of them, those whose upload has begun.
+    pub uploading: u64,
+    /// Bytes to upload.
+    pub owed_bytes: u64,
+    /// How long ago the first of it was written; nothing where nothing is owed.
+    pub oldest_seconds: Option<u64>,
+    /// Bytes of log that cannot be freed yet.
+    pub bytes_used: u64,
+    /// What there may be.
+    pub bytes_max: u64,
+}
+
+/// How the data cache does.
+pub fn cache(cache: &DataCache<CenterError>) -> CacheReport {
+    let Counters { hits, misses, evictions, corrupt } = cache.counters();
+    let [hits, misses, evictions, corrupt] =
+        [hits, misses, evictions, corrupt].map(|counter| counter.load(Ordering::Relaxed));
+    let disk = |DiskUsage { path, is_up, bytes, bytes_max, files }| CacheDiskReport {
+        path: path.display().to_string(),
+        is_in_service: is_up,
+        bytes_used: bytes,
+        bytes_max,
+        files,
+    };
+    CacheReport { hits, misses, evictions, corrupt, disks: cache.usage().into_iter().map(disk).collect() }
+}
+
+/// Empties the data cache. Reads go on, from the center.
+pub async fn drop_cache(cache: &DataCache<CenterError>) -> CacheDropped {
+    let before = cache.bytes();
+    let is_whole = cache.clear().await;
+    CacheDropped { bytes: before.saturating_sub(cache.bytes()), is_whole }
+}
+
+/// Who uses the port at `now`.
+pub fn clients(attendance: &Attendance, now: Instant) -> ClientsReport {
+    let seconds = |then| now.saturating_duration_since(then).as_secs();
+    let all = attendance.list();
+    let left_off = all.len().saturating_sub(CLIENTS_MAX);
+    let clients = all.into_iter().take(CLIENTS_MAX).map(|client| ClientReport {
+        address: client.address.to_string(),
+        connections: client.connections,
+        connected_seconds: client.connected.map(seconds),
+        mounts: client
+            .mounts
+            .into_iter()
+            .map(|(path, at)| MountReport { path, seconds: seconds(at) })
+            .collect(),
+    });
+    ClientsReport { clients: clients.collect(), left_off }
+}
+
+/// What is in the journal at `now`.
+pub fn journal(journal: &Journal, now: Timestamp) -> JournalReport {
+    let (Owed { files, uploading, bytes, oldest }, usage) = (journal.owed(), journal.usage());
+    // A clock that was set back makes no negative age.
+    let age =
+        |then: Timestamp| Duration::from_nanos(u64::try_from(now.0.saturating_sub(then.0)).unwrap_or(0));
+    JournalReport {
+        files,
+        uploading,
+        owed_bytes: bytes,
+        oldest_seconds: oldest.map(|oldest| age(oldest).as_secs()),
+        bytes_used: usage.bytes_used,
+        bytes_max: usage.bytes_max,
+    }
+}
+
+/// For people.
+impl fmt::Display for CacheReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hits, misses, evictions, corrupt, disks } = self;
+        let share =
+            (hits * 100).checked_div(hits + misses).map_or("-".to_owned(), |share| format!("{share} %"));
+        write!(f, "since the start: {hits} hits, {misses} misses ({share} hits), {evictions} thrown out")?;
+        if *corrupt > 0 {
+            write!(f, ", {corrupt} WRONG ON DISK: check the disks")?;
+        }
+        for CacheDiskReport { path, is_in_service, bytes_used, bytes_max, files } in disks {
+            let state = if *is_in_service { "" } else { ", OUT OF SERVICE" };
+            write!(f, "\n{path}: {bytes_used} of {bytes_max} bytes in {files} files{state}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CacheDropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes were dropped", self.bytes)?;
+        if !self.is_whole {
+            f.write_str(
+                "; some may be left, for a disk is out of service, or is still looked through after the start: say it \
+                 again in a minute",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ClientsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clients, left_off } = self;
+        let mut lines = Vec::new();
+        for ClientReport { address, connections, connected_seconds, mounts } in clients {
+            let mut line = match connected_seconds {
+                Some(seconds) => {
+                    let since = Duration::from_secs(*seconds);
+                    format!("{address}: {connections} connections, connected for {since:?}")
+                }
+                None => format!("{address}: not connected"),
+            };
+            for MountReport { path, seconds } in mounts {
+                line.push_str(&format!("; mounted {path} {:?} ago", Duration::from_secs(*seconds)));
+            }
+            lines.push(line);
+        }
+        if *left_off > 0 {
+            lines.push(format!("and {left_off} more"));
+        }
+        if lines.is_empty() {
+            lines.push("nobody is connected".to_owned());
+        }
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl fmt::Display for JournalReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { files, uploading, owed_bytes, oldest_seconds, bytes_used, bytes_max } = self;
+        match oldest_seconds {
+            Some(seconds) => {
+                let age = Duration::from_secs(*seconds);
+                write!(
+                    f,
+                    "owed to the storage center: {owed_bytes} bytes of {files} files, {uploading} of them under way; the \
+                     oldest was written {age:?} ago"
+                )?;
+            }
+            None => f.write_str("nothing is owed to the storage center")?,
+        }
+        write!(f, "\nlog: {bytes_used} of {bytes_max} bytes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_for_people_too() {
+        let disk = CacheDiskReport {
+            path: "/data/cache0".into(),
+            is_in_service: false,
+            bytes_used: 5,
+            bytes_max: 9,
+            files: 1,
+        };
+        let mut cache = CacheReport { hits: 3, misses: 1, evictions: 0, corrupt: 2, disks: vec![disk] };
+        let said = cache.to_string();
+        assert!(
+            said.contains("75 % hits") && said.contains("2 WRONG") && said.contains("OUT OF SERVICE"),
+            "{said}"
+        );
+        (cache.hits, cache.misses) = (0, 0);
+        assert!(cache.to_string().contains("(- hits)"));
+        let client = ClientReport {
+            address: "192.0.2.9".into(),
+            connections: 0,
+            connected_seconds: None,
+            mounts: vec![MountReport { path: "/export".into(), seconds: 61 }],
+        };
+        let clients = ClientsReport { clients: vec![client], left_off: 2 };
+        assert_eq!(clients.to_string(), "192.0.2.9: not connected; mounted /export 61s ago\nand 2 more");
+        assert_eq!(ClientsReport { clients: Vec::new(), left_off: 0 }.to_string(), "nobody is connected");
+        assert!(CacheDropped { bytes: 1, is_whole: false }.to_string().contains("again in a minute"));
+    }
+}
