@@ -113,7 +113,7 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power_or_hangs() {
         poll::until("the box that is back has the other's journal", BOOT_PATIENCE, || {
             boxes[1 - victim].say("status");
             // The menu comes again when all is said.
-            boxes[1 - victim].wait("state | status");
+            boxes[1 - victim].wait("state | status |");
             boxes[1 - victim].has_said("what it acknowledges is on the other port, too").then_some(())
         });
         let [read, write] = guest.stalls();

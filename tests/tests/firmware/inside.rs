@@ -196,6 +196,12 @@ fn a_box_keeps_its_secrets_and_its_doors_shut_and_can_be_reset() {
 
     measure(&mut port, ready.as_secs_f64());
 
+    // What the box says of itself.
+    port.say("doctor");
+    // The last of its checks.
+    println!("{}", port.wait(" address: ").1);
+    assert!(!port.has_said("FAULT"), "the doctor has found something");
+
     // A new disk, and all else left alone.
     port.say("disk cache0 /dev/vda");
     port.wait("/dev/vda is on the disk that the box was started from");
