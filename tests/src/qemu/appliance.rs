@@ -23,7 +23,7 @@ const SHELL_PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of each data disk; they are sparse.
 const DATA_BYTES: u64 = 2 << 30;
 /// Bytes of a USB stick.
-const STICK_BYTES: u64 = 128 << 20;
+const STICK_BYTES: u64 = 256 << 20;
 /// Where the ESP begins on the disk, as mtools writes it.
 const ESP_AT: &str = "@@2M";
 /// The last byte of the first box's addresses.

@@ -59,7 +59,7 @@ fn a_box_whose_power_is_cut_at_any_moment_starts_again_and_loses_nothing() {
     let server = SocketAddr::from((port.address(Link::Lan), 2049));
     let client = ground.client.namespace().entrance();
     let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
-    let mut rng = data::rng(0x706f_7765_72);
+    let mut rng = data::rng(0x0070_6f77_6572);
     let files: Vec<Vec<Acknowledged>> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
