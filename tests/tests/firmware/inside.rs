@@ -199,7 +199,7 @@ fn a_box_keeps_its_secrets_and_its_doors_shut_and_can_be_reset() {
     // What the box says of itself.
     port.say("doctor");
     // The last of its checks.
-    println!("{}", port.wait(" address: ").1);
+    println!("{}", port.wait("  address: ").1);
     assert!(!port.has_said("FAULT"), "the doctor has found something");
 
     // A new disk, and all else left alone.
