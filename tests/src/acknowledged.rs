@@ -1,12 +1,15 @@
 //! Clients that remember what was acknowledged to them, and look whether it is so: the load of the tests that kill.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
 
 use nfs3_types::nfs3::*;
 use rand::Rng;
 
 use crate::data;
 use crate::mount::Mount;
+use crate::poll;
 
 /// Files of each writer.
 const FILES: usize = 12;
@@ -21,9 +24,52 @@ pub struct Acknowledged {
     pub bytes: Vec<u8>,
 }
 
+/// The writers at work, see [`under_load`].
+pub struct Load<'scope, 'a> {
+    operations: &'a AtomicU64,
+    writers: &'a [ScopedJoinHandle<'scope, Vec<Acknowledged>>],
+}
+
+impl Load<'_, '_> {
+    /// Waits until so many more calls are acknowledged. False if a writer has failed: it says why at the end of
+    /// [`under_load`], and there is nothing to go on with.
+    pub fn makes_headway(&self, calls: u64, patience: Duration, before: &str) -> bool {
+        let target = self.operations.load(Ordering::Relaxed) + calls;
+        let has_failed = || self.writers.iter().any(ScopedJoinHandle::is_finished);
+        poll::until(&format!("headway before {before}"), patience, || {
+            (has_failed() || self.operations.load(Ordering::Relaxed) >= target).then_some(())
+        });
+        if has_failed() {
+            eprintln!("a writer failed before {before}");
+        }
+        !has_failed()
+    }
+}
+
+/// Has each of the mounts, made on the writer's own thread, written to for as long as `test` takes; what each writer
+/// remembers then.
+pub fn under_load<M: FnOnce() -> Mount + Send>(
+    mounts: impl IntoIterator<Item = M>,
+    test: impl FnOnce(&Load<'_, '_>),
+) -> Vec<Vec<Acknowledged>> {
+    let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
+    let files = thread::scope(|scope| {
+        let (stop, operations) = (&stop, &operations);
+        let mut writers = Vec::new();
+        for (writer, mount) in (0..).zip(mounts) {
+            writers.push(scope.spawn(move || write_until(stop, operations, mount(), writer)));
+        }
+        test(&Load { operations, writers: &writers });
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    println!("{} operations acknowledged", operations.load(Ordering::Relaxed));
+    files
+}
+
 /// Writes, overwrites, renames and removes its own files until told to stop. Its calls are repeated until they are
 /// answered, so when it stops, all it remembers was acknowledged and durable.
-pub fn write_until(
+fn write_until(
     stop: &AtomicBool,
     operations: &AtomicU64,
     mut mount: Mount,
@@ -76,7 +122,13 @@ pub fn write_until(
 }
 
 /// Compares everything acknowledged with what a mount says, by the old handles and by name.
-pub fn verify(mount: &mut Mount, writer: u64, files: &[Acknowledged]) {
+pub fn verify_all(files: &[Vec<Acknowledged>], mount: impl Fn() -> Mount) {
+    for (writer, files) in (0..).zip(files) {
+        verify(&mut mount(), writer, files);
+    }
+}
+
+fn verify(mount: &mut Mount, writer: u64, files: &[Acknowledged]) {
     let dir = mount.walk(&format!("writer-{writer}")).unwrap();
     let listed = mount.readdir(&dir).unwrap().len() - 2;
     assert_eq!(listed, files.len(), "names of writer {writer}");

@@ -4,10 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use e2e::acknowledged::{Acknowledged, verify, write_until};
+use e2e::acknowledged::{under_load, verify_all};
 use e2e::data;
 use e2e::poll;
 use e2e::site::{Port, Site};
@@ -39,29 +38,19 @@ fn no_half_objects(site: &Site) {
 fn kill_under_load(kill: impl Fn(&mut Site, &mut Port)) {
     let mut site = Site::start();
     let mut port = site.port("port");
-    let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut rng = data::rng(0x6b69_6c6c);
-    let files: Vec<Vec<Acknowledged>> = std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let (stop, operations, mount) = (&stop, &operations, port.mount("/export"));
-                scope.spawn(move || write_until(stop, operations, mount, writer))
-            })
-            .collect();
+    let mounts: Vec<_> = (0..WRITERS).map(|_| port.mount("/export")).collect();
+    let files = under_load(mounts.into_iter().map(|mount| move || mount), |load| {
         // Each kill comes a random number of operations after the last restart.
-        for _ in 0..KILLS {
-            let target = operations.load(Ordering::Relaxed) + rng.random_range(1..40);
-            poll::until("the writers make headway", Duration::from_secs(60), || {
-                (operations.load(Ordering::Relaxed) >= target).then_some(())
-            });
+        for number in 0..KILLS {
+            let calls = rng.random_range(1..40);
+            if !load.makes_headway(calls, Duration::from_secs(60), &format!("kill {number}")) {
+                break;
+            }
             kill(&mut site, &mut port);
         }
-        stop.store(true, Ordering::Relaxed);
-        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
-    for (writer, files) in files.iter().enumerate() {
-        verify(&mut port.mount("/export"), writer as u64, files);
-    }
+    verify_all(&files, || port.mount("/export"));
 
     // All of it arrives at the storage center, whole, with references equal to rows.
     for file in files.iter().flatten().filter(|file| !file.bytes.is_empty()) {

@@ -4,10 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use e2e::acknowledged::{Acknowledged, verify, write_until};
+use e2e::acknowledged::{under_load, verify_all};
 use e2e::data;
 use e2e::mount::Mount;
 use e2e::pair::fault::Fault;
@@ -35,28 +34,18 @@ fn kills_of_the_active_lose_nothing_acknowledged() {
     let mut pair = Pair::start(&ground, 1, Judges::Failover);
     let server = SocketAddr::from((pair.address, 2049));
     let client = ground.client.namespace().entrance();
-    let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut rng = data::rng(0x7061_6972);
-    let files: Vec<Vec<Acknowledged>> = std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let (stop, operations, client) = (&stop, &operations, client.clone());
-                scope.spawn(move || {
-                    client.move_in();
-                    let mount = Mount::new(server, "/export", Credential::root()).unwrap();
-                    write_until(stop, operations, mount.with_patience(PATIENCE), writer)
-                })
-            })
-            .collect();
+    let mount = || Mount::new(server, "/export", Credential::root()).unwrap();
+    let writers = (0..WRITERS).map(|_| {
+        let (client, mount) = (client.clone(), &mount);
+        move || {
+            client.move_in();
+            mount().with_patience(PATIENCE)
+        }
+    });
+    let files = under_load(writers, |load| {
         for kill in 0..kills {
-            let target = operations.load(Ordering::Relaxed) + rng.random_range(1..20);
-            poll::until(&format!("headway before kill {kill}"), PATIENCE, || {
-                // A writer that failed says why when it is joined.
-                let has_failed = writers.iter().any(|writer| writer.is_finished());
-                (has_failed || operations.load(Ordering::Relaxed) >= target).then_some(())
-            });
-            if writers.iter().any(|writer| writer.is_finished()) {
-                eprintln!("a writer failed before kill {kill}");
+            if !load.makes_headway(rng.random_range(1..20), PATIENCE, &format!("kill {kill}")) {
                 break;
             }
             let victim = pair.holder().expect("somebody has the address");
@@ -68,16 +57,8 @@ fn kills_of_the_active_lose_nothing_acknowledged() {
             fault.mend(&ground, &mut pair, victim);
             pair.wait_well();
         }
-        stop.store(true, Ordering::Relaxed);
-        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
-    println!("{} operations acknowledged", operations.load(Ordering::Relaxed));
-    client.inside(|| {
-        for (writer, files) in files.iter().enumerate() {
-            let mut mount = Mount::new(server, "/export", Credential::root()).unwrap();
-            verify(&mut mount, writer as u64, files);
-        }
-    });
+    client.inside(|| verify_all(&files, mount));
     // All of it arrives at the storage center, whole.
     for file in files.iter().flatten().filter(|file| !file.bytes.is_empty()) {
         let md5 = data::md5_hex(&file.bytes);

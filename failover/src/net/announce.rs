@@ -12,8 +12,6 @@ use super::frame;
 use super::link::Interface;
 use super::packet::{self, if_equal, load, pass};
 
-/// Most frames that a probe looks at before it lets others go first.
-const FRAMES_AT_ONCE: usize = 64;
 /// Longer than any frame that counts.
 const FRAME: usize = 128;
 
@@ -93,23 +91,10 @@ impl Probe {
     /// # Errors
     /// The socket cannot be read (the interface is down).
     pub fn heard(&self) -> io::Result<Option<(MacAddr, IpAddr)>> {
-        let mut frame = [0; FRAME];
-        for _ in 0..FRAMES_AT_ONCE {
-            let length = match rustix::io::read(&self.socket, &mut frame) {
-                Ok(length) => length,
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(error) => return Err(error.into()),
-            };
-            let claim = frame::claim(&frame[..length]);
-            // One's own frames come back too.
-            if let Some((mac, address)) = claim
-                && mac != self.mac
-                && self.floating.contains(&address)
-            {
-                return Ok(Some((mac, address)));
-            }
-        }
-        Ok(None)
+        // One's own frames come back too.
+        let others =
+            |&(mac, address): &(MacAddr, IpAddr)| mac != self.mac && self.floating.contains(&address);
+        packet::first::<_, FRAME>(&self.socket, |bytes| frame::claim(bytes).filter(others))
     }
 }
 

@@ -17,8 +17,6 @@ use super::packet::{self, if_equal, load, pass};
 
 /// Longer than any frame of a judge.
 const FRAME: usize = 2048;
-/// Most frames that are looked at before others may go on.
-const FRAMES_AT_ONCE: usize = 64;
 
 /// UDP over IPv4 and IPv6.
 const UDP: [SockFilter; 8] = [
@@ -54,20 +52,10 @@ impl Ears {
     /// # Errors
     /// The socket cannot be read (the interface is down).
     pub fn heard(&self) -> io::Result<Option<Vec<u8>>> {
-        let mut frame = [0; FRAME];
-        for _ in 0..FRAMES_AT_ONCE {
-            let length = match rustix::io::read(&self.socket, &mut frame) {
-                Ok(length) => length,
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(error) => return Err(error.into()),
-            };
-            if let Some((from, to, payload)) = datagram(&frame[..length])
-                && (from, to) == (self.from, self.to)
-            {
-                return Ok(Some(payload));
-            }
-        }
-        Ok(None)
+        packet::first::<_, FRAME>(&self.socket, |frame| {
+            let (from, to, payload) = datagram(frame)?;
+            ((from, to) == (self.from, self.to)).then_some(payload)
+        })
     }
 }
 

@@ -31,6 +31,28 @@ pub fn send_all(socket: &Socket, frames: impl Iterator<Item = Vec<u8>>) -> io::R
     outcome
 }
 
+/// Most frames that are looked at before others go first.
+const FRAMES_AT_ONCE: usize = 64;
+
+/// What the first frame says that says something, of those that have come; of each only so many bytes are looked at.
+pub fn first<T, const BYTES: usize>(
+    socket: &Socket,
+    said: impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<Option<T>> {
+    let mut frame = [0; BYTES];
+    for _ in 0..FRAMES_AT_ONCE {
+        let length = match rustix::io::read(socket, &mut frame) {
+            Ok(length) => length,
+            Err(rustix::io::Errno::AGAIN) => break,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(said) = said(&frame[..length]) {
+            return Ok(Some(said));
+        }
+    }
+    Ok(None)
+}
+
 fn raw() -> io::Result<Socket> {
     let socket = Socket::new(Domain::PACKET, Type::RAW, None::<Protocol>)?;
     socket.set_nonblocking(true)?;

@@ -59,7 +59,7 @@ struct Running {
 impl Appliance {
     /// A box, switched off, with this disk's contents, a journal, two caches, and NICs at the ground's networks. Its number
     /// from 0 makes its addresses and MACs. More arguments of QEMU's may follow.
-    pub fn new(ground: &Ground, disk: &Path, number: u8, starter: Starter, more: &[&str]) -> Self {
+    pub fn new(ground: &Ground, disk: &Path, number: u8, starter: Starter, more: &[String]) -> Self {
         let hub: &NetworkNamespace = ground.networks.hub();
         let dir = ground.site.path();
         let own = dir.join(format!("box{number}.img"));
@@ -107,7 +107,7 @@ impl Appliance {
                 ),
             ]);
         }
-        command.extend(more.iter().map(|&argument| argument.to_owned()));
+        command.extend_from_slice(more);
         let log = Log::default();
         let boot = log.mark();
         Self { number, command, disk: own, log, boot, running: None }

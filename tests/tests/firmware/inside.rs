@@ -99,11 +99,10 @@ fn a_box_keeps_its_secrets_and_its_doors_shut_and_can_be_reset() {
     File::create(file("new.img")).unwrap().set_len(NEW_DISK_BYTES).unwrap();
     let new_disk = format!("file={},format=raw,if=none,id=new,cache=unsafe", file("new.img"));
     let stick_path = dir.join("stick.img");
-    let more = stick(&stick_path);
-    let more: Vec<&str> = more.iter().map(String::as_str).collect();
     let disk = ["-drive", &new_disk, "-device", "virtio-blk-pci,drive=new"];
     // Without a battery, its clock stood still for years.
-    let more = [&more[..], &disk, &["-rtc", "base=2020-02-02"]].concat();
+    let more = [&disk[..], &["-rtc", "base=2020-02-02"]].concat();
+    let more: Vec<String> = more.into_iter().map(str::to_owned).chain(stick(&stick_path)).collect();
     let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &more);
     let (lan, wan) = (port.address(Link::Lan).to_string(), port.address(Link::Wan).to_string());
 

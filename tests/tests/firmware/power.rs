@@ -1,10 +1,9 @@
 //! A box loses its power again and again: while it is written to, while an update is installed, while a new slot is tried.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use e2e::acknowledged::{Acknowledged, verify, write_until};
+use e2e::acknowledged::{under_load, verify_all};
 use e2e::data;
 use e2e::mount::Mount;
 use e2e::pair::ground::Ground;
@@ -45,9 +44,7 @@ fn a_box_whose_power_is_cut_at_any_moment_starts_again_and_loses_nothing() {
     let update = bundle(&dir, "same", VERSION, &firmware.slot(), &firmware.keyring(), &firmware.key());
     let path = dir.join("stick.img");
     Appliance::fill_stick(&path, &[("same.raucb", &update)]);
-    let arguments = stick(&path);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &arguments);
+    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &stick(&path));
     port.provision(&ground, EXPORT);
     port.start_until_ready();
     // A whole installation is the measure for the moments within one.
@@ -58,29 +55,19 @@ fn a_box_whose_power_is_cut_at_any_moment_starts_again_and_loses_nothing() {
 
     let server = SocketAddr::from((port.address(Link::Lan), 2049));
     let client = ground.client.namespace().entrance();
-    let (stop, operations) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut rng = data::rng(0x0070_6f77_6572);
-    let files: Vec<Vec<Acknowledged>> = std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let (stop, operations, client) = (&stop, &operations, client.clone());
-                scope.spawn(move || {
-                    client.move_in();
-                    let mount = Mount::new(server, "/export", Credential::root()).unwrap();
-                    write_until(stop, operations, mount.with_patience(BOOT_PATIENCE), writer)
-                })
-            })
-            .collect();
+    let mount = || Mount::new(server, "/export", Credential::root()).unwrap();
+    let writers = (0..WRITERS).map(|_| {
+        let (client, mount) = (client.clone(), &mount);
+        move || {
+            client.move_in();
+            mount().with_patience(BOOT_PATIENCE)
+        }
+    });
+    let files = under_load(writers, |load| {
         for cut in 0..cuts {
             let doing = [Doing::Installing, Doing::Writing, Doing::Trying][cut % 3];
-            let target = operations.load(Ordering::Relaxed) + HEADWAY;
-            poll::until(&format!("headway before cut {cut}"), BOOT_PATIENCE, || {
-                // A writer that failed says why when it is joined.
-                let has_failed = writers.iter().any(|writer| writer.is_finished());
-                (has_failed || operations.load(Ordering::Relaxed) >= target).then_some(())
-            });
-            if writers.iter().any(|writer| writer.is_finished()) {
-                eprintln!("a writer failed before cut {cut}");
+            if !load.makes_headway(HEADWAY, BOOT_PATIENCE, &format!("cut {cut}")) {
                 break;
             }
             let within = match doing {
@@ -108,14 +95,6 @@ fn a_box_whose_power_is_cut_at_any_moment_starts_again_and_loses_nothing() {
             let running = &slots[slots.find("running=").unwrap() + 8..][..1];
             assert!(slots.contains(&format!("{running}_left=3 {running}_good=1")), "{slots}");
         }
-        stop.store(true, Ordering::Relaxed);
-        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
-    println!("{} operations acknowledged", operations.load(Ordering::Relaxed));
-    client.inside(|| {
-        for (writer, files) in files.iter().enumerate() {
-            let mut mount = Mount::new(server, "/export", Credential::root()).unwrap();
-            verify(&mut mount, writer as u64, files);
-        }
-    });
+    client.inside(|| verify_all(&files, mount));
 }

@@ -29,10 +29,8 @@ fn a_box_finds_back_from_every_bad_slot_and_keeps_its_configuration() {
     let newer = Firmware::of_this_commit();
     let newer = bundle(&dir, "newer", VERSION, &newer.slot(), &certificate, &key);
     let path = dir.join("stick.img");
-    let arguments = stick(&path);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     Appliance::fill_stick(&path, &[("same.raucb", &same)]);
-    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Uefi, &arguments);
+    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Uefi, &stick(&path));
     port.provision(&ground, "");
     let ready = port.start_until_ready();
     println!("READY after {:.1} s", ready.as_secs_f64());

@@ -39,8 +39,6 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
     let short = dir.join("short.raucb");
     fs::write(&short, &whole[..whole.len() / 2]).unwrap();
     let path = dir.join("stick.img");
-    let arguments = stick(&path);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     Appliance::fill_stick(
         &path,
         &[
@@ -51,7 +49,7 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
         ],
     );
 
-    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &arguments);
+    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &stick(&path));
     port.provision(&ground, "");
     port.start_until_ready();
     port.say("update");
@@ -104,11 +102,9 @@ fn a_new_slot_that_does_not_start_is_left_after_three_tries() {
     fs::write(&damaged, slot).unwrap();
     let update = bundle(&dir, "damaged", "3.0.0", &damaged, &firmware.keyring(), &firmware.key());
     let path = dir.join("stick.img");
-    let arguments = stick(&path);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     Appliance::fill_stick(&path, &[("damaged.raucb", &update)]);
 
-    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &arguments);
+    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &stick(&path));
     port.provision(&ground, "");
     port.start_until_ready();
     port.say("update");
