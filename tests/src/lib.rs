@@ -9,6 +9,7 @@
 //! - [`acknowledged`] is clients that remember what was acknowledged to them.
 //! - [`conformance`] is the table of NFS procedures and error cases, run with clients by other people.
 //! - [`buildroot`] says what is wrong with a BR2_EXTERNAL tree.
+//! - [`certificate`] makes certificates for addresses.
 //! - [`chromium`] is a browser, with pages for it.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
@@ -35,6 +36,7 @@
 pub mod acknowledged;
 pub mod bench;
 pub mod buildroot;
+pub mod certificate;
 pub mod chromium;
 pub mod cluster;
 pub mod conformance;

@@ -12,6 +12,7 @@ use protocol::srl::Secret;
 use protocol::vfs::{Answer, Operation, Request};
 use tempfile::TempDir;
 
+use crate::certificate::{self, Signed};
 use crate::daemon::{Daemon, binary, free_port};
 use crate::mount::Mount;
 use crate::poll;
@@ -148,6 +149,25 @@ impl Site {
     /// The storage center's configuration file.
     pub fn center_config(&self) -> PathBuf {
         self.dir.path().join("center.toml")
+    }
+
+    /// Restarts the storage center with TLS and a certificate for this address, good until the beginning of a year; the
+    /// certificate of the authority that signed it.
+    pub fn serve_tls(&mut self, address: &str, until: i32) -> String {
+        let Signed { authority, certificate, key } = certificate::signed(address, until);
+        let [certificate_file, key_file] = ["tls.pem", "tls.key"].map(|name| self.path().join(name));
+        fs::write(&certificate_file, certificate).unwrap();
+        fs::write(&key_file, key).unwrap();
+        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
+        let config = self.center_config();
+        let content = fs::read_to_string(&config).unwrap();
+        if !content.contains("certificate") {
+            let lines = format!("[http]\ncertificate = {certificate_file:?}\nkey = {key_file:?}\n");
+            fs::write(&config, content.replace("[http]\n", &lines)).unwrap();
+        }
+        self.center.stop();
+        self.center.restart();
+        authority
     }
 
     /// The storage center's URL.

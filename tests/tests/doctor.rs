@@ -18,7 +18,6 @@ use e2e::poll;
 use e2e::site::{PortSettings, Site};
 use e2e::tmpfs::Tmpfs;
 use e2e::tools::{quiet, run, run_ok};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::Value;
 
 /// How long a look may take. It has an end after ten seconds, and machines for tests are busy.
@@ -284,39 +283,16 @@ fn a_center_that_is_away_is_named() {
     machine.assert_names("center", &["http://198.51.100.50:8080", "did not come in time"]);
 }
 
-/// A certificate for an address, signed by an authority of which the certificate comes first.
-fn certificate(valid_until: i32) -> [String; 3] {
-    let authority_key = KeyPair::generate().unwrap();
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
-    let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate().unwrap();
-    let mut own = CertificateParams::new([CENTER.to_owned()]).unwrap();
-    own.not_before = date_time_ymd(2020, 1, 1);
-    own.not_after = date_time_ymd(valid_until, 1, 1);
-    [authority_pem, own.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem()]
-}
-
 /// A storage center's certificate that has expired, and one of an authority that nobody named.
 #[test]
 fn a_certificate_that_is_not_trusted_is_named() {
     let mut machine = Machine::new("certificate");
     let folder = machine.site.path().to_owned();
-    let [certificate_file, key_file, ca_file] =
-        ["tls.pem", "tls.key", "ca.pem"].map(|name| folder.join(name));
-    let center_config = machine.site.center_config();
-    let content = fs::read_to_string(&center_config).unwrap();
-    let http = format!("[http]\ncertificate = {certificate_file:?}\nkey = {key_file:?}\n");
-    fs::write(&center_config, content.replace("[http]\n", &http)).unwrap();
+    let ca_file = folder.join("ca.pem");
     let serve = |machine: &mut Machine, until| {
-        let [authority, certificate, key] = certificate(until);
-        for (path, content) in [(&certificate_file, certificate), (&key_file, key), (&ca_file, authority)] {
-            fs::write(path, content).unwrap();
-            run_ok("chmod", &["600", text(path)]);
-        }
-        machine.site.center.stop();
-        machine.site.center.restart();
+        let authority = machine.site.serve_tls(CENTER, until);
+        fs::write(&ca_file, authority).unwrap();
+        run_ok("chmod", &["600", text(&ca_file)]);
     };
     serve(&mut machine, 2090);
     machine.edit_config("http://", "https://");

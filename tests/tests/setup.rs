@@ -17,7 +17,6 @@ use e2e::poll;
 use e2e::site::Site;
 use e2e::tmpfs::Tmpfs;
 use e2e::tools::{run, run_ok};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// How long a program may take to say something.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -476,20 +475,6 @@ fn a_pair_serves_by_what_is_rendered_without_root() {
     drop(disks);
 }
 
-/// A certificate for an address, signed by an authority of which the certificate comes first.
-fn certificate(valid_until: i32) -> [String; 3] {
-    let authority_key = KeyPair::generate().unwrap();
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
-    let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate().unwrap();
-    let mut own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    own.not_before = date_time_ymd(2020, 1, 1);
-    own.not_after = date_time_ymd(valid_until, 1, 1);
-    [authority_pem, own.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem()]
-}
-
 /// PORT-18: what keeps a port from its storage center is told apart, from the name server to the secret.
 #[test]
 fn what_is_between_a_port_and_its_center_is_told_apart() {
@@ -518,19 +503,8 @@ fn what_is_between_a_port_and_its_center_is_told_apart() {
     fs::write(&secret, right).unwrap();
 
     let serve = |site: &mut Site, until: i32| {
-        let [authority, certificate, key] = certificate(until);
-        let [certificate_file, key_file] = ["tls.pem", "tls.key"].map(|name| site.path().join(name));
-        fs::write(&certificate_file, certificate).unwrap();
-        fs::write(&key_file, key).unwrap();
-        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
-        let config = site.center_config();
-        if !fs::read_to_string(&config).unwrap().contains("certificate") {
-            let lines = format!("[http]\ncertificate = {certificate_file:?}\nkey = {key_file:?}\n");
-            edit(&config, "[http]\n", &lines);
-        }
-        site.center.stop();
-        site.center.restart();
-        fs::write(file.with_file_name("ca.pem"), &authority).unwrap();
+        let authority = site.serve_tls("127.0.0.1", until);
+        fs::write(file.with_file_name("ca.pem"), authority).unwrap();
     };
     serve(&mut site, 2090);
     let secure = given.replace("http://", "https://");
