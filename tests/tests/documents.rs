@@ -21,6 +21,7 @@ fn files() -> Vec<String> {
         "doctor",
         "mutual",
         "manual",
+        "metrics",
         "appliance",
         "center",
         "failover",
