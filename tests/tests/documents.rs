@@ -22,6 +22,7 @@ fn files() -> Vec<String> {
         "mutual",
         "manual",
         "metrics",
+        "monitoring",
         "appliance",
         "center",
         "failover",
