@@ -19,6 +19,7 @@ use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
 use ask_command::{Asking, CacheCommand};
 use clap::{CommandFactory, Parser, Subcommand};
+use confine::Needs;
 use control::message::Request;
 use control::readiness::{Readiness, ReadinessError};
 use control::socket::{self, AskError};
@@ -146,6 +147,9 @@ fn main() -> ExitCode {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    if matches!(arguments.command, Command::Serve { .. }) {
+        confine();
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -208,6 +212,13 @@ enum Failure {
     Signals(std::io::Error),
     #[error("the storage port answered something else: {0}; is it of another version?")]
     Answer(#[from] serde_json::Error),
+}
+
+/// Before any thread, and before anybody else's bytes. A port that is not confined serves all the same.
+fn confine() {
+    if let Err(error) = confine::confine(Needs::default()) {
+        tracing::warn!("the port serves without its filter of system calls: {error}");
+    }
 }
 
 async fn serve(path: &Path, readiness: Option<Readiness>) -> Result<(), Failure> {

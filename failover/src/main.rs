@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use confine::Needs;
 use control::message::Request;
 use control::readiness::{Readiness, ReadinessError};
 use control::socket::{self, AskError};
@@ -166,6 +167,7 @@ fn execute(command: Command, readiness: Option<Readiness>) -> Result<ExitCode, F
 }
 
 fn run(path: &Path, readiness: Option<Readiness>) -> Result<(), Failure> {
+    confine();
     let config = Config::load(path)?;
     let ready = || {
         // Who started the judge waits for the line.
@@ -176,6 +178,14 @@ fn run(path: &Path, readiness: Option<Readiness>) -> Result<(), Failure> {
     };
     daemon::run(&config, ready, stopped)?;
     Ok(())
+}
+
+/// Before any thread, and before anybody else's bytes; nft and smartctl, which the judge starts, inherit it. A judge that
+/// is not confined judges all the same.
+fn confine() {
+    if let Err(error) = confine::confine(Needs { programs: true, packets: true }) {
+        tracing::warn!("the judge works without its filter of system calls: {error}");
+    }
 }
 
 /// Ready at SIGTERM or SIGINT.

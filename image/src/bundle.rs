@@ -72,20 +72,23 @@ pub fn make_for(
     Ok(())
 }
 
-/// Replaces the signature of an update.
+/// Replaces the signature of an update. Of `keyring` is who signed it so far, of `trusted` who signs it now: what boxes
+/// that are to take it were built with.
 ///
 /// # Errors
-/// See [`BundleError`]; one is that nobody of `keyring` has signed it.
+/// See [`BundleError`]; one is that nobody of `keyring` has signed it, another that `trusted` does not have the signer.
 pub fn sign(
     bundle: &Path,
     keyring: &Path,
+    trusted: &Path,
     out: &Path,
     certificate: &Path,
     key: &Path,
 ) -> Result<(), BundleError> {
     fresh(out)?;
     let run = RAUC.with(["resign"]).and(option("cert", certificate)).and(option("key", key));
-    run.and(option("keyring", keyring)).and(bundle).and(out).output()?;
+    let run = run.and(option("keyring", keyring)).and(option("signing-keyring", trusted));
+    run.and(bundle).and(out).output()?;
     Ok(())
 }
 

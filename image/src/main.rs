@@ -42,6 +42,9 @@ enum Command {
         /// Who signed it so far, as certificates in PEM.
         #[arg(long)]
         keyring: PathBuf,
+        /// Whom the boxes trust that are to take it, as certificates in PEM; by default the new signer.
+        #[arg(long)]
+        trusted: Option<PathBuf>,
         /// The newly signed update's file; it must not exist.
         #[arg(long)]
         out: PathBuf,
@@ -124,8 +127,9 @@ fn main() -> ExitCode {
         Command::Bundle { from, out, signer } => {
             bundle::make(&from, &out, &signer.cert, &signer.key).map_err(Failure::from)
         }
-        Command::Sign { bundle, keyring, out, signer } => {
-            bundle::sign(&bundle, &keyring, &out, &signer.cert, &signer.key).map_err(Failure::from)
+        Command::Sign { bundle, keyring, trusted, out, signer: Signer { cert, key } } => {
+            let trusted = trusted.as_ref().unwrap_or(&cert);
+            bundle::sign(&bundle, &keyring, trusted, &out, &cert, &key).map_err(Failure::from)
         }
         Command::Sbom(arguments) => sbom(&arguments),
         Command::Inspect { image } => {

@@ -65,7 +65,7 @@ pub fn make(root: &Tree, kernel: &Path, out: &Path, dir: &Path, time: u64) -> Re
     }
     let first_root = first_root::make(root)?;
     let root_file = dir.join("root.squashfs");
-    squash(root, &root_file, time, &["-comp", "xz", "-b", "1M"])?;
+    squash(root, &root_file, time, &["-comp", "xz", "-b", "1M", "-Xbcj", "x86"])?;
     let mut contents = read(&root_file)?;
     contents.resize(contents.len().next_multiple_of(BLOCK as usize), 0);
     write(&root_file, &contents)?;

@@ -44,6 +44,7 @@ const KERNEL_NEEDS: &[(&str, &[&str])] = &[
     ("the packet filter", &["NF_TABLES_INET", "NF_CONNTRACK", "NFT_CT", "NFT_LIMIT", "NFT_REJECT"]),
     ("ending connections", &["INET_DIAG", "INET_TCP_DIAG", "INET_DIAG_DESTROY"]),
     ("ARP of the judge", &["PACKET"]),
+    ("the daemons' filter of system calls", &["SECCOMP", "SECCOMP_FILTER"]),
     (
         "the verified root",
         &["BLK_DEV_DM", "DM_VERITY", "SQUASHFS", "BLK_DEV_LOOP", "BLK_DEV_INITRD", "CRYPTO_SHA256"],

@@ -13,6 +13,7 @@
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`haproxy`] is a balancer before object managers.
+//! - [`injection`] makes a system call in the name of a running process.
 //! - [`managers`] is a storage center with two directory managers.
 //! - [`netns`] is a network namespace of its own.
 //! - [`mirrored`] is two storage ports that mirror each other, without judges.
@@ -41,6 +42,7 @@ pub mod daemon;
 pub mod data;
 pub mod full_disk;
 pub mod haproxy;
+pub mod injection;
 pub mod managers;
 pub mod mirrored;
 pub mod model;

@@ -159,6 +159,7 @@ fn the_kernel_has_what_a_1u_box_and_both_daemons_need() {
 fn faults_of_the_kernel_are_found() {
     let finds = |old, new, said| finds(buildroot::kernel, KERNEL, old, new, said);
     finds("CONFIG_NETFILTER_EGRESS=y\n", "", "the judge's fence needs CONFIG_NETFILTER_EGRESS");
+    finds("CONFIG_SECCOMP_FILTER=y\n", "", "filter of system calls needs CONFIG_SECCOMP_FILTER");
     finds("CONFIG_IGB=m", "# CONFIG_IGB is not set", "NICs needs CONFIG_IGB");
     finds("CONFIG_BONDING=m", "CONFIG_BONDINGS=m", "knows no CONFIG_BONDINGS");
     finds("CONFIG_SMP=y", "CONFIG_SMP=y\nCONFIG_NET=y", "CONFIG_NET stands in it twice");

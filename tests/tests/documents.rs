@@ -17,6 +17,7 @@ fn files() -> Vec<String> {
         "protocol",
         "client",
         "config_file",
+        "confine",
         "control",
         "doctor",
         "mutual",

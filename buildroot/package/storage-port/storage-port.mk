@@ -6,7 +6,7 @@
 
 # A commit of the repository. The script release-source makes the archive, which
 # has the crates below VENDOR, and writes version and hash.
-STORAGE_PORT_VERSION = 4f8ff41a82d3469f62ba29dcacd029ed1c93dd9e
+STORAGE_PORT_VERSION = 2efd6bea660be6a0a4800662ae89040c53330336
 STORAGE_PORT_SOURCE = storage-port-$(STORAGE_PORT_VERSION)-vendored.tar.gz
 STORAGE_PORT_SITE = $(call qstrip,$(BR2_PACKAGE_STORAGE_PORT_SITE))
 STORAGE_PORT_LICENSE = MIT or Apache-2.0
@@ -57,9 +57,16 @@ define STORAGE_PORT_USERS
 	$(if $(BR2_PACKAGE_STORAGE_PORT_FAILOVER),port-failover 811 port-failover 811 * - - storage-port Judge of a pair of storage ports)
 endef
 
-# The judge's fence and the end of clients' connections when the address goes.
-ifeq ($(BR2_PACKAGE_STORAGE_PORT_FAILOVER),y)
+# The daemons' filter of system calls; the judge's fence and the end of clients'
+# connections when the address goes.
 define STORAGE_PORT_LINUX_CONFIG_FIXUPS
+	$(call KCONFIG_ENABLE_OPT,CONFIG_SECCOMP)
+	$(call KCONFIG_ENABLE_OPT,CONFIG_SECCOMP_FILTER)
+	$(STORAGE_PORT_FAILOVER_LINUX_CONFIG_FIXUPS)
+endef
+
+ifeq ($(BR2_PACKAGE_STORAGE_PORT_FAILOVER),y)
+define STORAGE_PORT_FAILOVER_LINUX_CONFIG_FIXUPS
 	$(call KCONFIG_ENABLE_OPT,CONFIG_NETFILTER_ADVANCED)
 	$(call KCONFIG_ENABLE_OPT,CONFIG_NETFILTER_INGRESS)
 	$(call KCONFIG_ENABLE_OPT,CONFIG_NETFILTER_EGRESS)

@@ -18,14 +18,19 @@ use crate::tools::run_ok;
 const MEMORY_MIB: u32 = 768;
 /// How long a box may take from power-on to its service: twenty times what it takes on a quiet machine.
 pub const BOOT_PATIENCE: Duration = Duration::from_secs(600);
+/// How long a line of shell may take.
+const SHELL_PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of each data disk; they are sparse.
 const DATA_BYTES: u64 = 2 << 30;
 /// Bytes of a USB stick.
-const STICK_BYTES: u64 = 128 << 20;
+const STICK_BYTES: u64 = 256 << 20;
 /// Where the ESP begins on the disk, as mtools writes it.
 const ESP_AT: &str = "@@2M";
 /// The last byte of the first box's addresses.
 const FIRST: u8 = 30;
+
+/// The first NIC's place at the PCI bus.
+const FIRST_SLOT: u8 = 0x10;
 
 /// What starts the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +100,11 @@ impl Appliance {
                 "-netdev".to_owned(),
                 format!("tap,id={bridge},ifname={tap},script=no,downscript=no"),
                 "-device".to_owned(),
-                format!("virtio-net-pci,netdev={bridge},romfile=,mac={}", mac(number, link)),
+                format!(
+                    "virtio-net-pci,netdev={bridge},romfile=,mac={},addr={:#x}",
+                    mac(number, link),
+                    FIRST_SLOT + link as u8
+                ),
             ]);
         }
         command.extend(more.iter().map(|&argument| argument.to_owned()));
@@ -112,6 +121,11 @@ impl Appliance {
     /// The MAC of its NIC at a network.
     pub fn mac(&self, link: Link) -> String {
         mac(self.number, link)
+    }
+
+    /// The PCI path of its NIC at a network.
+    pub fn pci_path(&self, link: Link) -> String {
+        format!("0000:00:{:02x}.0", FIRST_SLOT + link as u8)
     }
 
     /// A site file for a port that stands alone, with the center of the ground. `more` is further tables.
@@ -224,6 +238,23 @@ impl Appliance {
     /// Whether the console has said this, since it was switched on or last typed at.
     pub fn has_said(&self, text: &str) -> bool {
         self.log.find(self.boot, text).is_some()
+    }
+
+    /// What a line of shell prints, which must end well. Only a box with [`super::firmware::Firmware::with_shell`] takes
+    /// one.
+    #[track_caller]
+    pub fn shell(&mut self, line: &str) -> String {
+        // The terminal's echo of the line, which may come before or behind the prompt, has neither number.
+        self.say(&format!("shell printf 'begin=%s\\n' 0; {line}; printf '\\nstatus=%s\\n' $?"));
+        let what = format!("box{} has done {line:?}", self.number);
+        let (from, to, text) = poll::until(&what, SHELL_PATIENCE, || {
+            let text = self.log.since(self.boot);
+            let from = text.iter().position(|text| text.contains("begin=0"))?;
+            let to = text.iter().position(|text| text.starts_with("status="))?;
+            Some((from + 1, to, text))
+        });
+        assert_eq!(text[to], "status=0", "{line}: {text:?}");
+        text[from..to].join("\n").trim().to_owned()
     }
 
     /// Cuts its power.

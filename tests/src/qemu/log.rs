@@ -75,6 +75,12 @@ impl Log {
             .find(|(at, line)| *at >= since.0 && line.contains(text))
             .map(|(at, line)| (*at - since.0, line.clone()))
     }
+
+    /// All lines since the mark.
+    pub fn since(&self, mark: Mark) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter(|(at, _)| *at >= mark.0).map(|(_, line)| line.clone()).collect()
+    }
 }
 
 /// A moment of a log.
@@ -89,7 +95,7 @@ fn plain(line: &str) -> String {
         if character == '\u{1b}' {
             // ESC, perhaps a bracket, numbers, and a letter at the end.
             let _ = characters.find(|character| character.is_ascii_alphabetic() || *character == '=');
-        } else if !character.is_control() {
+        } else if character == '\t' || !character.is_control() {
             plain.push(character);
         }
     }

@@ -1,4 +1,5 @@
-//! Two boxes with the firmware as a failover pair: one loses its power, and Linux's client notices nothing but time.
+//! Two boxes with the firmware as a failover pair: one loses its power, or hangs until its watchdog bites, and Linux's
+//! client notices nothing but time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 use e2e::daemon::binary;
 use e2e::pair::ground::Ground;
 use e2e::pair::networks::{Link, REFERENCE};
+use e2e::pair::observer::Observer;
 use e2e::poll;
 use e2e::qemu::appliance::{Appliance, BOOT_PATIENCE, Starter};
 use e2e::qemu::firmware::Firmware;
@@ -20,11 +22,11 @@ const ASKING: Duration = Duration::from_secs(2);
 /// How long the loops go on at a pair that was left alone.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// The judges' timers, twenty times the defaults: an emulated processor is away for hundreds of milliseconds when another
+/// The judges' timers, forty times the defaults: an emulated processor is away for hundreds of milliseconds when another
 /// one has the real one.
-const TIMERS: &str = "[advanced.port-failover.timers]\nlease_ms = 2000\nquery_ms = 200\ncenter_lease_ms = 6000\n\
-    center_lease_alone_ms = 12000\nwan_lost_ms = 9000\nservice_probe_ms = 1000\nservice_silent_ms = 6000\n\
-    lan_probe_ms = 1000\nlan_silent_ms = 7000\n";
+const TIMERS: &str = "[advanced.port-failover.timers]\nlease_ms = 4000\nquery_ms = 400\ncenter_lease_ms = 12000\n\
+    center_lease_alone_ms = 24000\nwan_lost_ms = 18000\nservice_probe_ms = 2000\nservice_silent_ms = 12000\n\
+    lan_probe_ms = 2000\nlan_silent_ms = 14000\n";
 
 /// The site file's tables of a member.
 fn pair_tables(own: &Appliance, peer: &Appliance, member: &str) -> String {
@@ -53,11 +55,13 @@ fn holder(ground: &Ground, boxes: &[Appliance; 2]) -> Option<usize> {
     boxes.iter().position(|port| told.contains(&port.mac(Link::Lan)))
 }
 
-/// PORT-19, FO-2: a box of a pair loses its power under a load of writes; the other one goes on, and after the first is
-/// back, so it is the other way round. The client's program gets no error, and every byte is what was written.
+/// PORT-19, FO-2, FO-11: a box of a pair loses its power under a load of writes; the other one goes on, and after the first
+/// is back, so it is the other way round. Then all programs of the one that serves stop for good, while its kernel lives on:
+/// the other one has the address, alone, and the watchdog restarts the first. The client's program gets no error, every
+/// byte is what was written, and the client's kernel has nothing to complain of.
 #[test]
-fn a_pair_of_boxes_serves_on_when_one_loses_its_power() {
-    let firmware = Firmware::of_this_commit();
+fn a_pair_of_boxes_serves_on_when_one_loses_its_power_or_hangs() {
+    let firmware = Firmware::with_shell();
     let ground = Ground::new("boxes");
     let keys = ground.site.path().join("keys");
     let [port, keys_text] =
@@ -83,17 +87,35 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power() {
     println!("| | longest read, ms | longest write and fsync, ms |\n|---|---|---|");
     let quiet = guest.stalls();
     println!("| quiet | {} | {} |", quiet[0], quiet[1]);
-    for round in 1..=2 {
+    let mut observer = Observer::start(&ground, FLOATING.parse().unwrap(), false);
+    for failure in ["power", "power", "hang"] {
         let victim = holder(&ground, &boxes).expect("one box has the address");
-        boxes[victim].kill();
+        observer.mark();
+        match failure {
+            // Init, and the console that says it, go on.
+            "hang" => boxes[victim].say("shell kill -STOP -1"),
+            _ => boxes[victim].kill(),
+        }
+        poll::until("the other box has the address", BOOT_PATIENCE, || {
+            (holder(&ground, &boxes) == Some(1 - victim)).then_some(())
+        });
         poll::pause(QUIET);
         let [read, write] = guest.stalls();
-        println!("| power of box{victim} lost | {read} | {write} |");
-        assert_eq!(holder(&ground, &boxes), Some(1 - victim), "round {round}");
-        boxes[victim].start_until_ready();
+        println!("| {failure} of box{victim} | {read} | {write} |");
+        let owners = observer.mark().owners;
+        assert_eq!((owners.changes, owners.twice), (1, Duration::ZERO), "{failure}: {owners:?}");
+        match failure {
+            "hang" => {
+                let (bitten, _) = boxes[victim].wait("starting slot a");
+                println!("the watchdog has bitten after {:.1} s", bitten.as_secs_f64());
+                boxes[victim].wait("STORAGE-PORT READY");
+            }
+            _ => drop(boxes[victim].start_until_ready()),
+        }
         poll::until("the box that is back has the other's journal", BOOT_PATIENCE, || {
             boxes[1 - victim].say("status");
-            poll::pause(QUIET);
+            // The menu comes again when all is said.
+            boxes[1 - victim].wait("state | status |");
             boxes[1 - victim].has_said("what it acknowledges is on the other port, too").then_some(())
         });
         let [read, write] = guest.stalls();
@@ -104,6 +126,7 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power() {
         .ok("touch /tmp/stop; while kill -0 $(cat /tmp/pid) 2>/dev/null; do sleep 0.1; done; cat /tmp/report
         cd /; umount /mnt
         mount -t nfs -o vers=3,nolock,hard,proto=tcp,port=2049,mountproto=tcp,mountport=2049 192.0.2.1:/export /mnt
-        md5sum < /mnt/file | cmp - /tmp/sum");
+        md5sum < /mnt/file | cmp - /tmp/sum
+        ! dmesg | grep -i -e 'nfs.*not responding' -e 'nfs.*error' -e 'rpc.*error'");
     assert!(report.ends_with(" rounds") && report.lines().count() == 1, "{report}");
 }

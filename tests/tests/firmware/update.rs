@@ -1,31 +1,17 @@
 //! Updates of a box, by a USB stick and its console: what is refused, and that what is good is tried, serves and stays.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use e2e::daemon::binary;
 use e2e::pair::ground::Ground;
 use e2e::qemu::appliance::{Appliance, Starter, stick};
-use e2e::qemu::firmware::{Firmware, make_signer};
-use e2e::tools::run_ok;
+use e2e::qemu::firmware::{Firmware, bundle, make_signer};
+use e2e::tools::run;
+use image::bundle::make_for;
 
-/// An update with this slot, as this version, signed by the owner of the key.
-fn bundle(folder: &Path, name: &str, version: &str, slot: &Path, certificate: &Path, key: &Path) -> PathBuf {
-    let from = folder.join(format!("{name}-from"));
-    fs::create_dir(&from).unwrap();
-    fs::copy(slot, from.join("slot.img")).unwrap();
-    fs::write(from.join("version"), version).unwrap();
-    let out = folder.join(format!("{name}.raucb"));
-    let arguments = ["bundle", "--from", from.to_str().unwrap(), "--out", out.to_str().unwrap()];
-    let signer = ["--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];
-    run_ok(binary("image").to_str().unwrap(), &[&arguments[..], &signer].concat());
-    out
-}
-
-/// PORT-19: an update that somebody else signed, that is cut short, or that is older than what runs is refused in words and
-/// changes nothing; a newer one is written to the other slot, started, and stays once it has served.
+/// PORT-19: an update that somebody else signed, that is cut short, that is for another board, or that is older
+/// than what runs is refused in words and changes nothing; a newer one is written to the other slot, started, and stays once it has served.
 #[test]
 fn a_box_takes_good_updates_and_refuses_all_others() {
     let firmware = Firmware::of_this_commit();
@@ -36,7 +22,19 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
     let stranger = (dir.join("stranger.pem"), dir.join("stranger.key"));
     let wrong = bundle(&dir, "wrong", "3.0.0", &firmware.slot(), &stranger.0, &stranger.1);
     let older = bundle(&dir, "older", "1.9.9", &firmware.slot(), &own, &key);
-    let good = bundle(&dir, "good", "3.0.0", &firmware.slot(), &own, &key);
+    let board = dir.join("board.raucb");
+    make_for("storage-port-riscv", "3.0.0", &firmware.slot(), &board, &own, &key).unwrap();
+    // What a stranger signed becomes ours by our signature, if we say that we know the stranger.
+    let good = dir.join("good.raucb");
+    let sign = |known: &Path| {
+        let words = ["sign", "--bundle", wrong.to_str().unwrap(), "--keyring", known.to_str().unwrap()];
+        let signer = ["--cert", own.to_str().unwrap(), "--key", key.to_str().unwrap()];
+        let all = [&words[..], &["--out", good.to_str().unwrap()], &signer].concat();
+        run(binary("image").to_str().unwrap(), &all)
+    };
+    assert!(!sign(&own).status.success() && !good.exists(), "it is not known who signed it");
+    let signed = sign(&stranger.0);
+    assert!(signed.status.success(), "{signed:?}");
     let whole = fs::read(&good).unwrap();
     let short = dir.join("short.raucb");
     fs::write(&short, &whole[..whole.len() / 2]).unwrap();
@@ -45,14 +43,24 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     Appliance::fill_stick(
         &path,
-        &[("1-wrong.raucb", &wrong), ("2-short.raucb", &short), ("3-older.raucb", &older)],
+        &[
+            ("1-wrong.raucb", &wrong),
+            ("2-short.raucb", &short),
+            ("3-older.raucb", &older),
+            ("4-board.raucb", &board),
+        ],
     );
 
     let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Bios, &arguments);
     port.provision(&ground, "");
     port.start_until_ready();
     port.say("update");
-    for reason in ["signature verification failed", "Invalid bundle format", "is older than the running"] {
+    for reason in [
+        "signature verification failed",
+        "Invalid bundle format",
+        "is older than the running",
+        "it is for storage-port-riscv, and this box is",
+    ] {
         let said = port.wait(reason).1;
         assert!(said.contains("update refused: "), "{said}");
         println!("{said}");
@@ -63,7 +71,12 @@ fn a_box_takes_good_updates_and_refuses_all_others() {
 
     port.kill();
     Appliance::fill_stick(&path, &[("update.raucb", &good)]);
+    // Of the slots' state one copy is enough: that slot b holds nothing is still known.
+    port.put("boot/state-1", b"# GRUB Environment Block");
     port.start_until_ready();
+    port.say("slots");
+    let kept = port.wait("running=a").1;
+    assert!(kept.contains("order=AB a_left=3 a_good=1 b_left=0"), "{kept}");
     port.say("update");
     let (took, said) = port.wait("installed version 3.0.0");
     println!("good, {:.1} s: {said}", took.as_secs_f64());

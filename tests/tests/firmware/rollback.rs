@@ -1,0 +1,88 @@
+//! What a new slot of a box may be like, and that the box finds back by itself; and that nothing of the site is lost on the
+//! way to a newer version and back.
+
+use e2e::pair::ground::Ground;
+use e2e::qemu::appliance::{Appliance, Starter, stick};
+use e2e::qemu::firmware::{Firmware, SHELL_VERSION, TRIAL, VERSION, bundle};
+
+/// What befalls slot b, in its first, second and third try: its kernel panics; its port does not serve, for its
+/// configuration is none; all programs stop for good before it serves, and only the watchdog is left.
+const TROUBLE: &str = r#"[ "$(running_slot)" = b ] || return 0
+try=$(($(cat /config/try 2>/dev/null || echo 0) + 1)); echo $try >/config/try; sync
+case $try in
+1) say trial 1: panic; echo c >/proc/sysrq-trigger ;;
+2) say trial 2: no service; echo nothing >/run/storage-port/storage-port.toml ;;
+3) echo nothing >/run/storage-port/storage-port.toml; (sleep 20; say trial 3: all stops; kill -STOP -1) & ;;
+esac"#;
+
+/// PORT-18, PORT-19: a new slot whose kernel panics, that does not serve in its time, and whose programs hang so that the
+/// hardware watchdog bites, each costs the slot a try and nobody has to come; after the third the box serves from the old
+/// slot and has marked the new one bad. Made to work, the same slot is taken; and the way back to the older version, which
+/// must be said, keeps the site's configuration to the byte.
+#[test]
+fn a_box_finds_back_from_every_bad_slot_and_keeps_its_configuration() {
+    let firmware = Firmware::with_shell();
+    let ground = Ground::new("rollback");
+    let dir = ground.site.path().to_owned();
+    let (certificate, key) = (firmware.keyring(), firmware.key());
+    let same = bundle(&dir, "same", SHELL_VERSION, &firmware.slot(), &certificate, &key);
+    let newer = Firmware::of_this_commit();
+    let newer = bundle(&dir, "newer", VERSION, &newer.slot(), &certificate, &key);
+    let path = dir.join("stick.img");
+    let arguments = stick(&path);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Appliance::fill_stick(&path, &[("same.raucb", &same)]);
+    let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Uefi, &arguments);
+    port.provision(&ground, "");
+    let ready = port.start_until_ready();
+    println!("READY after {:.1} s", ready.as_secs_f64());
+    let configuration = "cd /config/site && find . -type f -exec md5sum {} + | sort";
+    let before = port.shell(configuration);
+    assert!(before.contains("site.toml") && before.contains("customer-1.secret"), "{before}");
+    let encoded: String = TROUBLE.bytes().map(|byte| format!("\\\\x{byte:02x}")).collect();
+    port.shell(&format!("printf {encoded} >{TRIAL}; sync"));
+
+    port.say("update");
+    let (took, _) = port.wait("installed version");
+    println!("update installed in {:.1} s", took.as_secs_f64());
+    port.say("restart");
+    for (trial, after) in [
+        ("trial 1: panic", "starting slot b"),
+        ("trial 2: no service", "this slot is new and has not served within"),
+        ("trial 3: all stops", "starting slot a"),
+    ] {
+        port.wait(trial);
+        let (at, line) = port.wait(after);
+        println!("{trial}: {line:?} after {:.1} s", at.as_secs_f64());
+    }
+    port.wait("slot b did not start or did not serve; it is marked bad");
+    port.wait("STORAGE-PORT READY");
+    port.say("slots");
+    let after = port.wait("running=a").1;
+    assert!(after.contains("order=AB a_left=3 a_good=1 b_left=0 b_good=0"), "{after}");
+
+    // Nothing ails the newer version: forward, and back.
+    port.shell(&format!("rm {TRIAL}; sync"));
+    port.kill();
+    Appliance::fill_stick(&path, &[("newer.raucb", &newer)]);
+    port.start_until_ready();
+    port.say("update");
+    port.wait(&format!("installed version {VERSION}"));
+    port.say("restart");
+    port.wait("starting slot b");
+    port.wait("STORAGE-PORT READY");
+    port.say("slots");
+    let after = port.wait("running=b").1;
+    assert!(after.contains("order=BA") && after.contains("b_left=3 b_good=1"), "{after}");
+    port.kill();
+    Appliance::fill_stick(&path, &[("same.raucb", &same)]);
+    port.start_until_ready();
+    port.say("update");
+    port.wait(&format!("its version {SHELL_VERSION} is older than the running {VERSION}"));
+    port.say("update force");
+    port.wait(&format!("installed version {SHELL_VERSION}"));
+    port.say("restart");
+    port.wait("starting slot a");
+    port.wait("STORAGE-PORT READY");
+    assert_eq!(port.shell(configuration), before, "there and back");
+}
