@@ -9,6 +9,7 @@ pub mod config;
 pub mod customer;
 pub mod data_cache;
 pub mod directory_cache;
+pub mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod host;

@@ -27,6 +27,7 @@ use crate::config::{Config, ConfigError, SecretError, read_or_make_key};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
+use crate::exposition;
 use crate::host;
 use crate::inspection;
 use crate::journal::{self, Journal, JournalError};
@@ -158,6 +159,8 @@ pub struct Port {
     reloader: Arc<Reloader>,
     paired: Option<(Arc<Paired>, TcpListener)>,
     blocks: DataCache<CenterError>,
+    metrics: Option<SocketAddr>,
+    journal_dir: PathBuf,
     /// Held as long as the port lives.
     _lock: File,
 }
@@ -292,6 +295,8 @@ impl Port {
             reloader: Arc::new(reloader),
             paired,
             blocks,
+            metrics: config.metrics.map(|metrics| metrics.listen),
+            journal_dir: config.journal.dir.clone(),
             _lock: lock,
         })
     }
@@ -315,6 +320,8 @@ impl Port {
             reloader,
             paired,
             blocks,
+            metrics,
+            journal_dir,
             _lock,
         } = self;
         let directories: Directories<_> =
@@ -336,6 +343,23 @@ impl Port {
                 Arc::new(move || paired.status()) as Arc<dyn Fn() -> PairStatus + Send + Sync>
             }),
         };
+        let sources = Arc::new(sources);
+        if let Some(address) = metrics {
+            let exposed = exposition::Sources {
+                status: Arc::clone(&sources),
+                blocks: blocks.clone(),
+                attendance: server.attendance(),
+                journal: journal.clone(),
+                journal_dir,
+                uploader: Arc::clone(&uploader),
+                translator: Arc::clone(&translator),
+                since: host::now(),
+            };
+            tasks.spawn(metrics::server::serve(address, move || {
+                let page = exposed.page(Instant::now(), host::now());
+                async move { Ok(page) }
+            }));
+        }
         let mut operations = operations(reloader, sources);
         add_inspections(&mut operations, blocks, server.attendance(), journal.clone());
         let paired = paired.map(|(paired, listener)| {
@@ -379,7 +403,7 @@ impl Port {
 }
 
 /// What the control socket answers.
-fn operations<C: StorageCenter>(reloader: Arc<Reloader>, sources: status::Sources<C>) -> Operations {
+fn operations<C: StorageCenter>(reloader: Arc<Reloader>, sources: Arc<status::Sources<C>>) -> Operations {
     let mut operations = Operations::default();
     operations.add("reload", move |arguments| {
         let reloader = Arc::clone(&reloader);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::center::StorageCenter;
 use crate::customer::Customer;
+use crate::directory_cache::Condition;
 use crate::journal::Journal;
 use crate::translator::Translator;
 use crate::translator::export::{Export, Squash};
@@ -78,6 +79,15 @@ pub struct CustomerStatus {
     pub id: u32,
     /// The center answered the last call.
     pub is_center_reachable: bool,
+    /// For how long it does, or does not.
+    #[serde(default)]
+    pub contact_seconds: u64,
+    /// How long ago its change feed was heard; nothing before the first time since the start.
+    #[serde(default)]
+    pub feed_seconds: Option<u64>,
+    /// Rows in the directory cache.
+    #[serde(default)]
+    pub directory_entries: u64,
 }
 
 /// What clients wrote and the center does not have yet.
@@ -108,9 +118,16 @@ pub struct Sources<C> {
 impl<C: StorageCenter> Sources<C> {
     /// The status at `now`.
     pub fn status(&self, now: Instant) -> Status {
-        let customer = |customer: &Arc<Customer<C>>| CustomerStatus {
-            id: customer.id.0,
-            is_center_reachable: customer.directory.is_reachable(),
+        let since = |then| now.saturating_duration_since(then).as_secs();
+        let customer = |customer: &Arc<Customer<C>>| {
+            let Condition { is_reachable, since: turned, fed, entries } = customer.directory.condition();
+            CustomerStatus {
+                id: customer.id.0,
+                is_center_reachable: is_reachable,
+                contact_seconds: since(turned),
+                feed_seconds: fed.map(since),
+                directory_entries: entries as u64,
+            }
         };
         let mut customers: Vec<_> = self.customers.values().map(customer).collect();
         customers.sort_by_key(|customer| customer.id);
@@ -118,7 +135,7 @@ impl<C: StorageCenter> Sources<C> {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            uptime_seconds: now.saturating_duration_since(self.since).as_secs(),
+            uptime_seconds: since(self.since),
             exports: self.translator.current_exports().iter().map(ExportStatus::from).collect(),
             customers,
             journal: JournalStatus {

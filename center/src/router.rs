@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dosm::cache::Piece;
 use crate::dosm::{Authenticator, Body, Directory, ObjectManager, Outgoing, Refusal, complete, cors};
+use crate::exposition::Exposition;
 use crate::health::Health;
 use crate::host;
 use crate::http::{Handler, Head, Payload};
-use crate::metrics::Exposition;
 use crate::objects::Objects;
 use crate::traffic::{Counted, MARK_ALONE, Traffic};
 use crate::vfs::{Cluster, DirectoryManager, DocumentError};
@@ -60,7 +60,7 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
             return Ok(self.health.answer(self.traffic.as_ref().map(Traffic::percent)));
         }
         if let ("/metrics", Some(metrics)) = (path, &self.metrics) {
-            return Ok(complete(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics().await));
+            return Ok(complete(StatusCode::OK, metrics::CONTENT_TYPE, metrics().await));
         }
         let Some(srl) = path.strip_prefix("/vfs/v1") else {
             let objects = self.objects.as_ref().ok_or(Refusal::OtherPart("object manager"))?;

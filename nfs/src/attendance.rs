@@ -1,4 +1,4 @@
-//! Who is served: the clients that are connected, and what they have mounted.
+//! Who is served and how: the clients that are connected, what they have mounted and locked, and what became of calls.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::mount;
+use crate::nlm::manager::LockCounts;
+use crate::nlm::terms::Present;
 use crate::settings::Bounds;
+use crate::tally::{Counted, Tally};
 use crate::transport::listener::Clients;
 
 /// A client at one moment.
@@ -28,15 +31,30 @@ pub struct Client {
 pub struct Attendance {
     pub(crate) mounts: Arc<mount::Table>,
     pub(crate) clients: Arc<Clients>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) locks: Option<Present>,
 }
 
 impl Attendance {
-    /// Of a server with these bounds.
-    pub(crate) fn new(bounds: &Bounds) -> Self {
+    /// Of a server with these bounds and locks.
+    pub(crate) fn new(bounds: &Bounds, locks: Option<Present>) -> Self {
         Self {
             mounts: Arc::new(mount::Table::new(bounds.mounts)),
             clients: Clients::new(bounds.connections, bounds.connections_per_client),
+            tally: Arc::default(),
+            locks,
         }
+    }
+
+    /// The procedures of NFS that were called.
+    pub fn calls(&self) -> Vec<Counted> {
+        self.tally.counted()
+    }
+
+    /// How many locks there are; none where none are served now.
+    pub fn locks(&self) -> LockCounts {
+        let present = self.locks.as_ref().and_then(|present| present.borrow().clone());
+        present.map_or_else(LockCounts::default, |locks| locks.counts())
     }
 
     /// Everybody, in order of address: at most as many as there may be connections and mounts.

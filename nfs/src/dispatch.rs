@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::duty::Duty;
 use crate::filesystem::{Caller, Filesystem, Limits, RequestKey, Segment};
@@ -12,6 +12,7 @@ use crate::outbound::any;
 use crate::record::Record;
 use crate::reply::Reply;
 use crate::rpc::{self, BadCall, Call, Refusal};
+use crate::tally::Tally;
 use crate::xdr::{Decoder, Encoder};
 use crate::{duty, mount, nlm, nsm, rpcbind, v3};
 
@@ -64,23 +65,25 @@ pub struct Service<F> {
     filesystem: Arc<F>,
     limits: Limits,
     mounts: Arc<mount::Table>,
+    tally: Arc<Tally>,
     duty: Duty,
     locks: Option<Present>,
     registrations: rpcbind::Table,
 }
 
 impl<F: Filesystem> Service<F> {
-    /// Serves `filesystem` while on `duty`, remembers who mounted what in `mounts`, serves `locks` and tells clients of
-    /// `registrations`.
+    /// Serves `filesystem` while on `duty`, remembers who mounted what in `mounts`, counts calls in
+    /// `tally`, serves `locks` and tells clients of `registrations`.
     pub fn new(
         filesystem: Arc<F>,
         mounts: Arc<mount::Table>,
+        tally: Arc<Tally>,
         duty: Duty,
         locks: Option<Present>,
         registrations: rpcbind::Table,
     ) -> Self {
         let limits = filesystem.limits();
-        Self { filesystem, limits, mounts, duty, locks, registrations }
+        Self { filesystem, limits, mounts, tally, duty, locks, registrations }
     }
 
     /// What the file system can do, as it said at the start.
@@ -146,7 +149,10 @@ impl<F: Filesystem> Service<F> {
                 let caller = caller(origin, call, record);
                 let context =
                     v3::Context { filesystem: &*self.filesystem, caller: &caller, limits: self.limits };
-                v3::call(&context, procedure, record, args, out).await
+                let (begun, before) = (Instant::now(), out.len());
+                let result = v3::call(&context, procedure, record, args, out).await;
+                self.tally.count(procedure, result.is_ok().then(|| out.behind(before)), begun.elapsed());
+                result
             }
             (mount::PROGRAM, Programs::NfsAndMount | Programs::Mount) => {
                 require_version(&call, mount::VERSION_MIN, mount::VERSION_MAX)?;

@@ -42,7 +42,8 @@ impl<F: Filesystem> Door<F> {
         let locks = locks.map(Locks::open).transpose()?.map(Arc::new);
         let locks = locks.map(|locks| watch::channel(Some(locks)).1);
         let mounts = Arc::new(crate::mount::Table::new(mounts_max));
-        let service = Service::new(Arc::new(filesystem), mounts, Duty::default(), locks, registrations);
+        let (tally, duty) = (Arc::default(), Duty::default());
+        let service = Service::new(Arc::new(filesystem), mounts, tally, duty, locks, registrations);
         Ok(Self(service))
     }
 

@@ -26,6 +26,7 @@ pub mod rpc;
 pub mod rpcbind;
 pub mod server;
 pub mod settings;
+pub mod tally;
 mod transport;
 pub mod v3;
 pub mod visit;

@@ -154,16 +154,18 @@ impl Server {
                 .map_err(|source| BindError::Register { address, source })?;
         }
         let reactors = Reactors::start(settings.threads).map_err(BindError::Threads)?;
+        let locks = settings.locks.map(|settings| (settings, watch::Sender::new(locks)));
+        let present = locks.as_ref().map(|(_, present)| present.subscribe());
         Ok(Self {
             sockets,
             addresses,
             registrations,
             register_with,
-            locks: settings.locks.map(|settings| (settings, watch::Sender::new(locks))),
+            locks,
             reactors,
             duty: settings.duty,
             close_mark: CloseMark::new(settings.close_mark),
-            attendance: Attendance::new(&settings.bounds),
+            attendance: Attendance::new(&settings.bounds, present),
             bounds: settings.bounds,
         })
     }
@@ -182,10 +184,9 @@ impl Server {
     /// system starts belongs to the runtime on which this is called.
     pub async fn serve<F: Filesystem>(self, filesystem: Arc<F>, shutdown: impl Future<Output = ()>) {
         let (end, ending) = watch::channel(false);
-        let present = self.locks.as_ref().map(|(_, present)| present.subscribe());
         let (duty, registrations) = (self.duty.clone(), self.registrations.clone());
-        let Attendance { mounts, clients } = self.attendance;
-        let service = Service::new(filesystem, mounts, duty, present, registrations);
+        let Attendance { mounts, clients, tally, locks } = self.attendance;
+        let service = Service::new(filesystem, mounts, tally, duty, locks, registrations);
         let record_bytes_max = service.limits().write_bytes_max as usize + RECORD_OVERHEAD_BYTES;
         let memory = Arc::new(Semaphore::new(self.bounds.bytes_in_total.min(Semaphore::MAX_PERMITS)));
         let runtime = Handle::current();

@@ -146,6 +146,11 @@ impl Encoder {
         self.bytes.is_empty()
     }
 
+    /// What was appended behind the first `len` bytes.
+    pub fn behind(&self, len: usize) -> &[u8] {
+        self.bytes.get(len..).unwrap_or_default()
+    }
+
     /// Makes room for so many more bytes.
     pub fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);

@@ -22,6 +22,8 @@ fn files() -> Vec<String> {
         "doctor",
         "mutual",
         "manual",
+        "metrics",
+        "monitoring",
         "appliance",
         "center",
         "failover",

@@ -4,7 +4,7 @@ use config_file::Known;
 
 /// See [`Known`].
 pub(super) const KEYS: Known = &[
-    ("", &["state", "center", "customer", "export", "nfs", "cache", "journal", "upload", "pair"]),
+    ("", &["state", "center", "customer", "export", "nfs", "cache", "journal", "upload", "pair", "metrics"]),
     ("state", &["dir"]),
     ("center", &["ddm", "dosm", "ca_file", "deadline_seconds"]),
     ("customer", &["id", "secret_file"]),
@@ -42,6 +42,7 @@ pub(super) const KEYS: Known = &[
     ("cache.disk", &["path", "bytes"]),
     ("journal", &["dir", "bytes"]),
     ("upload", &["quiet_ms"]),
+    ("metrics", metrics::server::KEYS),
     (
         "pair",
         &[

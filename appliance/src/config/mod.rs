@@ -55,6 +55,8 @@ pub struct Config {
     pub upload: Upload,
     /// The other port with which this one shares its addresses, if there is one.
     pub pair: Option<Pair>,
+    /// Where a Prometheus server reads metrics, if anywhere.
+    pub metrics: Option<metrics::server::Settings>,
 }
 
 /// What is wrong with a configuration: one line, for the operator.

@@ -194,6 +194,11 @@ impl Core {
         self.trust = trust;
     }
 
+    /// Rows that are held.
+    pub fn entries(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The customer's root folder.
     pub fn root(&self) -> Option<ObjectId> {
         self.root

@@ -53,6 +53,7 @@ impl<C: StorageCenter> Directory<C> {
                 // Somebody could not reach the center: do not sit on a poll that may be dead as well.
                 () = self.probe.notified() => self.poll(since, Duration::ZERO).await?,
             };
+            self.note_fed();
             let is_news = position != since;
             since = position;
             if !self.contact.borrow().is_fed {

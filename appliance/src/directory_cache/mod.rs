@@ -64,6 +64,28 @@ struct Contact {
     is_fed: bool,
 }
 
+/// How a directory cache is at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The center answered the last call.
+    pub is_reachable: bool,
+    /// Since when it does, or does not.
+    pub since: Instant,
+    /// When the change feed was heard last, if it was since the start. While it is followed and nothing changes, that
+    /// is every 25 s.
+    pub fed: Option<Instant>,
+    /// Rows that are held.
+    pub entries: usize,
+}
+
+/// When what happened.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// The center began to answer, or ceased to.
+    turned: Instant,
+    fed: Option<Instant>,
+}
+
 /// See the module.
 pub struct Directory<C> {
     center: Arc<C>,
@@ -71,6 +93,7 @@ pub struct Directory<C> {
     settings: Settings,
     core: Mutex<Core>,
     contact: watch::Sender<Contact>,
+    times: Mutex<Times>,
     /// Wakes the feed to see at once whether the center is there.
     probe: Notify,
     /// The core's revision of the last snapshot.
@@ -82,7 +105,9 @@ impl<C: StorageCenter> Directory<C> {
     pub fn new(center: Arc<C>, customer: CustomerId, settings: Settings) -> Self {
         let contact = watch::Sender::new(Contact { is_reachable: false, is_fed: false });
         let core = Mutex::new(Core::new(settings.entries_max, &host::random()));
-        Self { center, customer, settings, core, contact, probe: Notify::new(), saved: AtomicU64::new(0) }
+        let times = Mutex::new(Times { turned: Instant::now(), fed: None });
+        let (probe, saved) = (Notify::new(), AtomicU64::new(0));
+        Self { center, customer, settings, core, contact, times, probe, saved }
     }
 
     /// The customer's root folder.
@@ -214,6 +239,13 @@ impl<C: StorageCenter> Directory<C> {
         self.contact.borrow().is_reachable
     }
 
+    /// How it is now.
+    pub fn condition(&self) -> Condition {
+        let entries = self.core().entries();
+        let (is_reachable, Times { turned, fed }) = (self.is_reachable(), *self.times());
+        Condition { is_reachable, since: turned, fed, entries }
+    }
+
     /// Waits until the center answers.
     pub async fn reachable(&self) {
         // The sender is ours: it cannot be gone.
@@ -291,8 +323,21 @@ impl<C: StorageCenter> Directory<C> {
                 Contact { is_reachable: true, .. } => Trust::Age(self.settings.believe),
                 _ => Trust::All,
             });
+            if contact.is_reachable != before.is_reachable {
+                self.times().turned = Instant::now();
+            }
             *contact != before
         });
+    }
+
+    /// The feed has answered.
+    fn note_fed(&self) {
+        self.times().fed = Some(Instant::now());
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        // No code panics while it holds the lock.
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {

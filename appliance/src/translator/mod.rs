@@ -34,7 +34,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -76,6 +76,8 @@ pub struct Translator<C> {
     safety: Option<watch::Receiver<Safety>>,
     /// The journal refused the last write for want of room, and that was told.
     is_short_of_room: AtomicBool,
+    /// READs of the `/SRL` tree that were answered.
+    srl_reads: AtomicU64,
 }
 
 /// What a port has to heed of the other one of its pair. The default is a port without one.
@@ -110,7 +112,8 @@ impl<C: StorageCenter> Translator<C> {
         let Turn { duty, safety } = turn;
         let is_short_of_room = AtomicBool::new(false);
         let exports = ArcSwap::from_pointee(exports);
-        Self { exports, customers, journal, uploader, key, duty, boot, safety, is_short_of_room }
+        let srl_reads = AtomicU64::new(0);
+        Self { exports, customers, journal, uploader, key, duty, boot, safety, is_short_of_room, srl_reads }
     }
 
     /// Offers other exports from the next call on. One of a customer that the port does not serve is offered to nobody.
@@ -121,6 +124,11 @@ impl<C: StorageCenter> Translator<C> {
     /// The exports offered now.
     pub fn current_exports(&self) -> Arc<Exports> {
         self.exports.load_full()
+    }
+
+    /// READs of SRL trees that were answered since the start.
+    pub fn srl_reads(&self) -> u64 {
+        self.srl_reads.load(Ordering::Relaxed)
     }
 
     /// What a handle names. Asks nobody.

@@ -4,6 +4,7 @@
 //! the size in the attributes is right. Its expiry is rounded up, so that it stays the same for as long as clients
 //! cache attributes; the file's times are those of the text, so that clients never go on with one that ran out.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -79,6 +80,7 @@ impl<C: StorageCenter> Translator<C> {
         let content = content_of(&entry.row).ok_or(FsError::IsDirectory)?;
         let term = Term::at(now_seconds(), object.export.srl.seconds);
         let text = text(&object.export, object.customer, &entry, &content, term);
+        self.srl_reads.fetch_add(1, Ordering::Relaxed);
         Ok((text.into(), self.show(object, &entry, None)))
     }
 }

@@ -5,7 +5,7 @@ mod contents;
 mod upload;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,21 @@ pub struct Uploader<C> {
     is_urgent: AtomicBool,
     settled: watch::Sender<()>,
     duty: Duty,
+    done: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// How uploads go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uploads {
+    /// Under way.
+    pub under_way: usize,
+    /// Files whose last attempt failed, and that are tried again.
+    pub failing: usize,
+    /// That came through since the start.
+    pub done: u64,
+    /// Attempts that failed since the start.
+    pub failures: u64,
 }
 
 #[derive(Default)]
@@ -114,9 +129,22 @@ impl<C: StorageCenter> Uploader<C> {
             is_urgent: AtomicBool::new(false),
             settled: watch::Sender::new(()),
             duty,
+            done: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
         };
         uploader.note_staged();
         Arc::new(uploader)
+    }
+
+    /// How uploads go.
+    pub fn uploads(&self) -> Uploads {
+        let files = self.files();
+        Uploads {
+            under_way: files.uploading.len(),
+            failing: files.failed.len(),
+            done: self.done.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
     }
 
     /// Something was staged.
@@ -231,9 +259,11 @@ impl<C: StorageCenter> Uploader<C> {
         files.uploading.remove(&file);
         match result {
             Ok(()) => {
+                self.done.fetch_add(1, Ordering::Relaxed);
                 files.failed.remove(&file);
             }
             Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
                 let is_first = !files.failed.contains_key(&file);
                 let slow = if error.is_lack_of_space() { RETRY_LAST } else { RETRY_FIRST };
                 let failed = files.failed.entry(file).or_insert(Failed { next: Instant::now(), wait: slow });

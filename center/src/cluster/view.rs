@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use metrics::Histogram;
 use protocol::digest::{Content, Fingerprint};
 use protocol::dosp::Operation;
 use protocol::dosp::announcement::{Announcement, Deleted, Failed, New, Updated};
@@ -21,7 +22,6 @@ use super::link::{AskError, Links};
 use super::locations::{Locations, Place};
 use super::members::{Condition, Members, News};
 use super::session::SessionError;
-use crate::histogram::Histogram;
 
 /// Invalidations that a slow listener may be behind; if it is further behind it forgets everything.
 const DELETIONS_MAX: usize = 4_096;

@@ -16,6 +16,7 @@ use crate::config::{Config, Http, Isn as IsnConfig, NotHere, S3};
 use crate::control::{Answer, Answering, Question, check};
 use crate::dosm::cache::Cache;
 use crate::dosm::{Authenticator, Callbacks, ObjectManager};
+use crate::exposition::{self, Exposition};
 use crate::health::Health;
 use crate::host;
 use crate::isn::Isn;
@@ -131,7 +132,7 @@ fn run<N: LocalNode>(
         Some(directories),
         Some(objects),
         authenticator,
-        None,
+        Some(exposition(node.clone(), cache.clone())),
         health,
         traffic,
         stop.clone(),
@@ -146,6 +147,19 @@ fn run<N: LocalNode>(
     let orphan_grace = node.orphan_grace_seconds();
     beside(&tasks, &stop, compare(vfs, node, orphan_grace));
     Ok(Running { addresses, draining, drain: drain_of(config), stop, tasks })
+}
+
+/// What the process shows at `/metrics`.
+fn exposition<N: LocalNode>(node: N, cache: Cache<N>) -> Exposition {
+    let started = Instant::now();
+    Arc::new(move || {
+        let (node, cache) = (node.clone(), cache.clone());
+        Box::pin(async move {
+            let disks = node.reports().await;
+            let page = exposition::process(exposition::page(), started.elapsed().as_secs(), &disks);
+            exposition::cache(page, cache.figures()).into_text()
+        })
+    })
 }
 
 fn answering<N: LocalNode>(

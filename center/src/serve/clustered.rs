@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::Kind;
 use protocol::dosp::ClusterKey;
 use protocol::dosp::heartbeat::{Heartbeat, NodeState, Roles};
 use protocol::dosp::operations::{self as op, DrainIn};
@@ -39,11 +40,11 @@ use crate::config::{Cluster as ClusterConfig, Config, NotHere, Role};
 use crate::control::{Answer, Answering, Question, check};
 use crate::dosm::cache::Cache;
 use crate::dosm::{Authenticator, Callbacks, Directory, ObjectManager};
+use crate::exposition::{self, Exposition};
 use crate::health::Health;
 use crate::host;
 use crate::isn::Isn;
 use crate::local::LocalDirectory;
-use crate::metrics::{Exposition, Kind, Page};
 use crate::outbound::Getter;
 use crate::reconcile::{Mode, reconcile};
 use crate::router::Router;
@@ -350,8 +351,7 @@ fn exposition(
         let (node, view, cache, desk) = (Arc::clone(&node), view.clone(), cache.clone(), desk.clone());
         Box::pin(async move {
             let known = view.objects_known() as u64;
-            let page = Page::default()
-                .node(&node.status().await)
+            let page = exposition::node(exposition::page(), &node.status().await)
                 .value(Kind::Gauge, "lookup_objects", "Objects whose places are known.", known)
                 .histogram(
                     "locate_seconds",
@@ -362,24 +362,11 @@ fn exposition(
                 Some(desk) => desk.figures(page),
                 None => page,
             };
-            let Some(figures) = cache.map(|cache| cache.figures()) else { return page.into_text() };
-            page.value(Kind::Counter, "cache_hits_total", "Fetches that asked no node.", figures.hits)
-                .value(
-                    Kind::Counter,
-                    "cache_misses_total",
-                    "Fetches for which a node was read.",
-                    figures.misses,
-                )
-                .value(
-                    Kind::Counter,
-                    "cache_evictions_total",
-                    "Objects that went for others.",
-                    figures.evictions,
-                )
-                .value(Kind::Counter, "cache_spoiled_total", "Cache files found damaged.", figures.spoiled)
-                .value(Kind::Gauge, "cache_objects", "Objects of which something is kept.", figures.entries)
-                .value(Kind::Gauge, "cache_bytes", "Bytes of them.", figures.bytes)
-                .into_text()
+            match cache.map(|cache| cache.figures()) {
+                Some(figures) => exposition::cache(page, figures),
+                None => page,
+            }
+            .into_text()
         })
     })
 }

@@ -4,7 +4,22 @@ use config_file::Known;
 
 /// See [`Known`].
 pub(super) const KEYS: Known = &[
-    ("", &["pair", "heartbeat", "lan", "wan", "port", "center", "state", "timers", "health", "watchdog"]),
+    (
+        "",
+        &[
+            "pair",
+            "heartbeat",
+            "lan",
+            "wan",
+            "port",
+            "center",
+            "state",
+            "timers",
+            "health",
+            "watchdog",
+            "metrics",
+        ],
+    ),
     ("pair", &["name", "member", "key_file", "old_key_file"]),
     ("heartbeat", &["interface", "listen", "peer"]),
     ("lan", &["interface", "listen", "peer", "addresses", "reference"]),
@@ -57,4 +72,5 @@ pub(super) const KEYS: Known = &[
         ],
     ),
     ("watchdog", &["device", "timeout_seconds"]),
+    ("metrics", metrics::server::KEYS),
 ];

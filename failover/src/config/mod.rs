@@ -42,6 +42,8 @@ pub struct Config {
     pub health: Health,
     /// What ends a machine whose judge is stuck.
     pub watchdog: Option<Watchdog>,
+    /// Where a Prometheus server reads metrics, if anywhere.
+    pub metrics: Option<metrics::server::Settings>,
 }
 
 /// What is wrong with a configuration: one line, for the operator.
@@ -127,7 +129,13 @@ mod tests {
         let uncommented: String = EXAMPLE
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(setting) if setting.split(' ').nth(1) == Some("=") || setting == "[watchdog]" => setting,
+                Some(setting)
+                    if setting.split(' ').nth(1) == Some("=")
+                        || setting == "[watchdog]"
+                        || setting == "[metrics]" =>
+                {
+                    setting
+                }
                 _ => line,
             })
             .flat_map(|line| [line, "\n"])

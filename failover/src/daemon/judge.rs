@@ -237,7 +237,8 @@ impl<H: Hands> Judge<H> {
         for (what, why) in self.complaints.vital(now) {
             // A port whose kernel does not obey cannot serve.
             score = score.saturating_add(self.health.threshold);
-            reasons.push(Reason { weight: self.health.threshold, text: format!("cannot {what}: {why}") });
+            let text = format!("cannot {what}: {why}");
+            reasons.push(Reason { weight: self.health.threshold, kind: "kernel", text });
         }
         Health { score, reasons, lan: self.lan.is_usable(now), wan: self.health.wan }
     }

@@ -8,7 +8,7 @@
 //! | `start`, `ground` | puts all this together, and takes it apart |
 //! | `mailbox` | how the other threads reach it |
 //! | `center`, `port`, `clients` | those that may have to wait: the storage center, the port's process, listing sockets |
-//! | [`status`], `operations` | what an operator asks |
+//! | [`status`], `operations`, `exposition` | what an operator asks, and his server of metrics |
 //!
 //! One thread judges. It waits for nobody: questions to the center, the port's process, disks and the operator are other
 //! threads' matter, and their news come into its mailbox.
@@ -18,6 +18,7 @@ mod center_leases;
 mod chronicle;
 mod clients;
 mod complaints;
+mod exposition;
 mod ground;
 mod hands;
 mod judge;

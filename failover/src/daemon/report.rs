@@ -81,8 +81,11 @@ impl Report {
                 peer.heard_on.map(|span| span.map(millis));
         }
         let health = view.health.clone().unwrap_or_default();
-        let reasons =
-            health.reasons.into_iter().map(|reason| Reason { weight: reason.weight, text: reason.text });
+        let reasons = health.reasons.into_iter().map(|reason| Reason {
+            weight: reason.weight,
+            kind: reason.kind.to_owned(),
+            text: reason.text,
+        });
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),

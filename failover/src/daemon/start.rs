@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use super::center::{Asked, Witness};
 use super::clients::{IsActive, list_clients};
+use super::exposition;
 use super::ground::Ground;
 use super::judge::Judge;
 use super::kernel::Kernel;
@@ -184,6 +185,9 @@ pub fn run<S: Future<Output = ()>>(
         // Nobody has gone: the receiver is waited for below.
         let _ = ended.send(turns::run(judge, senses));
     })?;
+    if let Some(metrics) = &config.metrics {
+        exposition::start(metrics.listen, mailbox.clone())?;
+    }
     ready();
     let hands = runtime.block_on(until_stopped(&mailbox, end, stop))?;
     hands.close();

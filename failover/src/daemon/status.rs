@@ -71,6 +71,9 @@ pub struct Health {
 pub struct Reason {
     /// What it costs.
     pub weight: u32,
+    /// What is wrong, in one word that stays: a key of `[health.weights]`, or `kernel`.
+    #[serde(default)]
+    pub kind: String,
     /// In words.
     pub text: String,
 }
@@ -176,7 +179,7 @@ impl fmt::Display for Status {
         }
         let Health { score, threshold, reasons, .. } = health;
         write!(f, "\nhealth {score} of {threshold}")?;
-        for Reason { weight, text } in reasons {
+        for Reason { weight, text, .. } in reasons {
             write!(f, "\n  {weight}: {text}")?;
         }
         match &self.peer {

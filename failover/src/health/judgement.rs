@@ -45,6 +45,7 @@ pub struct Judgement {
 #[derive(Debug)]
 struct Disk {
     name: String,
+    kind: &'static str,
     weight: u32,
     /// Why it failed last, and when.
     fault: Option<(Time, String)>,
@@ -103,8 +104,9 @@ impl Counter {
 impl Judgement {
     /// Nothing is known yet, and so nothing is wrong. Disks are numbered in the order cache disks, journal disks.
     pub fn new(settings: &Settings) -> Self {
-        let disk = |kind: &str, weight: u32, path: &PathBuf| Disk {
-            name: format!("{kind} disk {}", path.display()),
+        let disk = |what: &str, kind, weight, path: &PathBuf| Disk {
+            name: format!("{what} disk {}", path.display()),
+            kind,
             weight,
             fault: None,
             free_percent: None,
@@ -112,8 +114,9 @@ impl Judgement {
             is_dying: false,
         };
         let Settings { weights, limits, cache_disks, journal_disks, .. } = settings;
-        let caches = cache_disks.iter().map(|path| disk("cache", weights.cache_disk, path));
-        let journals = journal_disks.iter().map(|path| disk("journal", weights.journal_disk, path));
+        let caches = cache_disks.iter().map(|path| disk("cache", "cache_disk", weights.cache_disk, path));
+        let journals =
+            journal_disks.iter().map(|path| disk("journal", "journal_disk", weights.journal_disk, path));
         Self {
             weights: weights.clone(),
             limits: limits.clone(),
@@ -161,42 +164,51 @@ impl Judgement {
     pub fn verdict(&self, now: Time) -> (u32, Vec<Reason>) {
         let (weights, limits) = (&self.weights, &self.limits);
         let mut reasons = Vec::new();
-        let mut blame = |weight: u32, text: String| reasons.push(Reason { weight, text });
+        let mut blame = |kind, weight, text| reasons.push(Reason { weight, kind, text });
         if self.load.lasts(limits.overload(), now) {
             let (most, seconds) = (limits.load_per_core, limits.overload_seconds);
-            blame(weights.processor, format!("more than {most} threads for each processor for {seconds} s"));
+            blame(
+                "processor",
+                weights.processor,
+                format!("more than {most} threads for each processor for {seconds} s"),
+            );
         } else if self.lateness.lasts(limits.overload(), now) {
             let (most, seconds) = (limits.lateness_ms, limits.overload_seconds);
-            blame(weights.processor, format!("threads are woken more than {most} ms late for {seconds} s"));
+            blame(
+                "processor",
+                weights.processor,
+                format!("threads are woken more than {most} ms late for {seconds} s"),
+            );
         }
         let hung = self.sleeping.values().filter(|since| now.since(**since) >= limits.hung()).count();
         if hung > 0 {
             let seconds = limits.hung_seconds;
             blame(
+                "hung_threads",
                 weights.hung_threads,
                 format!("{hung} threads of the port hang in the kernel for {seconds} s"),
             );
         }
         if let Some(left) = self.memory.filter(|left| *left < u64::from(limits.memory_available_percent)) {
-            blame(weights.memory, format!("{left} % of the memory are available"));
+            blame("memory", weights.memory, format!("{left} % of the memory are available"));
         }
         if let Some(hot) = &self.hot {
-            blame(weights.temperature, hot.clone());
+            blame("temperature", weights.temperature, hot.clone());
         }
         for disk in &self.disks {
             if let Some(why) = disk.wrong(now) {
-                blame(disk.weight, format!("{}: {why}", disk.name));
+                blame(disk.kind, disk.weight, format!("{}: {why}", disk.name));
             }
             if let Some(free) = disk.free_percent.filter(|free| *free < u64::from(limits.disk_free_percent)) {
-                blame(weights.disk_full, format!("{}: {free} % are free", disk.name));
+                blame("disk_full", weights.disk_full, format!("{}: {free} % are free", disk.name));
             }
         }
         for (nic, state) in &self.nics {
             let errors = state.errors.growth(now);
             if state.is_unplugged {
-                blame(weights.nic, format!("{nic} NIC: no carrier"));
+                blame("nic", weights.nic, format!("{nic} NIC: no carrier"));
             } else if errors > u64::from(limits.nic_errors_per_minute) {
-                blame(weights.nic, format!("{nic} NIC: {errors} errors in a minute"));
+                blame("nic", weights.nic, format!("{nic} NIC: {errors} errors in a minute"));
             }
         }
         let score = reasons.iter().fold(0_u32, |score, reason| score.saturating_add(reason.weight));

@@ -69,6 +69,8 @@ pub struct Health {
 pub struct Reason {
     /// What it costs.
     pub weight: u32,
+    /// What is wrong, in one word that stays: the weight's key in `[health.weights]`, or `kernel`.
+    pub kind: &'static str,
     /// For the operator: `cache disk /var/cache/0: a probe write took over 2 s`.
     pub text: String,
 }

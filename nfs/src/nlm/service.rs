@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::Settings;
 use super::courier::{Message, Outbox};
-use super::manager::{How, Manager, Request};
+use super::manager::{How, LockCounts, Manager, Request};
 use super::wire::Status;
 use crate::nsm::ledger::{Client, Ledger, Record, Remembered};
 use crate::nsm::notifier::{self, News};
@@ -86,6 +86,11 @@ impl Locks {
     /// This server's state number (NSM): another one after each start.
     pub const fn state(&self) -> u32 {
         self.news.state
+    }
+
+    /// How many there are.
+    pub(crate) fn counts(&self) -> LockCounts {
+        self.manager().counts()
     }
 
     /// The core, for one question. Nothing waits while it is held.

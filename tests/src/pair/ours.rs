@@ -22,6 +22,10 @@ const KEY: &str = "cGFpciBrZXkgb2YgdGhlIGVuZC10by1lbmQgdGVzdHM=\n";
 /// Where the judges hear each other, and where the ports mirror their journals.
 const JUDGE_PORT: u16 = 7_420;
 const MIRROR_PORT: u16 = 7_421;
+/// Where the daemons of a host show their metrics, to that host alone.
+pub const PORT_METRICS: &str = "127.0.0.1:9817";
+/// The judge's.
+pub const JUDGE_METRICS: &str = "127.0.0.1:9818";
 /// Cache disks of a port, as [`crate::site`] makes them.
 pub const CACHE_DISKS: [&str; 2] = ["cache0", "cache1"];
 
@@ -55,6 +59,9 @@ certificate_file = "{certificate}"
 certificate_key_file = "{certificate_key}"
 ca_file = "{ca}"
 when_alone = "write-through"
+
+[metrics]
+listen = "{PORT_METRICS}"
 "#,
             key = key.display(),
             listen = at(own, Link::Heartbeat, MIRROR_PORT),
@@ -106,6 +113,9 @@ hold_down_max_ms = 100
 threshold = 100
 cache_disks = ["{dir}/cache0", "{dir}/cache1"]
 journal_disks = ["{dir}/journal"]
+
+[metrics]
+listen = "{JUDGE_METRICS}"
 "#,
             key = key.display(),
             heartbeat = Link::Heartbeat.interface(),

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::PoisonError;
 use std::time::Instant;
 
+use metrics::{Kind, Page};
 use serde::{Deserialize, Serialize};
 
 use super::Desk;
 use super::role::Role;
-use crate::metrics::{Kind, Page};
 use crate::vfs::StoreError;
 use crate::vfs::mirror::Alone;
 
@@ -111,7 +111,7 @@ impl Desk {
             (debts.alone() == Alone::Yes, has)
         });
         let owed = if writes { position.number.saturating_sub(has) } else { 0 };
-        page.value(Kind::Gauge, "mirror_writes", "Whether this process changes the directory.", writes.into())
+        page.value(Kind::Gauge, "mirror_writes", "Whether this process changes the directory.", writes)
             .value(
                 Kind::Gauge,
                 "mirror_generation",
@@ -120,7 +120,7 @@ impl Desk {
             )
             .value(Kind::Gauge, "mirror_position", "Number of the last change that is here.", position.number)
             .value(Kind::Gauge, "mirror_owed", "Changes that no other storage center has.", owed)
-            .value(Kind::Gauge, "mirror_alone", "Whether such changes are answered.", alone.into())
+            .value(Kind::Gauge, "mirror_alone", "Whether such changes are answered.", alone)
     }
 }
 

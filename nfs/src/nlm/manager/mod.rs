@@ -114,7 +114,21 @@ impl File {
     }
 }
 
+/// How many locks there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockCounts {
+    /// Locked ranges and shares.
+    pub held: usize,
+    /// Locks that somebody waits for.
+    pub waiting: usize,
+}
+
 impl Manager {
+    /// How many locks there are.
+    pub fn counts(&self) -> LockCounts {
+        LockCounts { held: self.locks, waiting: self.waiters.len() }
+    }
+
     /// Who is in the way of a lock, if somebody is. For some time after a restart nobody can know.
     ///
     /// # Errors
