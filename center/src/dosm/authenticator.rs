@@ -29,6 +29,8 @@ const NEWS_PAUSE: Duration = Duration::from_millis(300);
 const FRESH_SECONDS: u64 = 5;
 /// Seconds for which they are used while the VFS cannot be asked.
 const KEPT_SECONDS: u64 = 24 * 3_600;
+/// Customers asked for at once when their access changed; the next news wait for them.
+const ASKED_AT_ONCE_MAX: usize = 64;
 /// Customers remembered.
 const CUSTOMERS_MAX: usize = 10_000;
 /// Authentic SRLs remembered; past it all are forgotten, and each costs one more hash.
@@ -234,14 +236,14 @@ impl<D: Directory> Authenticator<D> {
         rules
     }
 
-    /// Listens to whose access changes, until dropped (SRL-14).
-    pub async fn listen(&self) {
+    /// Listens to whose access changes, until dropped (SRL-14). `now` gives seconds since the epoch.
+    pub async fn listen(&self, now: impl Fn() -> u64) {
         let mut since = 0;
         loop {
             match self.directory.access_news(since).await {
                 Ok(news) => {
                     since = news.until;
-                    self.forget(&news.customers);
+                    self.hear(&news.customers, now()).await;
                 }
                 Err(reason) => {
                     tracing::debug!(reason, "changes of customers' access are not heard");
@@ -251,16 +253,25 @@ impl<D: Directory> Authenticator<D> {
         }
     }
 
-    fn forget(&self, customers: &[CustomerId]) {
+    /// Forgets these customers, and asks anew for those that it knew: so what they may do is known also when the VFS goes
+    /// away before the next of their requests comes.
+    async fn hear(&self, customers: &[CustomerId], now: u64) {
+        for customer in self.forget(customers).into_iter().take(ASKED_AT_ONCE_MAX) {
+            if let Err(refusal) = self.fresh_rules(customer, now).await {
+                tracing::debug!(%customer, ?refusal, "a customer's changed access is asked for when it is needed");
+            }
+        }
+    }
+
+    /// Which of these customers it knew.
+    fn forget(&self, customers: &[CustomerId]) -> Vec<CustomerId> {
         if customers.is_empty() {
-            return;
+            return Vec::new();
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that no answer of before comes in between.
         self.heard.fetch_add(1, Ordering::SeqCst);
-        for customer in customers {
-            known.remove(customer);
-        }
+        customers.iter().copied().filter(|customer| known.remove(customer).is_some()).collect()
     }
 
     /// Rules that are old, now that the VFS could not be asked. It is tried again after some seconds.
@@ -515,6 +526,22 @@ mod tests {
         *authenticator.directory.revoked.lock().unwrap() = vec![Mark::of_contents(OBJECT)];
         authenticator.forget(&[CustomerId(1)]);
         authenticator.ask(&own.sign(&secret(1)).path(b""), NOW).await.unwrap();
+    }
+
+    /// SYS-1, FO-11: what changed is asked for when it is heard of, once, and holds when the VFS goes away after that.
+    #[tokio::test]
+    async fn what_is_heard_to_have_changed_is_known_while_the_vfs_is_away() {
+        let authenticator = authenticator(&[1]);
+        let (old, new) = (fetch(0, 1), fetch(0, 2));
+        authenticator.ask(&old, NOW).await.unwrap();
+        authenticator.rotate(Some(&[2]));
+        authenticator.hear(&[CustomerId(1), CustomerId(2)], NOW).await;
+        assert_eq!(*authenticator.directory.asked.lock().unwrap(), 2, "nobody asks for who was not known");
+        authenticator.rotate(None);
+        assert!(authenticator.ask(&old, NOW).await.is_err());
+        authenticator.ask(&new, NOW).await.unwrap();
+        authenticator.hear(&[CustomerId(1)], NOW).await;
+        assert!(authenticator.ask(&new, NOW).await.is_err(), "it could not be asked");
     }
 
     /// Whose access changed is not served by what was known before: not while the VFS is away, and not by an answer that

@@ -114,7 +114,7 @@ fn run<N: LocalNode>(
     let directory = Arc::new(LocalDirectory::new(vfs.clone(), Arc::clone(&directories)));
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
     let listening_for_changes = Arc::clone(&authenticator);
-    beside(&tasks, &stop, async move { listening_for_changes.listen().await });
+    beside(&tasks, &stop, async move { listening_for_changes.listen(host::now_seconds).await });
     let getter = Getter::new()?;
     let traffic = traffic(config, &getter, &tasks, &stop);
     let callbacks = Callbacks::new(Arc::clone(&directory), config.dosm.callback_networks.clone(), getter);

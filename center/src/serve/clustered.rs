@@ -302,7 +302,7 @@ impl Process<'_> {
         let Some(listening) = listening else { return Ok(()) };
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory)));
         let listening_for_changes = Arc::clone(&authenticator);
-        beside(&self.tasks, &self.stop, async move { listening_for_changes.listen().await });
+        beside(&self.tasks, &self.stop, async move { listening_for_changes.listen(host::now_seconds).await });
         let getter = Getter::new()?;
         let (objects, traffic) = match self.config.plays(Role::Dosm) {
             true => {
