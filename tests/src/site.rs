@@ -351,9 +351,7 @@ impl Port {
     /// Runs `storage-port reload`, which must succeed; what it said.
     #[track_caller]
     pub fn reload(&self) -> String {
-        let config = self.config();
-        let arguments = ["reload", "--config", config.to_str().unwrap()];
-        String::from_utf8(run_ok(binary("storage-port").to_str().unwrap(), &arguments)).unwrap()
+        said(&self.config(), &["reload"])
     }
 
     /// Where its state, journal and caches lie.
@@ -378,6 +376,20 @@ impl Port {
             (site.copies(md5_hex) >= 2).then_some(())
         });
     }
+}
+
+/// What a command of the port with this configuration says, for people.
+#[track_caller]
+pub fn said(config: &Path, command: &[&str]) -> String {
+    let program = binary("storage-port");
+    let arguments = [command, &["--config", config.to_str().unwrap()]].concat();
+    String::from_utf8(run_ok(program.to_str().unwrap(), &arguments)).unwrap()
+}
+
+/// The same for programs.
+#[track_caller]
+pub fn told(config: &Path, command: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&said(config, &[command, &["--json"]].concat())).unwrap()
 }
 
 /// A customer's root folder in the storage center at this URL.

@@ -11,25 +11,11 @@ use std::time::Duration;
 use e2e::daemon::binary;
 use e2e::data;
 use e2e::poll;
-use e2e::site::{PortSettings, Site};
+use e2e::site::{PortSettings, Site, said, told};
 use e2e::tools::{run, run_ok};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What a command says, for people.
-#[track_caller]
-fn said(config: &Path, command: &[&str]) -> String {
-    let program = binary("storage-port");
-    let arguments = [command, &["--config", config.to_str().unwrap()]].concat();
-    String::from_utf8(run_ok(program.to_str().unwrap(), &arguments)).unwrap()
-}
-
-/// The same for programs.
-#[track_caller]
-fn told(config: &Path, command: &[&str]) -> Value {
-    serde_json::from_str(&said(config, &[command, &["--json"]].concat())).unwrap()
-}
 
 /// PORT-1, PORT-2: who is there, since when, and what there is for them.
 #[test]
