@@ -11,8 +11,10 @@ use std::time::Duration;
 use e2e::daemon::binary;
 use e2e::data;
 use e2e::poll;
+use e2e::rpc::Credential;
 use e2e::site::{PortSettings, Site, said, told};
 use e2e::tools::{run, run_ok};
+use nfs3_types::nfs3::nfsstat3;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -238,4 +240,44 @@ fn manual_pages_and_completions_are_made() {
     let refused =
         run(binary("storage-port").to_str().unwrap(), &["manual", "pages", "--out", "/no/such/folder"]);
     assert_eq!(refused.status.code(), Some(1));
+}
+
+/// PORT-9: who changed which name is told where an export asks for it, from a reload on; what was refused as well; and a
+/// client's name is no line of the log.
+#[test]
+fn changes_of_names_are_told_with_who_made_them() {
+    let site = Site::start();
+    let port = site.port("port");
+    let mut mount = port.mount("/export");
+    let root = mount.root();
+    mount.mkdir(&root, b"before").unwrap();
+    port.edit_config("tree = \"files\"", "tree = \"files\"\naudit = true");
+    assert!(port.reload().contains("audit"));
+    let dir = mount.mkdir(&root, b"dir").unwrap();
+    mount.create_file(&dir, b"new\nline").unwrap();
+    mount.rename(&dir, b"new\nline", &root, "fr\u{fc}her".as_bytes()).unwrap();
+    let mut stranger = port.mount_as("/export", Credential::user(1_001));
+    assert_eq!(stranger.remove(&root, "fr\u{fc}her".as_bytes()), Err(nfsstat3::NFS3ERR_ACCES));
+    mount.symlink(&root, b"link", b"dir").unwrap();
+    mount.remove(&root, b"link").unwrap();
+    mount.rmdir(&root, b"dir").unwrap();
+    port.edit_config("audit = true", "audit = false");
+    port.reload();
+    mount.rmdir(&root, b"before").unwrap();
+
+    let log = fs::read_to_string(port.path().join("port.log")).unwrap();
+    let told: Vec<_> =
+        log.lines().filter_map(|line| line.split_once(" audit: ")).map(|(_, told)| told).collect();
+    let by_root = "client=127.0.0.1 uid=0 gid=0";
+    let expected = [
+        format!(r#"operation="mkdir" export="/export" path="/dir" {by_root}"#),
+        format!(r#"operation="create" export="/export" path="/dir/new\nline" {by_root}"#),
+        format!(r#"operation="rename" export="/export" path="/dir/new\nline" to="/früher" {by_root}"#),
+        r#"operation="remove" export="/export" path="/früher" client=127.0.0.1 uid=1001 gid=1001 refused=permission denied"#
+            .to_owned(),
+        format!(r#"operation="symlink" export="/export" path="/link" {by_root}"#),
+        format!(r#"operation="remove" export="/export" path="/link" {by_root}"#),
+        format!(r#"operation="rmdir" export="/export" path="/dir" {by_root}"#),
+    ];
+    assert_eq!(told, expected);
 }

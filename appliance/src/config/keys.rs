@@ -17,6 +17,7 @@ pub(super) const KEYS: Known = &[
             "folder",
             "allowed",
             "read_only",
+            "audit",
             "squash",
             "anonymous_uid",
             "anonymous_gid",

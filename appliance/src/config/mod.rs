@@ -150,6 +150,7 @@ impl Config {
                 folder,
                 allowed: entry.allowed.clone(),
                 read_only: entry.read_only,
+                audit: entry.audit,
                 squash: entry.squash.into(),
                 anonymous_uid: entry.anonymous_uid,
                 anonymous_gid: entry.anonymous_gid,

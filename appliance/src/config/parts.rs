@@ -67,6 +67,9 @@ pub struct ExportEntry {
     /// Whether nothing may be changed.
     #[serde(default)]
     pub read_only: bool,
+    /// Whether each change of a name is told.
+    #[serde(default)]
+    pub audit: bool,
     /// Whose rights clients have.
     #[serde(default)]
     pub squash: Squash,

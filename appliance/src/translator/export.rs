@@ -56,6 +56,8 @@ pub struct Export {
     pub allowed: Vec<IpNetwork>,
     /// Whether nothing may be changed through it.
     pub read_only: bool,
+    /// Whether each change of a name is told.
+    pub audit: bool,
     /// Whose rights callers have.
     pub squash: Squash,
     /// The anonymous user.
@@ -177,6 +179,7 @@ pub(crate) mod tests {
             folder: Vec::new(),
             allowed: Vec::new(),
             read_only: false,
+            audit: false,
             squash: Squash::None,
             anonymous_uid: 65_534,
             anonymous_gid: 65_534,

@@ -9,6 +9,7 @@
 //! | [`attributes`] | from row, metadata and staged view to attributes (pure) |
 //! | `lookup` | MOUNT, LOOKUP, READLINK, ACCESS |
 //! | `names` | CREATE, MKDIR, SYMLINK, REMOVE, RMDIR, RENAME |
+//! | `audit` | who changed which name |
 //! | `set` | SETATTR |
 //! | `read`, `write` | READ; WRITE, COMMIT |
 //! | `list` | READDIR, READDIRPLUS |
@@ -19,6 +20,7 @@
 
 pub mod access;
 pub mod attributes;
+mod audit;
 pub mod export;
 pub mod handle;
 mod list;
@@ -294,6 +296,11 @@ fn step_key(caller: &Caller, step: u32) -> Option<Token> {
     Some(Token(key))
 }
 
+/// Whether a change was made.
+fn outcome<T>(done: &Mutation<T>) -> FsResult<()> {
+    done.result.as_ref().map(drop).map_err(|error| *error)
+}
+
 /// A call that failed before it found its object.
 fn failed<T>(error: FsError) -> Mutation<T> {
     Mutation { result: Err(error), wcc: Wcc::default() }
@@ -390,7 +397,9 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         name: &[u8],
         how: CreateHow,
     ) -> Mutation<(Handle, Attributes)> {
-        self.create_file(caller, dir, name, how).await
+        let done = self.create_file(caller, dir, name, how).await;
+        self.tell(caller, "create", (dir, name), None, outcome(&done));
+        done
     }
 
     async fn mkdir(
@@ -400,7 +409,9 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         name: &[u8],
         set: SetAttributes,
     ) -> Mutation<(Handle, Attributes)> {
-        self.make_folder(caller, dir, name, set).await
+        let done = self.make_folder(caller, dir, name, set).await;
+        self.tell(caller, "mkdir", (dir, name), None, outcome(&done));
+        done
     }
 
     async fn symlink(
@@ -411,15 +422,21 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         text: &[u8],
         set: SetAttributes,
     ) -> Mutation<(Handle, Attributes)> {
-        self.make_link(caller, dir, name, text, set).await
+        let done = self.make_link(caller, dir, name, text, set).await;
+        self.tell(caller, "symlink", (dir, name), None, outcome(&done));
+        done
     }
 
     async fn remove(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> Mutation<()> {
-        self.delete(caller, dir, name, protocol::vfs::Kind::File).await
+        let done = self.delete(caller, dir, name, protocol::vfs::Kind::File).await;
+        self.tell(caller, "remove", (dir, name), None, outcome(&done));
+        done
     }
 
     async fn rmdir(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> Mutation<()> {
-        self.delete(caller, dir, name, protocol::vfs::Kind::Folder).await
+        let done = self.delete(caller, dir, name, protocol::vfs::Kind::Folder).await;
+        self.tell(caller, "rmdir", (dir, name), None, outcome(&done));
+        done
     }
 
     async fn rename(
@@ -430,7 +447,10 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         to_dir: &Handle,
         to_name: &[u8],
     ) -> Renamed {
-        self.move_entry(caller, (from_dir, from_name), (to_dir, to_name)).await
+        let (from, to) = ((from_dir, from_name), (to_dir, to_name));
+        let done = self.move_entry(caller, from, to).await;
+        self.tell(caller, "rename", from, Some(to), done.result);
+        done
     }
 
     async fn list(

@@ -28,7 +28,7 @@ const LINK_BYTES_MAX: usize = 4_095;
 const _: () = assert!(3 * LINK_BYTES_MAX + 256 < METADATA_BYTES_MAX);
 
 /// A name in a folder.
-type Entered<'a> = (&'a Handle, &'a [u8]);
+pub(super) type Entered<'a> = (&'a Handle, &'a [u8]);
 
 impl<C: StorageCenter> Translator<C> {
     /// CREATE.

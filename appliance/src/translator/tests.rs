@@ -391,6 +391,7 @@ async fn export_options_hold_on_every_call() {
         allowed: vec!["127.0.0.0/8".parse().unwrap()],
         squash: Squash::Root,
         read_only: false,
+        audit: false,
         ..export
     };
     let port = TestPort::start_with(Arc::new(FakeCenter::default()), only_here).await;

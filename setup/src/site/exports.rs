@@ -28,6 +28,8 @@ pub struct Export {
     pub allowed: Vec<IpNetwork>,
     /// Whether nothing may be changed.
     pub read_only: Option<bool>,
+    /// Whether each change of a name is told.
+    pub audit: Option<bool>,
     /// Whose rights are taken away.
     pub squash: Option<Squash>,
     /// User id of those.
@@ -120,6 +122,7 @@ impl Export {
             folder: None,
             allowed: Vec::new(),
             read_only: None,
+            audit: None,
             squash: None,
             anonymous_uid: None,
             anonymous_gid: None,
@@ -136,6 +139,7 @@ impl Export {
         let folder = reader.optional::<FolderPath>("folder", "\"/photos\"");
         let allowed = reader.list("allowed", "[\"192.0.2.0/24\"]");
         let read_only = reader.flag("read_only");
+        let audit = reader.flag("audit");
         let squash = reader.optional("squash", "\"root\"");
         let anonymous_uid = reader.number("anonymous_uid", 0, u32::MAX);
         let anonymous_gid = reader.number("anonymous_gid", 0, u32::MAX);
@@ -154,6 +158,7 @@ impl Export {
                 folder: folder?.map(|folder| folder.0),
                 allowed: allowed?,
                 read_only: read_only?,
+                audit: audit?,
                 squash: squash?,
                 anonymous_uid: anonymous_uid?,
                 anonymous_gid: anonymous_gid?,

@@ -22,6 +22,7 @@ pub(crate) const KEYS: Known = &[
             "folder",
             "allowed",
             "read_only",
+            "audit",
             "squash",
             "anonymous_uid",
             "anonymous_gid",
