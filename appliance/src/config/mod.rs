@@ -8,6 +8,7 @@ mod keys;
 mod pair;
 mod parts;
 mod secret;
+mod status_page;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use self::parts::{
 };
 pub use self::secret::SecretError;
 pub(crate) use self::secret::{read_or_make_key, read_pair_key};
+pub use self::status_page::StatusPage;
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
 use crate::translator::handle::ExportId;
 
@@ -57,6 +59,8 @@ pub struct Config {
     pub pair: Option<Pair>,
     /// Where a Prometheus server reads metrics, if anywhere.
     pub metrics: Option<metrics::server::Settings>,
+    /// Where a browser is shown how the port is, if anywhere.
+    pub status_page: Option<StatusPage>,
 }
 
 /// What is wrong with a configuration: one line, for the operator.

@@ -26,6 +26,8 @@ const MIRROR_PORT: u16 = 7_421;
 pub const PORT_METRICS: &str = "127.0.0.1:9817";
 /// The judge's.
 pub const JUDGE_METRICS: &str = "127.0.0.1:9818";
+/// The status page of a host's port, to that host alone.
+pub const STATUS_PAGE: &str = "127.0.0.1:9820";
 /// Cache disks of a port, as [`crate::site`] makes them.
 pub const CACHE_DISKS: [&str; 2] = ["cache0", "cache1"];
 
@@ -47,6 +49,7 @@ pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Ho
         let certificate = authority.issue(&format!("{letter}.site-{number}"));
         let at = |host: &Host, link, port| format!("{}:{port}", host.address(link));
         let name = format!("site-{number}");
+        let dir = ground.site.path().join(format!("{letter}{number}"));
         let port = format!(
             r#"
 [pair]
@@ -62,15 +65,19 @@ when_alone = "write-through"
 
 [metrics]
 listen = "{PORT_METRICS}"
+
+[status_page]
+listen = "{STATUS_PAGE}"
+judge_state_dir = "{judge_state}"
 "#,
             key = key.display(),
+            judge_state = dir.join("judge").display(),
             listen = at(own, Link::Heartbeat, MIRROR_PORT),
             peer = at(peer, Link::Heartbeat, MIRROR_PORT),
             certificate = certificate.certificate.display(),
             certificate_key = certificate.key.display(),
             ca = authority.certificate().display(),
         );
-        let dir = ground.site.path().join(format!("{letter}{number}"));
         let judge = format!(
             r#"
 [pair]
