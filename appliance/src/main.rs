@@ -2,6 +2,7 @@
 
 mod ask_command;
 mod doctor_command;
+mod password_command;
 mod setup_command;
 mod support_command;
 
@@ -27,6 +28,7 @@ use control::socket::{self, AskError};
 use doctor_command::DoctorArguments;
 use manual::{Manual, ManualError};
 use nfs::server::Addresses;
+use password_command::PasswordCommandError;
 use serde_json::json;
 use setup_command::SetupArguments;
 use support_command::{SupportArguments, SupportError};
@@ -107,6 +109,11 @@ enum Command {
         #[command(subcommand)]
         command: PairCommand,
     },
+    /// Work with the status page.
+    StatusPage {
+        #[command(subcommand)]
+        command: PageCommand,
+    },
     /// Set a port up from one file about the site.
     Setup(SetupArguments),
     /// Make this program's manual pages, or its completion for a shell.
@@ -127,6 +134,12 @@ enum PairCommand {
         #[arg(long)]
         out: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum PageCommand {
+    /// Read a password, from the terminal or a line of standard input, and print its hash for `password_hash_file`.
+    Password,
 }
 
 #[derive(Subcommand)]
@@ -181,6 +194,9 @@ fn main() -> ExitCode {
             Command::Pair { command: PairCommand::Keys { name, out } } => {
                 keys::make(&name, &out).map_err(Failure::from)
             }
+            Command::StatusPage { command: PageCommand::Password } => {
+                password_command::execute().map_err(Failure::from)
+            }
             Command::Manual { command } => command.make(Arguments::command()).map_err(Failure::from),
             Command::Setup(arguments) => return Ok(setup_command::execute(arguments).await),
         }
@@ -208,6 +224,8 @@ enum Failure {
     Probe(#[from] ProbeError),
     #[error(transparent)]
     Support(#[from] SupportError),
+    #[error(transparent)]
+    Password(#[from] PasswordCommandError),
     #[error(transparent)]
     Manual(#[from] ManualError),
     #[error(transparent)]

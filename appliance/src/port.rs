@@ -21,6 +21,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::center::{CenterError, Fenced, StorageCenter};
 use crate::config::{self, Config, ConfigError, SecretError, read_or_make_key};
@@ -44,6 +45,7 @@ use crate::pair::role::Role;
 use crate::pair::{self, Paired};
 use crate::reload::Reloader;
 use crate::status::{self, PairStatus};
+use crate::status_page::password::PasswordHash;
 use crate::status_page::{self, StatusPage};
 use crate::traffic::Traffic;
 use crate::translator::handle::HandleKey;
@@ -163,7 +165,7 @@ pub struct Port {
     paired: Option<(Arc<Paired>, TcpListener)>,
     blocks: DataCache<CenterError>,
     metrics: Option<SocketAddr>,
-    status_page: Option<config::StatusPage>,
+    status_page: Option<(config::StatusPage, Option<TlsAcceptor>, Option<PasswordHash>)>,
     journal_dir: PathBuf,
     traffic: Arc<Traffic>,
     /// Held as long as the port lives.
@@ -181,6 +183,7 @@ impl Port {
             .exports()
             .map_err(|same| ConfigError::Impossible { path: PathBuf::new(), message: same.to_string() })?;
         let centers = centers(config)?;
+        let (tls, password) = (config.page_tls()?, config.password_hash()?);
         let state_dir = config.state.dir.clone();
         let lock = lock_state(&state_dir)?;
         let control = control::socket::bind(&state_dir)
@@ -302,7 +305,7 @@ impl Port {
             paired,
             blocks,
             metrics: config.metrics.map(|metrics| metrics.listen),
-            status_page: config.status_page.clone(),
+            status_page: config.status_page.clone().map(|page| (page, tls, password)),
             journal_dir: config.journal.dir.clone(),
             traffic,
             _lock: lock,
@@ -384,12 +387,14 @@ impl Port {
             paired
         });
         let operations = Arc::new(operations);
-        if let Some(config::StatusPage { listen, judge_state_dir, .. }) = status_page {
+        if let Some((config::StatusPage { listen, judge_state_dir, .. }, tls, password)) = status_page {
             let parts = status_page::Parts {
                 listen,
+                tls,
                 judge: judge_state_dir,
                 operations: Arc::clone(&operations),
                 events,
+                password,
             };
             tasks.spawn(StatusPage::new(parts).run());
         }
@@ -506,6 +511,8 @@ pub async fn check_online(config: &Config) -> Result<(), StartError> {
 /// # Errors
 /// What [`Port::open`] would refuse.
 pub fn check(config: &Config) -> Result<Vec<(CustomerId, Secret)>, StartError> {
+    config.password_hash()?;
+    config.page_tls()?;
     Ok(centers(config)?.into_iter().map(|(customer, secret, _)| (customer, secret)).collect())
 }
 

@@ -50,7 +50,7 @@ where
             answer(&request, page, shelf).await
         }
     };
-    page_server::serve(listener, BOUNDS, answer).await;
+    page_server::serve(listener, None, BOUNDS, answer).await;
 }
 
 async fn answer<P>(request: &Request, page: impl Fn() -> P, shelf: &Shelf<Bytes>) -> Response

@@ -6,6 +6,7 @@
 //! Depends on no other package of this repository.
 
 mod shelf;
+pub mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,9 +22,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 pub use hyper::{HeaderMap, Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 pub use self::shelf::Shelf;
 
@@ -76,8 +79,9 @@ pub async fn listen(address: SocketAddr, what: &str, key: &str) -> TcpListener {
     }
 }
 
-/// Serves until the task is dropped: `answer` is told from which address a request came.
-pub async fn serve<A, F>(listener: TcpListener, bounds: Bounds, answer: A)
+/// Serves until the task is dropped, behind TLS if there is an acceptor: `answer` is told from which address a request
+/// came.
+pub async fn serve<A, F>(listener: TcpListener, tls: Option<TlsAcceptor>, bounds: Bounds, answer: A)
 where
     A: Fn(SocketAddr, Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
@@ -91,22 +95,27 @@ where
             sleep(PAUSE).await;
             continue;
         };
-        let answer = Arc::clone(&answer);
+        let (tls, answer) = (tls.clone(), Arc::clone(&answer));
+        let conversation = async move {
+            match tls {
+                Some(tls) => match timeout(HEAD_TIME, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => converse(stream, from, bounds, answer).await,
+                    _ => Ok(()),
+                },
+                None => converse(stream, from, bounds, answer).await,
+            }
+        };
         tokio::spawn(async move {
             // Who is slower, or speaks something else, is gone.
-            let _ = timeout(bounds.time, converse(stream, from, bounds, answer)).await;
+            let _ = timeout(bounds.time, conversation).await;
             drop(permit);
         });
     }
 }
 
-async fn converse<A, F>(
-    stream: TcpStream,
-    from: SocketAddr,
-    bounds: Bounds,
-    answer: Arc<A>,
-) -> hyper::Result<()>
+async fn converse<S, A, F>(stream: S, from: SocketAddr, bounds: Bounds, answer: Arc<A>) -> hyper::Result<()>
 where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(SocketAddr, Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
@@ -164,6 +173,7 @@ pub fn wrong_method(allowed: &'static str) -> Response {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::time::Instant;
 
     use super::*;
@@ -173,7 +183,7 @@ mod tests {
     async fn start() -> SocketAddr {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, BOUNDS, |from, request| async move {
+        tokio::spawn(serve(listener, None, BOUNDS, |from, request| async move {
             assert!(from.ip().is_loopback());
             plain(StatusCode::OK, format!("{} {} {:?}", request.method(), request.uri(), request.body()))
         }));

@@ -5,17 +5,20 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use e2e::certificate;
 use e2e::daemon::{binary, free_port};
 use e2e::data;
 use e2e::devtools::Tab;
 use e2e::pair::ground::Ground;
 use e2e::pair::ours::STATUS_PAGE;
 use e2e::pair::{Judges, Pair};
-use e2e::site::{Port, PortSettings, Site};
-use e2e::tools::{curl, run_ok};
+use e2e::poll;
+use e2e::site::{PAGE_PASSWORD, Port, PortSettings, Site, write_password_hash};
+use e2e::tools::{curl, run, run_ok};
 use serde_json::{Value, json};
 
 /// Of a page that is at hand, and of what is new on it: it asks every two seconds.
@@ -27,6 +30,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// Is run by a browser wherever it becomes markup.
 const HOSTILE: &str = "/<img src=x onerror=document.title='owned'>";
 const PHONE: (u32, u32) = (360, 740);
+const ACTIVE: &str = "Active: serves clients";
+const PASSIVE: &str = "Passive: the other port serves";
 
 struct Served {
     site: Site,
@@ -36,7 +41,18 @@ struct Served {
 
 impl Served {
     fn start(more: &str) -> Self {
-        let (site, listen) = (Site::start(), SocketAddr::from(([127, 0, 0, 1], free_port())));
+        Self::start_on(Site::start(), more)
+    }
+
+    /// With a password.
+    fn locked() -> Self {
+        let site = Site::start();
+        let hash = write_password_hash(site.path());
+        Self::start_on(site, &format!("password_hash_file = {hash:?}\n"))
+    }
+
+    fn start_on(site: Site, more: &str) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let more = format!("\n[status_page]\nlisten = \"{listen}\"\n{more}");
         let port = site.port_with("port", &PortSettings { more, ..PortSettings::default() });
         Self { site, port, listen }
@@ -44,6 +60,35 @@ impl Served {
 
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.listen)
+    }
+
+    fn origin(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// Sends a form as a browser does; the status, and the header in small letters.
+    fn post(&self, path: &str, origin: Option<&str>, cookie: &str, password: &str) -> (u16, String) {
+        let origin = origin.map(|origin| format!("Origin: {origin}"));
+        let origin: Vec<&str> = origin.iter().flat_map(|line| ["-H", line]).collect();
+        let (cookie, password) = (format!("Cookie: {cookie}"), format!("password={password}"));
+        let form = ["-X", "POST", "-H", &cookie, "--data-urlencode", &password];
+        let (status, header, _) = curl(&self.url(path), &[&form[..], &origin].concat());
+        (status, header.to_lowercase())
+    }
+
+    fn cached_bytes(&self) -> u64 {
+        let disks = told(&self.port.config(), &["cache", "stat"])["disks"].take();
+        disks.as_array().unwrap().iter().map(|disk| disk["bytes_used"].as_u64().unwrap()).sum()
+    }
+
+    /// Has something in the data cache, on disks that were looked through.
+    fn fill_cache(&self) {
+        let mut mount = self.port.mount("/export");
+        let (root, bytes) = (mount.root(), data::bytes(1, 2 << 20));
+        let file = mount.put(&root, b"file", &bytes).unwrap();
+        self.port.wait_uploaded(&self.site, &data::md5_hex(&bytes));
+        assert!(mount.read(&file).unwrap() == bytes);
+        poll::until("the cache has it", SEEN_WITHIN, || (self.cached_bytes() >= 2 << 20).then_some(()));
     }
 
     fn tab(&self) -> Tab {
@@ -118,7 +163,8 @@ fn the_page_says_what_the_commands_say() {
     tab.until("it says that it is old", "document.querySelector('#freshness').innerText.includes('is old')");
 }
 
-/// FO-2: who looks at the passive port sees it take over, while it happens.
+/// FO-2: who looks at the passive port sees it take over, while it happens; who has the password hands over and takes
+/// over by the page.
 #[test]
 fn a_takeover_is_seen_while_it_happens() {
     let ground = Ground::new("page");
@@ -127,20 +173,37 @@ fn a_takeover_is_seen_while_it_happens() {
     let host = pair.member(active.other()).host.namespace().name().to_owned();
     let mut tab = Tab::open(ground.site.path(), Some(&host));
     tab.visit(&format!("http://{STATUS_PAGE}/"));
-    assert_eq!(tab.text("#role"), "Passive: the other port serves");
+    assert_eq!(tab.text("#role"), PASSIVE);
     let seen = tab.text("#pair");
     assert!(
         seen.contains("site-1") && seen.contains("passive") && seen.contains("could take over"),
         "{seen}"
     );
+
+    log_in(&mut tab, PAGE_PASSWORD);
+    let is_now = |role: &str| format!("document.querySelector('#role')?.innerText === '{role}'");
+    for (path, role, holder) in
+        [("/actions/takeover", ACTIVE, active.other()), ("/actions/standby", PASSIVE, active)]
+    {
+        tab.until("he is let in", &format!("document.querySelector('form[action=\"{path}\"]') !== null"));
+        click(&mut tab, path);
+        tab.until("it is done", "document.querySelector('[role=status]')?.innerText.startsWith('Done')");
+        let took = tab.until(path, &is_now(role));
+        assert!(took < SEEN_WITHIN, "{path}: after {took:?}");
+        pair.wait_well();
+        assert_eq!(pair.holder(), Some(holder), "{path}");
+    }
+
     tab.evaluate("document.body.dataset.same = 'yes'");
     pair.member_mut(active).service.kill_9();
     let took = tab.until(
         "the page says that this port serves",
-        "document.querySelector('#role').innerText === 'Active: serves clients'
-            && document.querySelector('#pair').innerText.includes('of the ')
+        &format!(
+            "{} && document.querySelector('#pair').innerText.includes('of the ')
             && document.querySelector('#events').innerText.includes('active')
             && document.body.dataset.same === 'yes'",
+            is_now(ACTIVE)
+        ),
     );
     assert!(took < SEEN_WITHIN, "after {took:?}");
     assert!(!tab.text("#overview").contains("Well"), "the other port's writes are on one disk alone");
@@ -206,4 +269,150 @@ fn names_are_no_markup_and_a_phone_is_wide_enough() {
         assert!(picture.starts_with(b"\x89PNG") && picture.len() > 8 << 10, "{} bytes", picture.len());
         fs::write(file, picture).unwrap();
     }
+}
+
+/// Says the password on the page that is open, and waits until he may change something.
+fn log_in(tab: &mut Tab, password: &str) {
+    tab.evaluate("document.querySelector('a[href=\"/login\"]').click()");
+    tab.until("the login is there", "document.querySelector('#password') !== null");
+    say_password(tab, password);
+}
+
+fn say_password(tab: &mut Tab, password: &str) {
+    tab.evaluate(&format!("document.querySelector('#password').value = {password:?}"));
+    tab.evaluate("document.querySelector('form button').click()");
+}
+
+fn click(tab: &mut Tab, path: &str) {
+    tab.evaluate(&format!("document.querySelector('form[action=\"{path}\"] button').click()"));
+}
+
+/// PORT-17: nobody changes anything without the password, or from another site's page, and who guesses has to wait.
+#[test]
+fn nothing_is_changed_without_a_login() {
+    let unlocked = Served::start("");
+    let own = unlocked.origin();
+    for path in ["/login", "/actions/cache-drop", "/actions/standby"] {
+        assert_eq!(
+            unlocked.post(path, Some(&own), "", PAGE_PASSWORD).0,
+            403,
+            "{path} without a password file"
+        );
+    }
+    assert_eq!(curl(&unlocked.url("/login"), &[]).0, 404);
+    assert!(unlocked.tab().text("footer").contains("Nothing can be changed here"));
+    drop(unlocked);
+
+    let served = Served::locked();
+    served.fill_cache();
+    let own = served.origin();
+    let own = Some(own.as_str());
+    let drop = "/actions/cache-drop";
+    let zeros = format!("storage_port_session={}", "0".repeat(64));
+    for cookie in ["", "storage_port_session=", &zeros] {
+        assert_eq!(served.post(drop, own, cookie, PAGE_PASSWORD).0, 403, "{cookie}");
+    }
+    for foreign in [None, Some("null"), Some("http://evil.example"), Some("http://127.0.0.1")] {
+        assert_eq!(served.post("/login", foreign, "", PAGE_PASSWORD).0, 403, "{foreign:?}");
+    }
+    let (wrong, header) = served.post("/login", own, "", "right & good house");
+    assert!(wrong == 403 && !header.contains("set-cookie"), "{header}");
+
+    let (status, header) = served.post("/login", own, "", PAGE_PASSWORD);
+    assert!(status == 303 && header.contains("\r\nlocation: /"), "{header}");
+    let cookie = header.split("\r\nset-cookie: ").nth(1).unwrap().lines().next().unwrap();
+    let (cookie, attributes) = cookie.split_once("; ").unwrap();
+    assert_eq!(attributes, "path=/; max-age=1800; httponly; samesite=strict");
+    for foreign in [None, Some("null"), Some("http://evil.example")] {
+        assert_eq!(served.post(drop, foreign, cookie, "").0, 403, "{foreign:?}");
+    }
+    assert_eq!(curl(&served.url(drop), &["-H", &format!("Cookie: {cookie}")]).0, 404, "a link does nothing");
+    assert!(served.cached_bytes() >= 2 << 20, "nothing was done so far");
+    assert_eq!(served.post(drop, own, cookie, "").0, 303);
+    assert_eq!(served.cached_bytes(), 0);
+    assert_eq!(served.post("/actions/nothing", own, cookie, "").0, 404);
+    assert_eq!(served.post("/logout", own, cookie, "").0, 303);
+    assert_eq!(served.post(drop, own, cookie, "").0, 403, "after the end of the session");
+
+    let (large, _) = served.post("/login", own, "", &"x".repeat(5 << 10));
+    assert_eq!(large, 413);
+    for _ in 0..5 {
+        assert_eq!(served.post("/login", own, "", "a guess or two").0, 403);
+    }
+    let (status, header) = served.post("/login", own, "", PAGE_PASSWORD);
+    assert!(status == 429 && header.contains("\r\nretry-after: "), "{header}");
+    let log = fs::read_to_string(served.site.path().join("port/port.log")).unwrap();
+    assert!(!log.contains("good horse") && log.contains("a wrong password"), "{log}");
+}
+
+/// PORT-17: with the password a browser empties the cache, and is told what came of it.
+#[test]
+fn who_has_the_password_empties_the_cache() {
+    let served = Served::locked();
+    served.fill_cache();
+    let mut tab = served.tab();
+    log_in(&mut tab, "the wrong horse");
+    let refused = "document.querySelector('main').innerText.includes('not the password')";
+    tab.until("the wrong one is refused", refused);
+    say_password(&mut tab, PAGE_PASSWORD);
+    tab.until("he is let in", "document.querySelector('form[action=\"/logout\"]') !== null");
+    assert!(tab.evaluate("document.cookie") == "", "no script reads it");
+    assert_eq!(tab.evaluate("document.querySelectorAll('footer form').length"), 2, "it is of no pair");
+    click(&mut tab, "/actions/cache-drop");
+    let done = "document.querySelector('[role=status]')?.innerText.includes('bytes were dropped')";
+    tab.until("it is done", done);
+    assert_eq!(served.cached_bytes(), 0);
+    let told =
+        "document.querySelector('#events').innerText.includes('Empty the data cache, an operator said')";
+    tab.until("it is told", told);
+    click(&mut tab, "/logout");
+    tab.until("he is out", "document.querySelector('a[href=\"/login\"]') !== null");
+}
+
+/// A hash that others can read, or that is none, is refused before anything is served.
+#[test]
+fn a_password_file_is_for_the_port_alone() {
+    let site = Site::start();
+    let hash = write_password_hash(site.path());
+    let more = format!("[status_page]\nlisten = \"127.0.0.1:1\"\npassword_hash_file = {hash:?}\n");
+    let (_, config) = site.write_port_config("port", &PortSettings { more, ..PortSettings::default() });
+    let program = binary("storage-port");
+    let check = || run(program.to_str().unwrap(), &["config", "check", "--config", config.to_str().unwrap()]);
+    assert!(check().status.success());
+    fs::set_permissions(&hash, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = String::from_utf8(check().stderr).unwrap();
+    assert!(said.contains("chmod 600") && said.lines().count() == 1, "{said}");
+    fs::set_permissions(&hash, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&hash, PAGE_PASSWORD).unwrap();
+    let said = String::from_utf8(check().stderr).unwrap();
+    assert!(said.contains("storage-port status-page password") && !said.contains(PAGE_PASSWORD), "{said}");
+    let short = run("sh", &["-c", "echo short | \"$0\" status-page password", program.to_str().unwrap()]);
+    let said = String::from_utf8(short.stderr).unwrap();
+    assert!(!short.status.success() && said.contains("10 to 256 bytes") && short.stdout.is_empty(), "{said}");
+}
+
+/// With a certificate the page is served by TLS alone, and its cookie goes no other way.
+#[test]
+fn the_page_is_served_with_tls() {
+    let site = Site::start();
+    let hash = write_password_hash(site.path());
+    let signed = certificate::signed("127.0.0.1", 2100);
+    let [authority, chain, key] =
+        ["authority.pem", "page.pem", "page.key"].map(|name| site.path().join(name));
+    fs::write(&authority, signed.authority).unwrap();
+    fs::write(&chain, signed.certificate).unwrap();
+    fs::write(&key, signed.key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let more = format!("password_hash_file = {hash:?}\ncertificate = {chain:?}\nkey = {key:?}\n");
+    let served = Served::start_on(site, &more);
+    let (url, origin) =
+        (format!("https://{}/login", served.listen), format!("Origin: https://{}", served.listen));
+    let trusted = ["--cacert", authority.to_str().unwrap()];
+    assert_eq!(curl(&url, &trusted).0, 200);
+    let password = format!("password={PAGE_PASSWORD}");
+    let form = ["-H", &origin, "--data-urlencode", &password];
+    let (status, header, _) = curl(&url, &[&trusted[..], &form].concat());
+    assert!(status == 303 && header.contains("SameSite=Strict; Secure"), "{header}");
+    let plain = run("curl", &["--silent", "--max-time", "20", &served.url("/")]);
+    assert!(!plain.status.success() && plain.stdout.is_empty(), "{plain:?}");
 }

@@ -14,7 +14,7 @@ use super::networks::{Host, Link, REFERENCE};
 use super::process::Process;
 use crate::cluster::certificates::Authority;
 use crate::daemon::binary;
-use crate::site::PortSettings;
+use crate::site::{PortSettings, write_password_hash};
 use crate::tools::{run, run_ok};
 
 /// Bytes of the pair's key, in base64: the harness has nothing to keep secret.
@@ -42,6 +42,7 @@ pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Ho
     let key = keys.join("pair.key");
     fs::write(&key, KEY).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let password_hash = write_password_hash(&keys);
     let authority = Authority::new(&keys, "pair-ca");
     let [one, other] = &hosts;
     let texts = [(Side::A, one, other), (Side::B, other, one)].map(|(side, own, peer)| {
@@ -69,9 +70,11 @@ listen = "{PORT_METRICS}"
 [status_page]
 listen = "{STATUS_PAGE}"
 judge_state_dir = "{judge_state}"
+password_hash_file = "{password_hash}"
 "#,
             key = key.display(),
             judge_state = dir.join("judge").display(),
+            password_hash = password_hash.display(),
             listen = at(own, Link::Heartbeat, MIRROR_PORT),
             peer = at(peer, Link::Heartbeat, MIRROR_PORT),
             certificate = certificate.certificate.display(),
