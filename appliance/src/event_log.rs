@@ -83,7 +83,7 @@ fn is_kept(level: &Level, target: &str) -> bool {
     let is_within = |module: &&str| {
         target.strip_prefix(*module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    *level <= Level::WARN || (*level == Level::INFO && TELLING.iter().any(|module| is_within(&module)))
+    *level <= Level::WARN || (*level == Level::INFO && TELLING.iter().any(is_within))
 }
 
 /// An event in one line: its message, then its fields.
