@@ -7,7 +7,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pair::role::Role;
 use bytes::Bytes;
 use client::{ClientError, Source};
 use nfs::filesystem::FsError;
@@ -15,6 +14,10 @@ use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::id::Token;
 use protocol::pair::Generation;
 use protocol::vfs::{Answered, Operation, Request, VfsError, VfsErrorCode};
+use tokio::time::Instant;
+
+use crate::pair::role::Role;
+use crate::traffic::Traffic;
 
 /// The change feed tries for so long to reach the center. Shortly, for it finds out on behalf of all other calls.
 const FEED_DEADLINE: Duration = Duration::from_secs(2);
@@ -138,16 +141,18 @@ impl From<CenterError> for FsError {
     }
 }
 
-/// A center as a port of a pair asks it: that a newer generation is in force is heard by [`Role`], whoever asked.
+/// A center as the port asks it: that a newer generation is in force is heard by [`Role`], whoever asked, and what goes
+/// over the WAN is counted.
 pub struct Fenced<C> {
     center: C,
     role: Arc<Role>,
+    traffic: Arc<Traffic>,
 }
 
 impl<C> Fenced<C> {
     /// `center`, for the port that is `role`.
-    pub const fn new(center: C, role: Arc<Role>) -> Self {
-        Self { center, role }
+    pub const fn new(center: C, role: Arc<Role>, traffic: Arc<Traffic>) -> Self {
+        Self { center, role, traffic }
     }
 
     /// The center itself.
@@ -165,11 +170,20 @@ impl<C> Fenced<C> {
 
 impl<C: StorageCenter> StorageCenter for Fenced<C> {
     async fn operate(&self, request: Request) -> Result<Answered, CenterError> {
-        self.heard(self.center.operate(request).await)
+        // A long poll waits for news, which says nothing of the way.
+        let is_question = !matches!(request.operation, Operation::Changes { .. });
+        let asked = Instant::now();
+        let answer = self.center.operate(request).await;
+        if is_question && answer.is_ok() {
+            self.traffic.answered(asked.elapsed());
+        }
+        self.heard(answer)
     }
 
     async fn fetch_range(&self, content: &Content, offset: u64, len: u64) -> Result<Bytes, CenterError> {
-        self.center.fetch_range(content, offset, len).await
+        let bytes = self.center.fetch_range(content, offset, len).await?;
+        self.traffic.received(bytes.len() as u64);
+        Ok(bytes)
     }
 
     async fn fetch_digests(&self, content: &Content) -> Result<BlockDigests, CenterError> {
@@ -177,7 +191,11 @@ impl<C: StorageCenter> StorageCenter for Fenced<C> {
     }
 
     async fn store(&self, token: Token, content: &Content, source: Source) -> Result<(), CenterError> {
-        self.heard(self.center.store(token, content, source).await)
+        let stored = self.center.store(token, content, source).await;
+        if stored.is_ok() {
+            self.traffic.sent(content.size);
+        }
+        self.heard(stored)
     }
 
     async fn release(&self, fingerprint: &Fingerprint, token: Token) -> Result<(), CenterError> {

@@ -62,6 +62,9 @@ pub struct ClientsReport {
     pub clients: Vec<ClientReport>,
     /// How many more there are.
     pub left_off: usize,
+    /// Calls of NFS that were answered since the start, whoever made them.
+    #[serde(default)]
+    pub calls: u64,
 }
 
 /// One client: a machine by its address.
@@ -140,7 +143,8 @@ pub fn clients(attendance: &Attendance, now: Instant) -> ClientsReport {
             .map(|(path, at)| MountReport { path, seconds: seconds(at) })
             .collect(),
     });
-    ClientsReport { clients: clients.collect(), left_off }
+    let calls = attendance.calls().iter().flat_map(|counted| counted.outcomes).map(|(_, count)| count).sum();
+    ClientsReport { clients: clients.collect(), left_off, calls }
 }
 
 /// What is in the journal at `now`.
@@ -192,7 +196,7 @@ impl fmt::Display for CacheDropped {
 
 impl fmt::Display for ClientsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clients, left_off } = self;
+        let Self { clients, left_off, calls: _ } = self;
         let mut lines = Vec::new();
         for ClientReport { address, connections, connected_seconds, mounts } in clients {
             let mut line = match connected_seconds {
@@ -262,9 +266,12 @@ mod tests {
             connected_seconds: None,
             mounts: vec![MountReport { path: "/export".into(), seconds: 61 }],
         };
-        let clients = ClientsReport { clients: vec![client], left_off: 2 };
+        let clients = ClientsReport { clients: vec![client], left_off: 2, calls: 0 };
         assert_eq!(clients.to_string(), "192.0.2.9: not connected; mounted /export 61s ago\nand 2 more");
-        assert_eq!(ClientsReport { clients: Vec::new(), left_off: 0 }.to_string(), "nobody is connected");
+        assert_eq!(
+            ClientsReport { clients: Vec::new(), left_off: 0, calls: 0 }.to_string(),
+            "nobody is connected"
+        );
         assert!(CacheDropped { bytes: 1, is_whole: false }.to_string().contains("again in a minute"));
     }
 }

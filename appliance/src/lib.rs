@@ -9,6 +9,7 @@ pub mod config;
 pub mod customer;
 pub mod data_cache;
 pub mod directory_cache;
+pub mod event_log;
 pub mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
@@ -23,6 +24,8 @@ pub mod port;
 pub mod probe;
 pub mod reload;
 pub mod status;
+pub mod status_page;
+pub mod traffic;
 pub mod translator;
 pub mod uploader;
 mod whole_file;

@@ -2,6 +2,7 @@
 
 mod ask_command;
 mod doctor_command;
+mod password_command;
 mod setup_command;
 mod support_command;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use appliance::config::Config;
+use appliance::event_log::EventLog;
 use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
@@ -26,12 +28,16 @@ use control::socket::{self, AskError};
 use doctor_command::DoctorArguments;
 use manual::{Manual, ManualError};
 use nfs::server::Addresses;
+use password_command::PasswordCommandError;
 use serde_json::json;
 use setup_command::SetupArguments;
 use support_command::{SupportArguments, SupportError};
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// The C library's allocator keeps for each of its arenas, which threads take in turn, what was once in use there at
 /// most, some 4 MiB of blocks: the process grows with every thread that did such work, though what is in use does not.
@@ -103,6 +109,11 @@ enum Command {
         #[command(subcommand)]
         command: PairCommand,
     },
+    /// Work with the status page.
+    StatusPage {
+        #[command(subcommand)]
+        command: PageCommand,
+    },
     /// Set a port up from one file about the site.
     Setup(SetupArguments),
     /// Make this program's manual pages, or its completion for a shell.
@@ -126,6 +137,12 @@ enum PairCommand {
 }
 
 #[derive(Subcommand)]
+enum PageCommand {
+    /// Read a password, from the terminal or a line of standard input, and print its hash for `password_hash_file`.
+    Password,
+}
+
+#[derive(Subcommand)]
 enum ConfigCommand {
     /// Say whether a configuration file is good.
     Check {
@@ -145,8 +162,8 @@ fn main() -> ExitCode {
         Command::Serve { ready_fd: Some(number), .. } => Readiness::take(*number).map(Some),
         _ => Ok(None),
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let events = EventLog::default();
+    log(&events);
     if matches!(arguments.command, Command::Serve { .. }) {
         confine();
     }
@@ -159,7 +176,7 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
-            Command::Serve { config, .. } => serve(&config, readiness?).await,
+            Command::Serve { config, .. } => serve(&config, readiness?, events).await,
             Command::Probe { config, address, or_standby } => probe(&config, address, or_standby).await,
             Command::Reload { config } => reload(&config).await,
             Command::Status(asking) => ask_command::status(&asking).await,
@@ -176,6 +193,9 @@ fn main() -> ExitCode {
             }
             Command::Pair { command: PairCommand::Keys { name, out } } => {
                 keys::make(&name, &out).map_err(Failure::from)
+            }
+            Command::StatusPage { command: PageCommand::Password } => {
+                password_command::execute().map_err(Failure::from)
             }
             Command::Manual { command } => command.make(Arguments::command()).map_err(Failure::from),
             Command::Setup(arguments) => return Ok(setup_command::execute(arguments).await),
@@ -205,6 +225,8 @@ enum Failure {
     #[error(transparent)]
     Support(#[from] SupportError),
     #[error(transparent)]
+    Password(#[from] PasswordCommandError),
+    #[error(transparent)]
     Manual(#[from] ManualError),
     #[error(transparent)]
     Readiness(#[from] ReadinessError),
@@ -214,6 +236,14 @@ enum Failure {
     Answer(#[from] serde_json::Error),
 }
 
+/// The log goes to standard error, as much of it as is wanted; what is worth knowing later is kept as well.
+fn log(events: &EventLog) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let events = events.clone().with_filter(LevelFilter::INFO);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(events).init();
+}
+
 /// Before any thread, and before anybody else's bytes. A port that is not confined serves all the same.
 fn confine() {
     if let Err(error) = confine::confine(Needs::default()) {
@@ -221,7 +251,7 @@ fn confine() {
     }
 }
 
-async fn serve(path: &Path, readiness: Option<Readiness>) -> Result<(), Failure> {
+async fn serve(path: &Path, readiness: Option<Readiness>, events: EventLog) -> Result<(), Failure> {
     // From the first moment: nobody who reloads early shall end a port that is starting.
     let hangups = signal(SignalKind::hangup()).map_err(Failure::Signals)?;
     let config = Config::load(path).map_err(StartError::from)?;
@@ -233,7 +263,7 @@ async fn serve(path: &Path, readiness: Option<Readiness>) -> Result<(), Failure>
             readiness.tell();
         }
     };
-    port.serve(ready, stopped()).await;
+    port.serve(events, ready, stopped()).await;
     reloads.abort();
     Ok(())
 }

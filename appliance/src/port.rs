@@ -21,12 +21,14 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::center::{CenterError, Fenced, StorageCenter};
-use crate::config::{Config, ConfigError, SecretError, read_or_make_key};
+use crate::config::{self, Config, ConfigError, SecretError, read_or_make_key};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
+use crate::event_log::EventLog;
 use crate::exposition;
 use crate::host;
 use crate::inspection;
@@ -43,6 +45,9 @@ use crate::pair::role::Role;
 use crate::pair::{self, Paired};
 use crate::reload::Reloader;
 use crate::status::{self, PairStatus};
+use crate::status_page::password::PasswordHash;
+use crate::status_page::{self, StatusPage};
+use crate::traffic::Traffic;
 use crate::translator::handle::HandleKey;
 use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;
@@ -160,7 +165,9 @@ pub struct Port {
     paired: Option<(Arc<Paired>, TcpListener)>,
     blocks: DataCache<CenterError>,
     metrics: Option<SocketAddr>,
+    status_page: Option<(config::StatusPage, Option<TlsAcceptor>, Option<PasswordHash>)>,
     journal_dir: PathBuf,
+    traffic: Arc<Traffic>,
     /// Held as long as the port lives.
     _lock: File,
 }
@@ -176,6 +183,7 @@ impl Port {
             .exports()
             .map_err(|same| ConfigError::Impossible { path: PathBuf::new(), message: same.to_string() })?;
         let centers = centers(config)?;
+        let (tls, password) = (config.page_tls()?, config.password_hash()?);
         let state_dir = config.state.dir.clone();
         let lock = lock_state(&state_dir)?;
         let control = control::socket::bind(&state_dir)
@@ -220,10 +228,11 @@ impl Port {
             entries_max: config.cache.directory_entries,
             believe: Duration::from_secs(config.cache.believe_seconds),
         };
+        let traffic = Arc::<Traffic>::default();
         let customers: HashMap<_, _> = centers
             .into_iter()
             .map(|(id, secret, center)| {
-                let center = Arc::new(Fenced::new(center, Arc::clone(&role)));
+                let center = Arc::new(Fenced::new(center, Arc::clone(&role), Arc::clone(&traffic)));
                 let directory = Arc::new(Directory::new(Arc::clone(&center), id, directory));
                 directory.load(&snapshot_path(&state_dir, id));
                 let objects = Objects::new(blocks.clone(), Arc::clone(&center), Arc::clone(&directory));
@@ -296,7 +305,9 @@ impl Port {
             paired,
             blocks,
             metrics: config.metrics.map(|metrics| metrics.listen),
+            status_page: config.status_page.clone().map(|page| (page, tls, password)),
             journal_dir: config.journal.dir.clone(),
+            traffic,
             _lock: lock,
         })
     }
@@ -307,8 +318,13 @@ impl Port {
     }
 
     /// Serves clients until `shutdown`; then makes durable what was taken, uploads for a while, and saves what is known.
-    /// `ready` is told where clients are served.
-    pub async fn serve(self, ready: impl FnOnce(&Addresses), shutdown: impl Future<Output = ()>) {
+    /// `ready` is told where clients are served; `events` are shown on the status page.
+    pub async fn serve(
+        self,
+        events: EventLog,
+        ready: impl FnOnce(&Addresses),
+        shutdown: impl Future<Output = ()>,
+    ) {
         let Self {
             server,
             customers,
@@ -321,7 +337,9 @@ impl Port {
             paired,
             blocks,
             metrics,
+            status_page,
             journal_dir,
+            traffic,
             _lock,
         } = self;
         let directories: Directories<_> =
@@ -338,6 +356,7 @@ impl Port {
             translator: Arc::clone(&translator),
             customers: customers.clone(),
             journal: journal.clone(),
+            traffic,
             pair: paired.as_ref().map(|(paired, _)| {
                 let paired = Arc::clone(paired);
                 Arc::new(move || paired.status()) as Arc<dyn Fn() -> PairStatus + Send + Sync>
@@ -367,7 +386,19 @@ impl Port {
             tasks.spawn(Arc::clone(&paired).run(listener));
             paired
         });
-        tasks.spawn(control::socket::serve(control, Arc::new(operations)));
+        let operations = Arc::new(operations);
+        if let Some((config::StatusPage { listen, judge_state_dir, .. }, tls, password)) = status_page {
+            let parts = status_page::Parts {
+                listen,
+                tls,
+                judge: judge_state_dir,
+                operations: Arc::clone(&operations),
+                events,
+                password,
+            };
+            tasks.spawn(StatusPage::new(parts).run());
+        }
+        tasks.spawn(control::socket::serve(control, operations));
         let contact = async {
             for (_, directory) in &directories {
                 directory.reachable().await;
@@ -480,6 +511,8 @@ pub async fn check_online(config: &Config) -> Result<(), StartError> {
 /// # Errors
 /// What [`Port::open`] would refuse.
 pub fn check(config: &Config) -> Result<Vec<(CustomerId, Secret)>, StartError> {
+    config.password_hash()?;
+    config.page_tls()?;
     Ok(centers(config)?.into_iter().map(|(customer, secret, _)| (customer, secret)).collect())
 }
 

@@ -12,6 +12,7 @@ use crate::center::StorageCenter;
 use crate::customer::Customer;
 use crate::directory_cache::Condition;
 use crate::journal::Journal;
+use crate::traffic::{Counts, Traffic};
 use crate::translator::Translator;
 use crate::translator::export::{Export, Squash};
 use crate::translator::handle::Tree;
@@ -31,6 +32,9 @@ pub struct Status {
     pub customers: Vec<CustomerStatus>,
     /// The write journal.
     pub journal: JournalStatus,
+    /// The way to the storage center.
+    #[serde(default)]
+    pub wan: WanStatus,
     /// Of a port of a pair.
     #[serde(default)]
     pub pair: Option<PairStatus>,
@@ -101,6 +105,26 @@ pub struct JournalStatus {
     pub bytes_max: u64,
 }
 
+/// What went between the port and the storage center since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct WanStatus {
+    /// Bytes of objects that came.
+    pub received_bytes: u64,
+    /// Bytes of objects that were stored there.
+    pub sent_bytes: u64,
+    /// How long the center takes to answer a question about the directory, on average of the last few, way there and back
+    /// included; nothing before the first.
+    pub answer_micros: Option<u64>,
+}
+
+impl From<Counts> for WanStatus {
+    fn from(counts: Counts) -> Self {
+        let Counts { received, sent, answer } = counts;
+        let micros = |answer: Duration| u64::try_from(answer.as_micros()).unwrap_or(u64::MAX);
+        Self { received_bytes: received, sent_bytes: sent, answer_micros: answer.map(micros) }
+    }
+}
+
 /// Where a status comes from.
 pub struct Sources<C> {
     /// When the port began to serve.
@@ -111,6 +135,8 @@ pub struct Sources<C> {
     pub customers: HashMap<CustomerId, Arc<Customer<C>>>,
     /// The write journal.
     pub journal: Journal,
+    /// What goes over the WAN.
+    pub traffic: Arc<Traffic>,
     /// Says how the pair stands, if there is one.
     pub pair: Option<Arc<dyn Fn() -> PairStatus + Send + Sync>>,
 }
@@ -143,6 +169,7 @@ impl<C: StorageCenter> Sources<C> {
                 bytes_used: usage.bytes_used,
                 bytes_max: usage.bytes_max,
             },
+            wan: self.traffic.counts().into(),
             pair: self.pair.as_ref().map(|pair| pair()),
         }
     }
@@ -176,7 +203,7 @@ impl From<&Export> for ExportStatus {
 /// For people.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, pid, uptime_seconds, exports, customers, journal, pair } = self;
+        let Self { version, pid, uptime_seconds, exports, customers, journal, wan: _, pair } = self;
         let uptime = Duration::from_secs(*uptime_seconds);
         writeln!(f, "storage-port {version}, process {pid}, serving for {uptime:?}")?;
         for customer in customers {

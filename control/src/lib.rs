@@ -17,7 +17,7 @@ use std::pin::Pin;
 use futures::stream::BoxStream;
 use serde_json::Value;
 
-use self::message::{Reply, Request, VERSION};
+use self::message::{Outcome, Reply, Request, VERSION};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
 
@@ -54,6 +54,18 @@ impl Operations {
     /// Lets `watch` be followed: who asks for it is sent its lines until he, or the port, ends.
     pub fn add_watch(&mut self, name: &'static str, watch: impl Fn() -> Lines + Send + Sync + 'static) {
         self.0.insert(name, Operation::Watch(Box::new(watch)));
+    }
+
+    /// Asks as a caller at the socket does, from within the daemon.
+    ///
+    /// # Errors
+    /// What he would be told.
+    pub async fn ask(&self, operation: &str, arguments: Value) -> Result<Value, String> {
+        match self.answer(Request::new(operation, arguments)).await {
+            Response::Reply(Reply { outcome: Outcome::Result(value), .. }) => Ok(value),
+            Response::Reply(Reply { outcome: Outcome::Error(why), .. }) => Err(why),
+            Response::Lines(_) => Err(format!("`{operation}` is followed, not asked")),
+        }
     }
 
     /// Answers one request.

@@ -1,7 +1,7 @@
 //! What a process shows a Prometheus server: counts and values as text, and for daemons without an HTTP server of their
-//! own one that serves nothing else (feature `server`).
+//! own a server of nothing else (feature `server`, by `page_server`).
 //!
-//! Depends on no other package of this repository and knows no value; whoever has some makes a [`Page`] of them.
+//! Knows no value; whoever has some makes a [`Page`] of them.
 //! `docs/metrics.md` names them all.
 
 mod histogram;

@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// A running browser with one page open; ended with all its processes when dropped.
+/// A running browser; ended with all its processes when dropped.
 pub struct Chromium {
     child: Child,
 }
@@ -21,33 +21,50 @@ impl Chromium {
     /// Opens a page. Everything of the browser's lies in `dir`, and it finds no host but this machine.
     pub fn open(dir: &Path, url: &str) -> Self {
         let dir = dir.join("chromium");
-        fs::create_dir_all(&dir).unwrap();
-        let log = fs::File::create(dir.join("log")).unwrap();
-        let child = Command::new("chromium")
-            .args([
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--mute-audio",
-            ])
-            .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
-            .arg("--autoplay-policy=no-user-gesture-required")
-            .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-            .arg(format!("--user-data-dir={}", dir.join("profile").display()))
-            .arg(url)
-            .env("HOME", &dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            // Its processes are a group of their own, and end together.
-            .process_group(0)
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("cannot start chromium ({error}): ./test installs what tests need")
-            });
-        Self { child }
+        let mut command = Command::new("chromium");
+        command.args(arguments(&dir)).arg(url).stdin(Stdio::null()).stdout(Stdio::null());
+        Self { child: spawn(&mut command, &dir) }
     }
+
+    /// A browser with nothing open that does what it is told (the DevTools protocol) through the pipes it is given here,
+    /// in a network namespace if one is named.
+    pub fn told(dir: &Path, netns: Option<&str>) -> (Self, ChildStdin, ChildStdout) {
+        let dir = dir.join("chromium");
+        let shell = ["sh", "-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null", "chromium"];
+        let enter = netns.map(|netns| ["ip", "netns", "exec", netns]);
+        let mut words = enter.into_iter().flatten().chain(shell);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).args(arguments(&dir)).arg("--remote-debugging-pipe").arg("about:blank");
+        let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()), &dir);
+        let (to, from) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        (Self { child }, to, from)
+    }
+}
+
+/// Everything of the browser's lies in `dir`, and it finds no host but this machine.
+fn arguments(dir: &Path) -> Vec<String> {
+    let fixed = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--mute-audio",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--autoplay-policy=no-user-gesture-required",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ];
+    let profile = format!("--user-data-dir={}", dir.join("profile").display());
+    fixed.map(str::to_owned).into_iter().chain([profile]).collect()
+}
+
+fn spawn(command: &mut Command, dir: &Path) -> Child {
+    fs::create_dir_all(dir).unwrap();
+    let log = fs::File::create(dir.join("log")).unwrap();
+    // Its processes are a group of their own, and end together.
+    let started = command.env("HOME", dir).stderr(log).process_group(0).spawn();
+    started.unwrap_or_else(|error| panic!("cannot start chromium ({error}): ./test installs what tests need"))
 }
 
 impl Drop for Chromium {

@@ -12,6 +12,7 @@
 //! - [`certificate`] makes certificates for addresses.
 //! - [`chromium`] is a browser, with pages for it.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
+//! - [`devtools`] is a page in a browser that a test looks into.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`haproxy`] is a balancer before object managers.
 //! - [`injection`] makes a system call in the name of a running process.
@@ -42,6 +43,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod daemon;
 pub mod data;
+pub mod devtools;
 pub mod full_disk;
 pub mod haproxy;
 pub mod injection;

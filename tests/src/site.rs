@@ -78,6 +78,20 @@ impl Default for PortSettings {
     }
 }
 
+/// The password of the status pages whose hash [`write_password_hash`] writes.
+pub const PAGE_PASSWORD: &str = "right & good horse";
+
+/// Writes the hash of [`PAGE_PASSWORD`] to a file in `dir`, as an operator makes it.
+pub fn write_password_hash(dir: &Path) -> PathBuf {
+    let program = binary("storage-port");
+    let line = format!("printf '%s\\n' \"$1\" | {} status-page password", program.display());
+    let hash = run_ok("sh", &["-c", &line, "sh", PAGE_PASSWORD]);
+    let path = dir.join("status-page.hash");
+    fs::write(&path, hash).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
 impl Site {
     /// A running storage center with customer 1.
     pub fn start() -> Self {

@@ -24,6 +24,7 @@ fn files() -> Vec<String> {
         "manual",
         "metrics",
         "monitoring",
+        "page_server",
         "appliance",
         "center",
         "failover",

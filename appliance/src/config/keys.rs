@@ -4,7 +4,22 @@ use config_file::Known;
 
 /// See [`Known`].
 pub(super) const KEYS: Known = &[
-    ("", &["state", "center", "customer", "export", "nfs", "cache", "journal", "upload", "pair", "metrics"]),
+    (
+        "",
+        &[
+            "state",
+            "center",
+            "customer",
+            "export",
+            "nfs",
+            "cache",
+            "journal",
+            "upload",
+            "pair",
+            "metrics",
+            "status_page",
+        ],
+    ),
     ("state", &["dir"]),
     ("center", &["ddm", "dosm", "ca_file", "deadline_seconds"]),
     ("customer", &["id", "secret_file"]),
@@ -44,6 +59,7 @@ pub(super) const KEYS: Known = &[
     ("journal", &["dir", "bytes"]),
     ("upload", &["quiet_ms"]),
     ("metrics", metrics::server::KEYS),
+    ("status_page", super::status_page::KEYS),
     (
         "pair",
         &[

@@ -8,6 +8,7 @@ mod keys;
 mod pair;
 mod parts;
 mod secret;
+mod status_page;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use nfs::settings::{RPCBIND_PORT, Rpcbind};
 use protocol::id::CustomerId;
 use protocol::srl::{Secret, SrlVersion};
 use serde::{Deserialize, Serialize};
+use tokio_rustls::TlsAcceptor;
 
 pub use self::changes::{Change, changes};
 pub use self::pair::{Pair, WhenAlone};
@@ -29,6 +31,8 @@ pub use self::parts::{
 };
 pub use self::secret::SecretError;
 pub(crate) use self::secret::{read_or_make_key, read_pair_key};
+pub use self::status_page::StatusPage;
+use crate::status_page::password::PasswordHash;
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
 use crate::translator::handle::ExportId;
 
@@ -57,6 +61,8 @@ pub struct Config {
     pub pair: Option<Pair>,
     /// Where a Prometheus server reads metrics, if anywhere.
     pub metrics: Option<metrics::server::Settings>,
+    /// Where a browser is shown how the port is, if anywhere.
+    pub status_page: Option<StatusPage>,
 }
 
 /// What is wrong with a configuration: one line, for the operator.
@@ -130,6 +136,7 @@ impl Config {
             return Err(format!("[journal]: give it at least {JOURNAL_BYTES_MIN} `bytes`"));
         }
         self.pair.as_ref().map_or(Ok(()), Pair::check)?;
+        self.status_page.as_ref().map_or(Ok(()), StatusPage::check)?;
         self.exports().map(|_| ()).map_err(|error| error.to_string())
     }
 
@@ -180,6 +187,25 @@ impl Config {
     /// A file that is missing, readable for others, or too short.
     pub fn pair_key(&self) -> Result<Option<Vec<u8>>, SecretError> {
         self.pair.as_ref().map(|pair| read_pair_key(&pair.key_file)).transpose()
+    }
+
+    /// The hash of the password for what changes something by the status page, if there is one.
+    ///
+    /// # Errors
+    /// A file that is missing, readable for others, or no hash.
+    pub fn password_hash(&self) -> Result<Option<PasswordHash>, SecretError> {
+        let file = self.status_page.as_ref().and_then(|page| page.password_hash_file.as_deref());
+        file.map(secret::read_password_hash).transpose()
+    }
+
+    /// TLS for the status page, if it is to have it.
+    ///
+    /// # Errors
+    /// A key that others can read, a file that is none, or two that do not fit.
+    pub fn page_tls(&self) -> Result<Option<TlsAcceptor>, SecretError> {
+        let files =
+            self.status_page.as_ref().and_then(|page| page.certificate.as_deref().zip(page.key.as_deref()));
+        files.map(|(certificate, key)| secret::page_tls(certificate, key)).transpose()
     }
 
     /// What the NFS server is told; `ledger` remembers clients that hold locks, `duty` says when clients are answered.

@@ -5,9 +5,12 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use page_server::tls::{TlsError, acceptor};
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
+use tokio_rustls::TlsAcceptor;
 
+use crate::status_page::password::PasswordHash;
 use crate::whole_file;
 
 /// Bits of a mode that let others than the owner in.
@@ -58,6 +61,17 @@ pub enum SecretError {
         /// Why.
         error: io::Error,
     },
+    /// The hash of the status page's password cannot be used.
+    #[error("password of the status page {path}: {error} (`password_hash_file` of [status_page])")]
+    PasswordHash {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The status page cannot have TLS.
+    #[error("{0} (`certificate` and `key` of [status_page])")]
+    PageTls(#[from] TlsError),
     /// The handle key cannot be read or made.
     #[error("handle key {path}: {error}")]
     Key {
@@ -87,6 +101,23 @@ pub(crate) fn read_pair_key(path: &Path) -> Result<Vec<u8>, SecretError> {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidData, short)));
     }
     Ok(key.to_vec())
+}
+
+/// Reads the hash of the status page's password.
+pub(super) fn read_password_hash(path: &Path) -> Result<PasswordHash, SecretError> {
+    let failed = |error| SecretError::PasswordHash { path: path.to_owned(), error };
+    check_mode(path, &fs::metadata(path).map_err(failed)?)?;
+    let text = fs::read_to_string(path).map_err(failed)?;
+    PasswordHash::parse(&text).map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
+/// TLS for the status page.
+pub(super) fn page_tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, SecretError> {
+    // What cannot be looked at cannot be read either, which is told below.
+    if let Ok(metadata) = fs::metadata(key) {
+        check_mode(key, &metadata)?;
+    }
+    Ok(acceptor(certificate, key)?)
 }
 
 /// Reads the key of 32 bytes at `path`, or makes it of `fresh` bytes at the first start.
@@ -144,6 +175,18 @@ mod tests {
         assert!(matches!(read(CustomerId(1), short.path()), Err(SecretError::TooShort { .. })));
         let missing = read(CustomerId(1), Path::new("/no/such/secret")).unwrap_err().to_string();
         assert!(missing.contains("customer 1") && missing.contains("/no/such/secret"), "{missing}");
+    }
+
+    #[test]
+    fn a_hash_is_for_the_port_alone_and_a_hash() {
+        let hash = PasswordHash::of(b"correct horse", [7; 16]).unwrap();
+        let good = written(0o600, format!("{}\n", hash.as_str()).as_bytes());
+        assert!(read_password_hash(good.path()).unwrap().is_of(b"correct horse"));
+        let open = written(0o644, hash.as_str().as_bytes());
+        assert!(matches!(read_password_hash(open.path()), Err(SecretError::Open { .. })));
+        let plain = written(0o600, b"correct horse");
+        let error = read_password_hash(plain.path()).unwrap_err().to_string();
+        assert!(error.contains("status-page password") && !error.contains("horse"), "{error}");
     }
 
     /// PORT-5: the key outlasts a restart, and so do the handles made with it.

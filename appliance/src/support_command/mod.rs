@@ -205,6 +205,9 @@ fn secrets(config: &Path, judge: &Path) -> Result<Secrets, SupportError> {
     if let Ok(config) = Config::load(config) {
         files.extend(config.customer.iter().map(|customer| customer.secret_file.clone()));
         files.push(config.state.dir.join("handle_key"));
+        files.extend(
+            config.status_page.into_iter().flat_map(|page| [page.password_hash_file, page.key]).flatten(),
+        );
         if let Some(pair) = &config.pair {
             files.extend([pair.key_file.clone(), pair.certificate_key_file.clone()]);
             if let Ok(judge) = Judge::load(judge) {

@@ -15,8 +15,7 @@ mod slow;
 mod stall;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 pub use head::Head;
 pub use listener::{Handler, Limits, Payload, serve};
-pub use tls::{TlsError, acceptor};
+pub use page_server::tls::{TlsError, acceptor};

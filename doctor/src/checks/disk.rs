@@ -1,6 +1,7 @@
 //! Whether what is configured fits on the disks (PORT-4, PORT-21).
 
 use super::or_ok;
+use crate::amount;
 use crate::plan::Folder;
 use crate::report::Finding;
 use crate::shell::disks::{Found, Room};
@@ -71,8 +72,8 @@ fn of_room(folder: &Folder, room: &Room, place: &str, shares: &Shares<'_>) -> Op
     }
     let Some(bytes) = folder.bytes else {
         return (room.free < LITTLE).then(|| {
-            let text = format!("{place}: {} are free", shown(room.free));
-            Finding::fault(CHECK, text, format!("make room: {} at least", shown(LITTLE)))
+            let text = format!("{place}: {} are free", amount::bytes(room.free));
+            Finding::fault(CHECK, text, format!("make room: {} at least", amount::bytes(LITTLE)))
         });
     };
     let promised = shares.promised;
@@ -83,8 +84,8 @@ fn of_room(folder: &Folder, room: &Room, place: &str, shares: &Shares<'_>) -> Op
         let what = if promised > bytes { "this folder and others on the disk" } else { "this folder" };
         let text = format!(
             "{place}: {what} may hold {}, and the whole disk has {}",
-            shown(promised),
-            shown(room.total)
+            amount::bytes(promised),
+            amount::bytes(room.total)
         );
         return Some(Finding::fault(CHECK, text, "lower `bytes`, or take a larger disk"));
     }
@@ -93,8 +94,8 @@ fn of_room(folder: &Folder, room: &Room, place: &str, shares: &Shares<'_>) -> Op
     {
         let text = format!(
             "{place}: {} of the {} it may hold are left, for others fill the disk",
-            shown(own.saturating_add(room.free)),
-            shown(bytes)
+            amount::bytes(own.saturating_add(room.free)),
+            amount::bytes(bytes)
         );
         return Some(Finding::fault(CHECK, text, "remove what others have there, or lower `bytes`"));
     }
@@ -103,18 +104,6 @@ fn of_room(folder: &Folder, room: &Room, place: &str, shares: &Shares<'_>) -> Op
             format!("{place}: it is on the disk of the operating system, which stops when that is full");
         Finding::warning(CHECK, text, "give it a disk of its own; is that disk not mounted?")
     })
-}
-
-/// Bytes for people.
-fn shown(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let mut amount = bytes as f64;
-    let mut unit = 0;
-    while amount >= 1024.0 && unit + 1 < UNITS.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} bytes") } else { format!("{amount:.1} {}", UNITS[unit]) }
 }
 
 #[cfg(test)]
@@ -168,6 +157,6 @@ mod tests {
         assert_eq!(outcome(&apart), Outcome::Ok);
         assert_eq!(outcome(&judge(&two[..1], &[Found::Silent])), Outcome::Fault);
         assert_eq!(outcome(&judge(&two[..1], &[Found::Unusable("no".into())])), Outcome::Fault);
-        assert_eq!([shown(1023), shown(1536)], ["1023 bytes", "1.5 KiB"]);
+        assert_eq!([amount::bytes(1023), amount::bytes(1536)], ["1023 bytes", "1.5 KiB"]);
     }
 }

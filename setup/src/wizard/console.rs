@@ -106,6 +106,28 @@ pub fn converse(
     }
 }
 
+/// Asks for a secret outside of a conversation. `terminal` is that of the input, where it is one: there the answer is not
+/// echoed. `None` from who went away, or wanted no more.
+///
+/// # Errors
+/// Of the console.
+pub fn ask_secret(
+    question: &str,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+    terminal: Option<BorrowedFd<'_>>,
+) -> io::Result<Option<String>> {
+    let Some(terminal) = terminal else { return read_line(input) };
+    // Before the question is seen, as above.
+    let silence = Silence::begin(terminal)?;
+    write!(output, "{question}: ")?;
+    output.flush()?;
+    let line = read_line(input)?;
+    drop(silence);
+    writeln!(output)?;
+    Ok(line.filter(|line| !line.contains(super::INTERRUPT)))
+}
+
 fn is_good(helper: &mut dyn Helper, draft: &Draft, output: &mut dyn Write) -> io::Result<bool> {
     let faults = helper.check(draft);
     for fault in &faults {

@@ -14,7 +14,7 @@ use super::networks::{Host, Link, REFERENCE};
 use super::process::Process;
 use crate::cluster::certificates::Authority;
 use crate::daemon::binary;
-use crate::site::PortSettings;
+use crate::site::{PortSettings, write_password_hash};
 use crate::tools::{run, run_ok};
 
 /// Bytes of the pair's key, in base64: the harness has nothing to keep secret.
@@ -26,6 +26,8 @@ const MIRROR_PORT: u16 = 7_421;
 pub const PORT_METRICS: &str = "127.0.0.1:9817";
 /// The judge's.
 pub const JUDGE_METRICS: &str = "127.0.0.1:9818";
+/// The status page of a host's port, to that host alone.
+pub const STATUS_PAGE: &str = "127.0.0.1:9820";
 /// Cache disks of a port, as [`crate::site`] makes them.
 pub const CACHE_DISKS: [&str; 2] = ["cache0", "cache1"];
 
@@ -40,6 +42,7 @@ pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Ho
     let key = keys.join("pair.key");
     fs::write(&key, KEY).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let password_hash = write_password_hash(&keys);
     let authority = Authority::new(&keys, "pair-ca");
     let [one, other] = &hosts;
     let texts = [(Side::A, one, other), (Side::B, other, one)].map(|(side, own, peer)| {
@@ -47,6 +50,7 @@ pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Ho
         let certificate = authority.issue(&format!("{letter}.site-{number}"));
         let at = |host: &Host, link, port| format!("{}:{port}", host.address(link));
         let name = format!("site-{number}");
+        let dir = ground.site.path().join(format!("{letter}{number}"));
         let port = format!(
             r#"
 [pair]
@@ -62,15 +66,21 @@ when_alone = "write-through"
 
 [metrics]
 listen = "{PORT_METRICS}"
+
+[status_page]
+listen = "{STATUS_PAGE}"
+judge_state_dir = "{judge_state}"
+password_hash_file = "{password_hash}"
 "#,
             key = key.display(),
+            judge_state = dir.join("judge").display(),
+            password_hash = password_hash.display(),
             listen = at(own, Link::Heartbeat, MIRROR_PORT),
             peer = at(peer, Link::Heartbeat, MIRROR_PORT),
             certificate = certificate.certificate.display(),
             certificate_key = certificate.key.display(),
             ca = authority.certificate().display(),
         );
-        let dir = ground.site.path().join(format!("{letter}{number}"));
         let judge = format!(
             r#"
 [pair]

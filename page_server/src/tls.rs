@@ -1,4 +1,4 @@
-//! TLS for the listeners (SYS-6).
+//! TLS for listeners: of pages, and of the storage center (SYS-6).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +27,9 @@ pub enum TlsError {
 }
 
 /// TLS 1.2 and 1.3 with this certificate chain and key.
+///
+/// # Errors
+/// See [`TlsError`].
 pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     let file = |path: &Path, error: rustls::pki_types::pem::Error| TlsError::File {
         path: path.to_path_buf(),
