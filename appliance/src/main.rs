@@ -1,6 +1,7 @@
 //! The command `storage-port`.
 
 mod ask_command;
+mod cifs_command;
 mod doctor_command;
 mod setup_command;
 mod support_command;
@@ -18,6 +19,7 @@ use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
 use ask_command::{Asking, CacheCommand};
+use cifs_command::{CifsCommand, CifsError};
 use clap::{CommandFactory, Parser, Subcommand};
 use confine::Needs;
 use control::message::Request;
@@ -38,6 +40,9 @@ use tracing_subscriber::EnvFilter;
 /// An arena of this one gives back, while it is used, what was not for ten seconds (docs/benchmarks.md, "Soak").
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
+
+/// What is logged where RUST_LOG does not say. The server of CIFS has five lines for each connection.
+const LOGGED: &str = "info,smb_server=warn";
 
 /// A network file system in front of a storage center.
 #[derive(Parser)]
@@ -98,6 +103,11 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Work with those who may log on by CIFS.
+    Cifs {
+        #[command(subcommand)]
+        command: CifsCommand,
+    },
     /// Work with a pair of ports.
     Pair {
         #[command(subcommand)]
@@ -145,7 +155,7 @@ fn main() -> ExitCode {
         Command::Serve { ready_fd: Some(number), .. } => Readiness::take(*number).map(Some),
         _ => Ok(None),
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     if matches!(arguments.command, Command::Serve { .. }) {
         confine();
@@ -174,6 +184,7 @@ fn main() -> ExitCode {
             Command::Config { command: ConfigCommand::Check { config, online } } => {
                 check(&config, online).await.map_err(Failure::from)
             }
+            Command::Cifs { command } => cifs_command::execute(&command).map_err(Failure::from),
             Command::Pair { command: PairCommand::Keys { name, out } } => {
                 keys::make(&name, &out).map_err(Failure::from)
             }
@@ -198,6 +209,8 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Ask(#[from] AskError),
+    #[error(transparent)]
+    Cifs(#[from] CifsError),
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error(transparent)]

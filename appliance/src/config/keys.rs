@@ -4,7 +4,13 @@ use config_file::Known;
 
 /// See [`Known`].
 pub(super) const KEYS: Known = &[
-    ("", &["state", "center", "customer", "export", "nfs", "cache", "journal", "upload", "pair", "metrics"]),
+    (
+        "",
+        &[
+            "state", "center", "customer", "export", "nfs", "cache", "journal", "upload", "cifs", "pair",
+            "metrics",
+        ],
+    ),
     ("state", &["dir"]),
     ("center", &["ddm", "dosm", "ca_file", "deadline_seconds"]),
     ("customer", &["id", "secret_file"]),
@@ -42,6 +48,7 @@ pub(super) const KEYS: Known = &[
     ("cache.disk", &["path", "bytes"]),
     ("journal", &["dir", "bytes"]),
     ("upload", &["quiet_ms"]),
+    ("cifs", &["listen", "name", "users", "signing", "encryption"]),
     ("metrics", metrics::server::KEYS),
     (
         "pair",

@@ -15,6 +15,7 @@ use super::process::Process;
 use crate::cluster::certificates::Authority;
 use crate::daemon::binary;
 use crate::site::PortSettings;
+use crate::smbclient::{self, User};
 use crate::tools::{run, run_ok};
 
 /// Bytes of the pair's key, in base64: the harness has nothing to keep secret.
@@ -22,6 +23,10 @@ const KEY: &str = "cGFpciBrZXkgb2YgdGhlIGVuZC10by1lbmQgdGVzdHM=\n";
 /// Where the judges hear each other, and where the ports mirror their journals.
 const JUDGE_PORT: u16 = 7_420;
 const MIRROR_PORT: u16 = 7_421;
+/// Where the exports are shared by CIFS.
+pub const CIFS_PORT: u16 = 445;
+/// Who may log on there.
+pub const CIFS_USER: User = User { name: "root", id: 0, password: "of the end-to-end tests" };
 /// Where the daemons of a host show their metrics, to that host alone.
 pub const PORT_METRICS: &str = "127.0.0.1:9817";
 /// The judge's.
@@ -41,6 +46,7 @@ pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Ho
     fs::write(&key, KEY).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let authority = Authority::new(&keys, "pair-ca");
+    let users = keys.join("cifs-users");
     let [one, other] = &hosts;
     let texts = [(Side::A, one, other), (Side::B, other, one)].map(|(side, own, peer)| {
         let letter = side.letter();
@@ -62,6 +68,10 @@ when_alone = "write-through"
 
 [metrics]
 listen = "{PORT_METRICS}"
+
+[cifs]
+listen = "0.0.0.0:{CIFS_PORT}"
+users = "{users}"
 "#,
             key = key.display(),
             listen = at(own, Link::Heartbeat, MIRROR_PORT),
@@ -69,6 +79,7 @@ listen = "{PORT_METRICS}"
             certificate = certificate.certificate.display(),
             certificate_key = certificate.key.display(),
             ca = authority.certificate().display(),
+            users = users.display(),
         );
         let dir = ground.site.path().join(format!("{letter}{number}"));
         let judge = format!(
@@ -95,6 +106,7 @@ interface = "{wan}"
 
 [port]
 state_dir = "{dir}/state"
+cifs_port = {CIFS_PORT}
 
 [center]
 ddm = ["{center}"]
@@ -141,6 +153,8 @@ listen = "{JUDGE_METRICS}"
             ..settings()
         };
         let (dir, config) = ground.site.write_port_config(&name, &settings);
+        // The same file for both: their key is one.
+        smbclient::write_users(&users, &config, &[CIFS_USER]);
         let judge_config = dir.join("judge.toml");
         fs::create_dir_all(dir.join("judge")).unwrap();
         fs::write(&judge_config, judge).unwrap();
