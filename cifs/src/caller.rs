@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 use crate::convert;
 use crate::users::Identity;
 
-/// How long a request waits for a file system that says "not now". A client waits longer than this for its answer (60 s on
-/// Windows), but a user before it not much.
+/// How long a request waits for a file system that says "not now". A client waits longer than this for its answer (60
+/// s on Windows), but a user before it not much.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is asked again meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -13,11 +13,12 @@
 //! | `listing` | a folder's entries |
 //! | [`server`] | a time of serving |
 //!
-//! It remembers nothing about files between two requests: no leases and no oplocks are given, for what is shared here is
-//! also written by NFS clients, of whom the protocol's side learns nothing.
+//! It remembers nothing about files between two requests: no leases and no oplocks are given, for what is shared here
+//! is also written by NFS clients, of whom the protocol's side learns nothing.
 //!
-//! **What SMB does not show.** Symbolic links; names that are not UTF-8, that have one of `" * / : < > ? \ |` or a control
-//! character in them, or more than 255 UTF-16 units. A folder with such entries is not empty when it is to be removed.
+//! **What SMB does not show.** Symbolic links; names that are not UTF-8, that have one of `" * / : < > ? \ |` or a
+//! control character in them, or more than 255 UTF-16 units. A folder with such entries is not empty when it is to be
+//! removed.
 
 mod backend;
 mod caller;

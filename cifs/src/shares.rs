@@ -1,9 +1,9 @@
 //! Which shares there are. Pure.
 //!
-//! The server tells a share that somebody opened a file, and not who: what a share does it does as one user of the file
-//! system. So there is a share of each export for each pair of uid and gid that users have: those of the first user in the
-//! file have the export's own name, those of others the name of the first user with them behind it (`export-bob`). A user
-//! sees the shares alone that act as himself.
+//! The server tells a share that somebody opened a file, and not who: what a share does it does as one user of the
+//! file system. So there is a share of each export for each pair of uid and gid that users have: those of the first
+//! user in the file have the export's own name, those of others the name of the first user with them behind it
+//! (`export-bob`). A user sees the shares alone that act as himself.
 
 use crate::users::{Identity, User};
 

@@ -1,9 +1,9 @@
 //! Who may log on, and as whom he acts: a file of lines `name:uid:gid:<sealed password>`. Pure.
 //!
 //! The server of `smb-server` takes passwords alone, not the NT hashes that would do to prove them. So that none lies
-//! anywhere as it is typed, the file has them sealed (ChaCha20-Poly1305) with a key of the port: who reads the file, or a
-//! copy of it, reads no password. Who can read the port's key as well can open them; an NT hash would give him access here
-//! as well, but not the word itself.
+//! anywhere as it is typed, the file has them sealed (ChaCha20-Poly1305) with a key of the port: who reads the file,
+//! or a copy of it, reads no password. Who can read the port's key as well can open them; an NT hash would give him
+//! access here as well, but not the word itself.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};

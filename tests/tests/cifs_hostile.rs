@@ -111,8 +111,8 @@ fn packet(mut from: &TcpStream) -> io::Result<Vec<u8>> {
     Ok(packet)
 }
 
-/// Spoils some bytes of a packet's body, rarely its length or its end. The server would close at once at another protocol's
-/// name (its first four bytes), so these mostly stay.
+/// Spoils some bytes of a packet's body, rarely its length or its end. The server would close at once at another
+/// protocol's name (its first four bytes), so these mostly stay.
 fn change(packet: &mut Vec<u8>, rng: &mut StdRng) {
     const EXTREMES: [u8; 6] = [0, 1, 0x7f, 0x80, 0xfe, 0xff];
     let end = packet.len().min(200);

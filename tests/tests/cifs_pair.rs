@@ -1,4 +1,5 @@
-//! CIFS clients of a failover pair: who writes when the address moves learns of it at once, and goes on at the other port.
+//! CIFS clients of a failover pair: who writes when the address moves learns of it at once, and goes on at the other
+//! port.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,8 +22,8 @@ const TOLD_WITHIN: Duration = Duration::from_millis(2_500);
 /// Goes by until the client is in the middle of its file.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
-/// FO-2, PORT-1: planned and after a crash, a client in the middle of a write is cut off at once, not left waiting, and the
-/// port that now has the address serves it.
+/// FO-2, PORT-1: planned and after a crash, a client in the middle of a write is cut off at once, not left waiting,
+/// and the port that now has the address serves it.
 #[test]
 fn clients_go_on_at_the_other_port() {
     let ground = Ground::new("cifs");
