@@ -113,7 +113,7 @@ mod tests {
             (FsError::Exists, 0xC000_0035),
             (FsError::NotEmpty, 0xC000_0101),
             (FsError::FileTooLarge, 0xC000_007F),
-            (FsError::QuotaExceeded, 0xC000_0044),
+            (FsError::QuotaExceeded, 0xC000_0802),
             (FsError::NameTooLong, 0xC000_0033),
             (FsError::TryLater, 0xC000_00E9),
         ];

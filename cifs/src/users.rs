@@ -185,8 +185,7 @@ fn check_password(password: &str) -> Result<(), UserError> {
 }
 
 fn hex_bytes(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| Some(u8::try_from(digit.to_digit(16)?).ok()?)).collect();
+    let digits: Option<Vec<u8>> = text.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
     let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
     rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
