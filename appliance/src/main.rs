@@ -1,6 +1,7 @@
 //! The command `storage-port`.
 
 mod ask_command;
+mod cifs_command;
 mod doctor_command;
 mod password_command;
 mod setup_command;
@@ -20,6 +21,7 @@ use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
 use ask_command::{Asking, CacheCommand};
+use cifs_command::{CifsCommand, CifsError};
 use clap::{CommandFactory, Parser, Subcommand};
 use confine::Needs;
 use control::message::Request;
@@ -44,6 +46,9 @@ use tracing_subscriber::{EnvFilter, Layer};
 /// An arena of this one gives back, while it is used, what was not for ten seconds (docs/benchmarks.md, "Soak").
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
+
+/// What is logged where RUST_LOG does not say. The server of CIFS has five lines for each connection.
+const LOGGED: &str = "info,smb_server=warn";
 
 /// A network file system in front of a storage center.
 #[derive(Parser)]
@@ -103,6 +108,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Work with those who may log on by CIFS.
+    Cifs {
+        #[command(subcommand)]
+        command: CifsCommand,
     },
     /// Work with a pair of ports.
     Pair {
@@ -191,6 +201,7 @@ fn main() -> ExitCode {
             Command::Config { command: ConfigCommand::Check { config, online } } => {
                 check(&config, online).await.map_err(Failure::from)
             }
+            Command::Cifs { command } => cifs_command::execute(&command).map_err(Failure::from),
             Command::Pair { command: PairCommand::Keys { name, out } } => {
                 keys::make(&name, &out).map_err(Failure::from)
             }
@@ -219,6 +230,8 @@ enum Failure {
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error(transparent)]
+    Cifs(#[from] CifsError),
+    #[error(transparent)]
     Keys(#[from] KeysError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -238,7 +251,7 @@ enum Failure {
 
 /// The log goes to standard error, as much of it as is wanted; what is worth knowing later is kept as well.
 fn log(events: &EventLog) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let events = events.clone().with_filter(LevelFilter::INFO);
     tracing_subscriber::registry().with(lines.with_filter(filter)).with(events).init();

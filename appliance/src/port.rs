@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use control::Operations;
 use control::socket::ControlSocket;
 use nfs::attendance::Attendance;
+use nfs::duty::Duty;
 use nfs::nsm::ledger::Ledger;
 use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::center::{CenterError, Fenced, StorageCenter};
+use crate::cifs_gateway::{self, CifsGateway, GatewayError};
 use crate::config::{self, Config, ConfigError, SecretError, read_or_make_key};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
@@ -62,6 +64,8 @@ const SNAPSHOT_EVERY_MIN: Duration = Duration::from_secs(1);
 const SNAPSHOT_SHARE: u32 = 50;
 /// Blocks kept open per cache disk.
 const OPEN_FILES_MAX: usize = 1_024;
+/// In the state directory: the key of the handles of a port that is not one of a pair.
+pub const HANDLE_KEY: &str = "handle_key";
 /// Entries of the data cache's index per disk: a terabyte in blocks of 1 MiB.
 const BLOCKS_MAX: usize = 1 << 20;
 /// How long who wants a new lock waits for the other port to know of him.
@@ -120,6 +124,9 @@ pub enum StartError {
     /// The addresses for clients.
     #[error("{0} (see [nfs])")]
     Bind(#[from] BindError),
+    /// What is shared by CIFS.
+    #[error(transparent)]
+    Cifs(#[from] GatewayError),
     /// The certificates of the pair.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -152,6 +159,9 @@ pub enum StartError {
 
 type Center = Fenced<client::Center>;
 
+/// The gateway, when it serves, and, unless that is another one's decision, its server that listens already.
+type Cifs = (CifsGateway<Translator<Center>>, Duty, Option<cifs::server::Server>);
+
 /// A port that has opened everything it needs and serves nobody yet.
 pub struct Port {
     server: Server,
@@ -164,6 +174,7 @@ pub struct Port {
     reloader: Arc<Reloader>,
     paired: Option<(Arc<Paired>, TcpListener)>,
     blocks: DataCache<CenterError>,
+    cifs: Option<Cifs>,
     metrics: Option<SocketAddr>,
     status_page: Option<(config::StatusPage, Option<TlsAcceptor>, Option<PasswordHash>)>,
     journal_dir: PathBuf,
@@ -207,9 +218,12 @@ impl Port {
             Some(pair) => Some((pair, Identity::load(pair)?, listen(pair.listen).await?)),
             None => None,
         };
-        let key = match config.pair_key()? {
-            Some(key) => HandleKey::of_pair(&key),
-            None => HandleKey::new(read_or_make_key(&state_dir.join("handle_key"), host::random())?),
+        let (key, cifs_key) = match config.pair_key()? {
+            Some(key) => (HandleKey::of_pair(&key), key),
+            None => {
+                let key = read_or_make_key(&state_dir.join(HANDLE_KEY), host::random())?;
+                (HandleKey::new(key), key.to_vec())
+            }
         };
         let (journal, recovery) =
             Journal::open(journal::Settings::new(config.journal.dir.clone(), config.journal.bytes))?;
@@ -239,7 +253,7 @@ impl Port {
                 (id, Arc::new(Customer::new(id, secret, center, directory, objects)))
             })
             .collect();
-        let uploader = Uploader::new(journal.clone(), customers.clone(), config.upload.quiet(), duty);
+        let uploader = Uploader::new(journal.clone(), customers.clone(), config.upload.quiet(), duty.clone());
         let translator = Translator::new(
             exports,
             customers.clone(),
@@ -250,6 +264,19 @@ impl Port {
             turn,
         );
         let translator = Arc::new(translator);
+        let cifs = match &config.cifs {
+            Some(cifs) => {
+                let exports = translator.current_exports();
+                let gateway = CifsGateway::prepare(cifs, &exports, &cifs_key, Arc::clone(&translator))?;
+                // Of a pair, the port on duty listens alone; else an address that is taken is told at once.
+                let server = match &config.pair {
+                    Some(_) => None,
+                    None => Some(gateway.promote().await.map_err(GatewayError::from)?),
+                };
+                Some((gateway, duty, server))
+            }
+            None => None,
+        };
         let paired = match mirror {
             Some((pair, identity, listener)) => {
                 let mark = Mark::new(config.journal.dir.join("whole"));
@@ -304,6 +331,7 @@ impl Port {
             reloader: Arc::new(reloader),
             paired,
             blocks,
+            cifs,
             metrics: config.metrics.map(|metrics| metrics.listen),
             status_page: config.status_page.clone().map(|page| (page, tls, password)),
             journal_dir: config.journal.dir.clone(),
@@ -336,6 +364,7 @@ impl Port {
             reloader,
             paired,
             blocks,
+            cifs,
             metrics,
             status_page,
             journal_dir,
@@ -399,6 +428,7 @@ impl Port {
             tasks.spawn(StatusPage::new(parts).run());
         }
         tasks.spawn(control::socket::serve(control, operations));
+        let cifs = cifs.map(|(gateway, duty, server)| tokio::spawn(gateway.run(duty, server)));
         let contact = async {
             for (_, directory) in &directories {
                 directory.reachable().await;
@@ -421,6 +451,11 @@ impl Port {
         if !is_stopped {
             ready(server.addresses());
             server.serve(translator, shutdown).await;
+        }
+        if let Some(cifs) = cifs {
+            cifs.abort();
+            // Its end is what was wanted.
+            let _ = cifs.await;
         }
         if let Err(error) = journal.sync_all().await {
             tracing::error!("{error}");
@@ -513,6 +548,7 @@ pub async fn check_online(config: &Config) -> Result<(), StartError> {
 pub fn check(config: &Config) -> Result<Vec<(CustomerId, Secret)>, StartError> {
     config.password_hash()?;
     config.page_tls()?;
+    cifs_gateway::check(config)?;
     Ok(centers(config)?.into_iter().map(|(customer, secret, _)| (customer, secret)).collect())
 }
 

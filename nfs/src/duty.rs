@@ -53,7 +53,7 @@ impl Duty {
     }
 
     /// Waits for a time of duty: the watch on it. At once for a server that is always on duty.
-    pub(crate) async fn begun(&self) -> Watch {
+    pub async fn begun(&self) -> Watch {
         let Some(terms) = &self.0 else { return Watch { terms: None, term: None } };
         let mut terms = terms.clone();
         match terms.wait_for(Option::is_some).await.map(|term| *term) {
@@ -76,9 +76,9 @@ pub(crate) async fn awaited<T: Clone>(present: &watch::Receiver<Option<T>>, pati
     came.ok()?.ok()?.clone()
 }
 
-/// See [`Duty::watch`].
+/// What ends with a time of duty.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub struct Watch {
     terms: Option<watch::Receiver<Term>>,
     term: Term,
 }

@@ -25,6 +25,8 @@
 //! - [`qemu`] boots guests with Linux's own NFS client.
 //! - [`bench`] compares the port with other NFS servers.
 //! - [`seaweed`] is a real S3 server.
+//! - [`shared`] is a site that shares its exports by CIFS.
+//! - [`smbclient`] is a CIFS client by other people.
 //! - [`soak`] puts mixed load on a site for a long time, and watches for growth.
 //! - [`tmpfs`] is a small file system in memory.
 //! - [`tools`] runs programs from outside (libnfs, curl).
@@ -59,7 +61,9 @@ pub mod postgres;
 pub mod qemu;
 pub mod rpc;
 pub mod seaweed;
+pub mod shared;
 pub mod site;
+pub mod smbclient;
 pub mod soak;
 pub mod tmpfs;
 pub mod tools;

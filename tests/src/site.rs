@@ -197,6 +197,11 @@ impl Site {
     /// Starts a storage port; of the same name, it finds its old directories again.
     pub fn port_with(&self, name: &str, settings: &PortSettings) -> Port {
         let (dir, config) = self.write_port_config(name, settings);
+        self.start_port(dir, &config)
+    }
+
+    /// Starts a storage port of what [`Site::write_port_config`] gave.
+    pub fn start_port(&self, dir: PathBuf, config: &Path) -> Port {
         let daemon = Daemon::start_in(
             self.netns.as_deref(),
             "storage-port",

@@ -14,6 +14,7 @@ fn files() -> Vec<String> {
     let root = root();
     let packages = [
         "nfs",
+        "cifs",
         "protocol",
         "client",
         "config_file",

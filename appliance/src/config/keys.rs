@@ -15,6 +15,7 @@ pub(super) const KEYS: Known = &[
             "cache",
             "journal",
             "upload",
+            "cifs",
             "pair",
             "metrics",
             "status_page",
@@ -58,6 +59,7 @@ pub(super) const KEYS: Known = &[
     ("cache.disk", &["path", "bytes"]),
     ("journal", &["dir", "bytes"]),
     ("upload", &["quiet_ms"]),
+    ("cifs", &["listen", "name", "users", "signing", "encryption"]),
     ("metrics", metrics::server::KEYS),
     ("status_page", super::status_page::KEYS),
     (

@@ -4,6 +4,7 @@
 //! error is one line that says what is wrong and how to mend it. Secrets are in files of their own.
 
 mod changes;
+mod cifs;
 mod keys;
 mod pair;
 mod parts;
@@ -25,12 +26,13 @@ use serde::{Deserialize, Serialize};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::changes::{Change, changes};
+pub use self::cifs::Cifs;
 pub use self::pair::{Pair, WhenAlone};
 pub use self::parts::{
     Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, RpcbindMode, State, Upload,
 };
 pub use self::secret::SecretError;
-pub(crate) use self::secret::{read_or_make_key, read_pair_key};
+pub(crate) use self::secret::{read_cifs_users, read_key, read_or_make_key, read_pair_key};
 pub use self::status_page::StatusPage;
 use crate::status_page::password::PasswordHash;
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
@@ -57,6 +59,8 @@ pub struct Config {
     /// When it goes to the center.
     #[serde(default)]
     pub upload: Upload,
+    /// Where the exports are shared with CIFS clients as well, if anywhere.
+    pub cifs: Option<Cifs>,
     /// The other port with which this one shares its addresses, if there is one.
     pub pair: Option<Pair>,
     /// Where a Prometheus server reads metrics, if anywhere.
@@ -135,6 +139,7 @@ impl Config {
         if self.journal.bytes < JOURNAL_BYTES_MIN {
             return Err(format!("[journal]: give it at least {JOURNAL_BYTES_MIN} `bytes`"));
         }
+        self.cifs.as_ref().map_or(Ok(()), Cifs::check)?;
         self.pair.as_ref().map_or(Ok(()), Pair::check)?;
         self.status_page.as_ref().map_or(Ok(()), StatusPage::check)?;
         self.exports().map(|_| ()).map_err(|error| error.to_string())

@@ -19,6 +19,9 @@ const OTHERS: u32 = 0o077;
 /// Shortest key of a pair.
 const PAIR_KEY_BYTES_MIN: usize = 32;
 
+/// More than a thousand of the longest lines.
+const CIFS_USERS_BYTES_MAX: u64 = 2 << 20;
+
 /// Why a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -64,6 +67,14 @@ pub enum SecretError {
     /// The hash of the status page's password cannot be used.
     #[error("password of the status page {path}: {error} (`password_hash_file` of [status_page])")]
     PasswordHash {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The CIFS users cannot be read.
+    #[error("users of CIFS {path}: {error} (`users` of [cifs]; `storage-port cifs user` makes its lines)")]
+    CifsUsers {
         /// Which file.
         path: PathBuf,
         /// Why.
@@ -120,8 +131,30 @@ pub(super) fn page_tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Se
     Ok(acceptor(certificate, key)?)
 }
 
+/// Reads the file of those who may log on to CIFS.
+pub(crate) fn read_cifs_users(path: &Path) -> Result<String, SecretError> {
+    let failed = |error| SecretError::CifsUsers { path: path.to_owned(), error };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    check_mode(path, &metadata)?;
+    if metadata.len() > CIFS_USERS_BYTES_MAX {
+        let large = format!("larger than {CIFS_USERS_BYTES_MAX} bytes");
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, large)));
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
 /// Reads the key of 32 bytes at `path`, or makes it of `fresh` bytes at the first start.
 pub(crate) fn read_or_make_key(path: &Path, fresh: [u8; 32]) -> Result<[u8; 32], SecretError> {
+    if let Some(key) = read_key(path)? {
+        return Ok(key);
+    }
+    // Whole or not at all: half a key would make every mount stale after the next start.
+    whole_file::replace(path, &fresh).map_err(|error| SecretError::Key { path: path.to_owned(), error })?;
+    Ok(fresh)
+}
+
+/// Reads the key of 32 bytes at `path`, if it is there.
+pub(crate) fn read_key(path: &Path) -> Result<Option<[u8; 32]>, SecretError> {
     let failed = |error| SecretError::Key { path: path.to_owned(), error };
     match fs::metadata(path) {
         Ok(metadata) => {
@@ -133,13 +166,9 @@ pub(crate) fn read_or_make_key(path: &Path, fresh: [u8; 32]) -> Result<[u8; 32],
                     "not 32 bytes; put the old file back, or remove it (clients must mount again)",
                 )
             };
-            bytes.try_into().map_err(|_| failed(damaged()))
+            bytes.try_into().map(Some).map_err(|_| failed(damaged()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Whole or not at all: half a key would make every mount stale after the next start.
-            whole_file::replace(path, &fresh).map_err(failed)?;
-            Ok(fresh)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(error)),
     }
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use appliance::config::Config;
 use appliance::host;
+use appliance::port::HANDLE_KEY;
 use clap::Args;
 use control::message::Request;
 use control::socket;
@@ -204,7 +205,8 @@ fn secrets(config: &Path, judge: &Path) -> Result<Secrets, SupportError> {
     let mut files = Vec::new();
     if let Ok(config) = Config::load(config) {
         files.extend(config.customer.iter().map(|customer| customer.secret_file.clone()));
-        files.push(config.state.dir.join("handle_key"));
+        files.push(config.state.dir.join(HANDLE_KEY));
+        files.extend(config.cifs.as_ref().map(|cifs| cifs.users.clone()));
         files.extend(
             config.status_page.into_iter().flat_map(|page| [page.password_hash_file, page.key]).flatten(),
         );

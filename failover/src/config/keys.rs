@@ -24,7 +24,7 @@ pub(super) const KEYS: Known = &[
     ("heartbeat", &["interface", "listen", "peer"]),
     ("lan", &["interface", "listen", "peer", "addresses", "reference"]),
     ("wan", &["interface"]),
-    ("port", &["state_dir", "nfs_port"]),
+    ("port", &["state_dir", "nfs_port", "cifs_port"]),
     ("center", &["ddm", "ca_file", "customer", "secret_file"]),
     ("state", &["dir"]),
     (

@@ -73,9 +73,16 @@ pub struct Port {
     /// Where it serves NFS at the floating addresses.
     #[serde(default = "Port::default_nfs_port")]
     pub nfs_port: u16,
+    /// Where it serves CIFS there, if it does.
+    pub cifs_port: Option<u16>,
 }
 
 impl Port {
+    /// Where clients have connections that follow the floating addresses.
+    pub fn client_ports(&self) -> Vec<u16> {
+        [self.nfs_port].into_iter().chain(self.cifs_port).collect()
+    }
+
     fn default_nfs_port() -> u16 {
         2049
     }

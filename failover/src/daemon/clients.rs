@@ -23,7 +23,7 @@ pub(super) type IsActive = Arc<AtomicBool>;
 /// No descriptor is left.
 pub(super) fn list_clients(
     floating: &[IpAddr],
-    nfs_port: u16,
+    ports: &[u16],
     is_active: &IsActive,
     stopped: &Receiver<()>,
     mailbox: &Mailbox,
@@ -35,7 +35,7 @@ pub(super) fn list_clients(
             known.clear();
             continue;
         }
-        match sockets.established(floating, nfs_port) {
+        match sockets.established(floating, ports) {
             Ok(mut connections) => {
                 connections.truncate(CONNECTIONS_MAX);
                 connections.sort_unstable();

@@ -60,7 +60,7 @@ impl Ground {
         }
         addresses.drop_all()?;
         let mut sockets = Sockets::new()?;
-        match sockets.destroy(&ips, config.port.nfs_port) {
+        match sockets.destroy(&ips, &config.port.client_ports()) {
             Ok(_) => {}
             // Worse for a client that comes back to this port, and safe.
             Err(error @ SocketsError::Unsupported) => tracing::warn!("{error}"),
@@ -108,6 +108,7 @@ impl Ground {
             interface: self.interface,
             floating,
             nfs_port: config.port.nfs_port,
+            client_ports: config.port.client_ports(),
             fence: self.fence,
             addresses: self.addresses,
             sockets: self.sockets,

@@ -36,6 +36,7 @@ pub(super) struct Kernel {
     pub(super) interface: Interface,
     pub(super) floating: Vec<IpNetwork>,
     pub(super) nfs_port: u16,
+    pub(super) client_ports: Vec<u16>,
     /// None on a machine without nftables: the lifetime of the addresses does it alone, slower.
     pub(super) fence: Option<Fence>,
     pub(super) addresses: Addresses,
@@ -142,7 +143,7 @@ impl Hands for Kernel {
         let floating: Vec<IpAddr> = self.floating.iter().map(IpNetwork::ip).collect();
         // Also if the address would not go: a client that comes back must not meet its old connection.
         let dropped = self.addresses.drop_all().map_err(Trouble::of);
-        let destroyed = self.sockets.destroy(&floating, self.nfs_port).map_err(Trouble::of);
+        let destroyed = self.sockets.destroy(&floating, &self.client_ports).map_err(Trouble::of);
         dropped.and(destroyed.map(|count| tracing::debug!(count, "connections were ended")))
     }
 

@@ -245,10 +245,10 @@ fn witness(config: &Config) -> Result<Witness, StartError> {
 /// Begins to list the clients' connections; it ends when the sender is dropped.
 fn list(config: &Config, is_active: IsActive, mailbox: Mailbox) -> io::Result<Sender<()>> {
     let floating: Vec<IpAddr> = config.lan.addresses.iter().map(IpNetwork::ip).collect();
-    let nfs_port = config.port.nfs_port;
+    let ports = config.port.client_ports();
     let (list_on, stopped) = channel();
     thread::Builder::new().name("clients".into()).spawn(move || {
-        if let Err(error) = list_clients(&floating, nfs_port, &is_active, &stopped, &mailbox) {
+        if let Err(error) = list_clients(&floating, &ports, &is_active, &stopped, &mailbox) {
             tracing::error!("the clients' connections cannot be listed: {error}");
         }
     })?;

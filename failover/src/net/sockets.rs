@@ -41,12 +41,16 @@ impl Sockets {
         Ok(Self { netlink: Netlink::open(Some(SOCK_DIAG), 0)? })
     }
 
-    /// The established connections of clients at that port of the floating addresses.
+    /// The established connections of clients at those ports of the floating addresses.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub fn established(&mut self, floating: &[IpAddr], port: u16) -> Result<Vec<Connection>, SocketsError> {
-        let found = self.at(floating, port, StateFlags::ESTABLISHED)?;
+    pub fn established(
+        &mut self,
+        floating: &[IpAddr],
+        ports: &[u16],
+    ) -> Result<Vec<Connection>, SocketsError> {
+        let found = self.at(floating, ports, StateFlags::ESTABLISHED)?;
         Ok(found.iter().map(|socket| (remote(&socket.socket_id), local(&socket.socket_id))).collect())
     }
 
@@ -56,10 +60,10 @@ impl Sockets {
     ///
     /// # Errors
     /// See [`SocketsError`]; those before are ended.
-    pub fn destroy(&mut self, floating: &[IpAddr], port: u16) -> Result<usize, SocketsError> {
+    pub fn destroy(&mut self, floating: &[IpAddr], ports: &[u16]) -> Result<usize, SocketsError> {
         let connections = StateFlags::all() - StateFlags::LISTEN - StateFlags::CLOSE;
         let mut ended = 0;
-        for socket in self.at(floating, port, connections)? {
+        for socket in self.at(floating, ports, connections)? {
             let which = request(socket.family, StateFlags::empty(), socket.socket_id);
             let order = SockDiagDestroy::new(SockDiagMessage::InetRequest(which));
             match self.netlink.ask(order, 0) {
@@ -78,12 +82,15 @@ impl Sockets {
     fn at(
         &mut self,
         floating: &[IpAddr],
-        port: u16,
+        ports: &[u16],
         states: StateFlags,
     ) -> Result<Vec<InetResponseHeader>, SocketsError> {
         let mut found = Vec::new();
         // A socket that listens for both families has its IPv4 connections as mapped ones among those of IPv6.
-        for family in [AF_INET, AF_INET6] {
+        let families = [AF_INET, AF_INET6];
+        for (family, &port) in
+            families.iter().flat_map(|family| ports.iter().map(move |port| (*family, port)))
+        {
             // The kernel chooses by the port alone here.
             let any = SocketId { source_port: port, ..SocketId::new_v4() };
             let question = SockDiagMessage::InetRequest(request(family, states.clone(), any));

@@ -364,7 +364,7 @@ fn giving_up_and_taking_the_addresses_takes_milliseconds() {
         open(&mut fence_a);
         time(0, &mut || fence_a.shut().unwrap());
         time(1, &mut || held_a.drop_all().unwrap());
-        time(2, &mut || assert_eq!(sockets.destroy(&ips(), PORT).unwrap(), 0));
+        time(2, &mut || assert_eq!(sockets.destroy(&ips(), &[PORT]).unwrap(), 0));
         time(3, &mut || {
             open(&mut fence_b);
             held_b.hold(Duration::from_secs(2)).unwrap();
@@ -617,7 +617,7 @@ fn strays_are_reset_while_the_service_listens() {
     // As on a port that had them before it was passive.
     let mut forget = |fence: &mut Fence| {
         fence.shut().unwrap();
-        sockets.destroy(&ips(), PORT).unwrap();
+        sockets.destroy(&ips(), &[PORT]).unwrap();
         open(fence);
     };
     let strays: Vec<_> = connections().collect();
@@ -656,17 +656,18 @@ fn destroyed_connections_say_nothing() {
             expected.push((client.local_addr().unwrap(), service(address)));
             ends.push((client, listener.accept().unwrap().0));
         }
-        let mut found = sockets.established(&ips(), PORT).unwrap();
+        let mut found = sockets.established(&ips(), &[PORT]).unwrap();
         found.sort();
         assert_eq!(found, expected);
-        assert_eq!(sockets.established(&ips()[..1], PORT).unwrap(), expected[..1]);
-        assert_eq!(sockets.established(&ips(), PORT + 1).unwrap(), []);
+        assert_eq!(sockets.established(&ips()[..1], &[PORT]).unwrap(), expected[..1]);
+        assert_eq!(sockets.established(&ips(), &[PORT + 1]).unwrap(), []);
+        assert_eq!(sockets.established(&ips(), &[PORT + 1, PORT]).unwrap().len(), expected.len());
 
         fence.shut().unwrap();
         let sniffer = Sniffer::new(&site.client);
         held.drop_all().unwrap();
-        assert_eq!(sockets.destroy(&ips(), PORT).unwrap(), addresses.len());
-        assert_eq!(sockets.established(&ips(), PORT).unwrap(), []);
+        assert_eq!(sockets.destroy(&ips(), &[PORT]).unwrap(), addresses.len());
+        assert_eq!(sockets.established(&ips(), &[PORT]).unwrap(), []);
         for (_, server) in &mut ends {
             assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionAborted);
         }
@@ -698,7 +699,7 @@ fn a_tickled_client_finds_out_in_milliseconds() {
         server.read_exact(&mut [0]).unwrap();
         clients.push((client, server));
     }
-    let connections = site.a.inside(|| Sockets::new().unwrap().established(&ips(), PORT).unwrap());
+    let connections = site.a.inside(|| Sockets::new().unwrap().established(&ips(), &[PORT]).unwrap());
     assert_eq!(connections.len(), 2);
 
     fence_a.shut().unwrap();

@@ -156,7 +156,10 @@ fn show(prompt: &Prompt, output: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A line without its end; `None` at the end of the input. What is longer than a line may be is cut off there.
-fn read_line(input: &mut dyn BufRead) -> io::Result<Option<String>> {
+///
+/// # Errors
+/// Of the input.
+pub fn read_line(input: &mut dyn BufRead) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let read = input.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
     if read == 0 {
@@ -187,13 +190,17 @@ fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
 }
 
 /// A terminal that does not echo, until this is dropped.
-struct Silence<'a> {
+pub struct Silence<'a> {
     terminal: BorrowedFd<'a>,
     before: Termios,
 }
 
 impl<'a> Silence<'a> {
-    fn begin(terminal: BorrowedFd<'a>) -> io::Result<Self> {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// This is no terminal.
+    pub fn begin(terminal: BorrowedFd<'a>) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut silent = before.clone();
         // Nor does it end the process, which would leave it silent: see [`INTERRUPT`](super::INTERRUPT).

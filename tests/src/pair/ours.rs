@@ -15,6 +15,7 @@ use super::process::Process;
 use crate::cluster::certificates::Authority;
 use crate::daemon::binary;
 use crate::site::{PortSettings, write_password_hash};
+use crate::smbclient::{self, User};
 use crate::tools::{run, run_ok};
 
 /// Bytes of the pair's key, in base64: the harness has nothing to keep secret.
@@ -22,6 +23,10 @@ const KEY: &str = "cGFpciBrZXkgb2YgdGhlIGVuZC10by1lbmQgdGVzdHM=\n";
 /// Where the judges hear each other, and where the ports mirror their journals.
 const JUDGE_PORT: u16 = 7_420;
 const MIRROR_PORT: u16 = 7_421;
+/// Where the exports are shared by CIFS.
+pub const CIFS_PORT: u16 = 445;
+/// Who may log on there.
+pub const CIFS_USER: User = User { name: "root", id: 0, password: "of the end-to-end tests" };
 /// Where the daemons of a host show their metrics, to that host alone.
 pub const PORT_METRICS: &str = "127.0.0.1:9817";
 /// The judge's.
@@ -44,6 +49,7 @@ pub(super) fn members(ground: &Ground, number: u8, address: Ipv4Addr, hosts: [Ho
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let password_hash = write_password_hash(&keys);
     let authority = Authority::new(&keys, "pair-ca");
+    let users = keys.join("cifs-users");
     let [one, other] = &hosts;
     let texts = [(Side::A, one, other), (Side::B, other, one)].map(|(side, own, peer)| {
         let letter = side.letter();
@@ -71,6 +77,10 @@ listen = "{PORT_METRICS}"
 listen = "{STATUS_PAGE}"
 judge_state_dir = "{judge_state}"
 password_hash_file = "{password_hash}"
+
+[cifs]
+listen = "0.0.0.0:{CIFS_PORT}"
+users = "{users}"
 "#,
             key = key.display(),
             judge_state = dir.join("judge").display(),
@@ -80,6 +90,7 @@ password_hash_file = "{password_hash}"
             certificate = certificate.certificate.display(),
             certificate_key = certificate.key.display(),
             ca = authority.certificate().display(),
+            users = users.display(),
         );
         let judge = format!(
             r#"
@@ -105,6 +116,7 @@ interface = "{wan}"
 
 [port]
 state_dir = "{dir}/state"
+cifs_port = {CIFS_PORT}
 
 [center]
 ddm = ["{center}"]
@@ -151,6 +163,8 @@ listen = "{JUDGE_METRICS}"
             ..settings()
         };
         let (dir, config) = ground.site.write_port_config(&name, &settings);
+        // The same file for both: their key is one.
+        smbclient::write_users(&users, &config, &[CIFS_USER]);
         let judge_config = dir.join("judge.toml");
         fs::create_dir_all(dir.join("judge")).unwrap();
         fs::write(&judge_config, judge).unwrap();
