@@ -203,7 +203,11 @@ fn a_pair_shows_what_is_documented() {
     let before = taken(pages[active.other() as usize].0);
     pair.hand_to(active.other());
     pair.wait_well();
-    let after = look(&pair, JUDGE_METRICS);
+    // A page is given to all who ask within half a second.
+    let after = poll::until("a page made after that", PATIENCE, || {
+        let after = look(&pair, JUDGE_METRICS);
+        (taken(&after[active.other() as usize]) != before).then_some(after)
+    });
     assert_eq!(taken(&after[active.other() as usize]), before + 1.0);
     assert!(value(&after[active.other() as usize], "port_failover_last_takeover_seconds").is_some());
 }
