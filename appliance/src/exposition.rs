@@ -101,25 +101,20 @@ impl Figures {
     }
 
     fn process(&self, page: Page) -> Page {
-        page.values(
-            Gauge,
-            "build_info",
-            "1; the label says which version runs.",
-            [(Labels::of("version", &self.status.version), 1)],
-        )
-        .value(
-            Gauge,
-            "start_time_seconds",
-            "When the port began to serve, in seconds since the epoch.",
-            seconds(self.since),
-        )
-        .value(
-            Gauge,
-            "clock_seconds",
-            "What the port's clock says, in seconds since the epoch: SRLs are dated by it.",
-            seconds(self.now),
-        )
-        .value(Gauge, "exports", "Exports in force.", self.status.exports.len() as u64)
+        page.build_info(&self.status.version)
+            .value(
+                Gauge,
+                "start_time_seconds",
+                "When the port began to serve, in seconds since the epoch.",
+                seconds(self.since),
+            )
+            .value(
+                Gauge,
+                "clock_seconds",
+                "What the port's clock says, in seconds since the epoch: SRLs are dated by it.",
+                seconds(self.now),
+            )
+            .value(Gauge, "exports", "Exports in force.", self.status.exports.len() as u64)
     }
 
     fn journal(&self, page: Page) -> Page {
@@ -147,8 +142,8 @@ impl Figures {
             "Most bytes of log; beyond it clients are told to write later.",
             bytes_max,
         )
-        .values(Gauge, "journal_disk_free_bytes", "Bytes free on the journal's disk.", one(free))
-        .values(Gauge, "journal_disk_size_bytes", "Bytes that disk has in all.", one(size))
+        .known(Gauge, "journal_disk_free_bytes", "Bytes free on the journal's disk.", free)
+        .known(Gauge, "journal_disk_size_bytes", "Bytes that disk has in all.", size)
         .value(Gauge, "uploads_in_flight", "Uploads under way.", under_way as u64)
         .value(
             Gauge,
@@ -201,29 +196,29 @@ fn pair(page: Page, pair: Option<&PairStatus>) -> Page {
         "1 if this port answers clients; a port of no pair always does.",
         pair.is_none_or(|pair| pair.is_serving),
     )
-    .values(
+    .known(
         Gauge,
         "pair_generation",
         "Newest term of an active port that is known.",
-        one(pair.map(|pair| pair.generation)),
+        pair.map(|pair| pair.generation),
     )
-    .values(
+    .known(
         Gauge,
         "pair_caught_up",
         "1 if nothing acknowledged is lost should this port take over now.",
-        one(pair.map(|pair| pair.is_caught_up)),
+        pair.map(|pair| pair.is_caught_up),
     )
-    .values(
+    .known(
         Gauge,
         "pair_mirrored",
         "1 if this port serves and the other one has all that it acknowledges.",
-        one(pair.map(|pair| pair.is_mirrored)),
+        pair.map(|pair| pair.is_mirrored),
     )
-    .values(
+    .known(
         Gauge,
         "pair_owed_bytes",
         "Bytes of journal that neither the other port nor the storage center has.",
-        one(pair.map(|pair| pair.owed_bytes)),
+        pair.map(|pair| pair.owed_bytes),
     )
 }
 
@@ -294,11 +289,6 @@ fn cache(page: Page, report: &CacheReport) -> Page {
             "Files on it: blocks of at most 1 MiB, and lists of digests.",
             each(disks, |disk| disk.files),
         )
-}
-
-/// Of what may not be known.
-fn one<N: Into<Number>>(value: Option<N>) -> Option<(Labels, N)> {
-    value.map(|value| (Labels::default(), value))
 }
 
 fn seconds(time: Timestamp) -> Number {

@@ -163,12 +163,18 @@ pub fn journal(journal: &Journal, now: Timestamp) -> JournalReport {
     }
 }
 
+impl CacheReport {
+    /// Of a hundred blocks so many were hits; `None` before the first.
+    pub fn hit_percent(&self) -> Option<u64> {
+        (self.hits * 100).checked_div(self.hits + self.misses)
+    }
+}
+
 /// For people.
 impl fmt::Display for CacheReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hits, misses, evictions, corrupt, disks } = self;
-        let share =
-            (hits * 100).checked_div(hits + misses).map_or("-".to_owned(), |share| format!("{share} %"));
+        let share = self.hit_percent().map_or("-".to_owned(), |share| format!("{share} %"));
         write!(f, "since the start: {hits} hits, {misses} misses ({share} hits), {evictions} thrown out")?;
         if *corrupt > 0 {
             write!(f, ", {corrupt} WRONG ON DISK: check the disks")?;

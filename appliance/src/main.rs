@@ -3,6 +3,7 @@
 mod ask_command;
 mod cifs_command;
 mod doctor_command;
+mod new_password;
 mod password_command;
 mod setup_command;
 mod support_command;

@@ -200,6 +200,18 @@ impl From<&Export> for ExportStatus {
     }
 }
 
+impl ExportStatus {
+    /// What may be done through it, for people.
+    pub fn access(&self) -> &'static str {
+        if self.read_only || self.tree == "srl" { "read-only" } else { "read and write" }
+    }
+
+    /// Who may use it, for people.
+    pub fn allowed_to(&self) -> String {
+        if self.allowed.is_empty() { "everybody".to_owned() } else { self.allowed.join(" ") }
+    }
+}
+
 /// For people.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,9 +233,8 @@ impl fmt::Display for Status {
 
 impl fmt::Display for ExportStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, tree, customer, folder, allowed, read_only, squash } = self;
-        let access = if *read_only || tree == "srl" { "read-only" } else { "read and write" };
-        let allowed = if allowed.is_empty() { "everybody".to_owned() } else { allowed.join(" ") };
+        let Self { path, tree, customer, folder, squash, .. } = self;
+        let (access, allowed) = (self.access(), self.allowed_to());
         write!(
             f,
             "export {path}: {tree} of customer {customer} below {folder}, {access}, squash {squash}, for {allowed}"

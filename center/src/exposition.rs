@@ -27,45 +27,40 @@ pub fn process(page: Page, uptime_seconds: u64, disks: &[DiskReport]) -> Page {
         let numbered = disks.iter().enumerate();
         numbered.map(move |(disk, report)| (Labels::of("disk", &disk.to_string()), number(report)))
     }
-    page.values(
-        Gauge,
-        "build_info",
-        "1; the label says which version runs.",
-        [(Labels::of("version", env!("CARGO_PKG_VERSION")), 1)],
-    )
-    .value(Gauge, "uptime_seconds", "Seconds since the process was started.", uptime_seconds)
-    .values(
-        Gauge,
-        "disk_online",
-        "1 if the disk takes objects.",
-        each(disks, |disk| disk.state == DiskState::Online),
-    )
-    .values(
-        Gauge,
-        "disk_free_bytes",
-        "Bytes that objects may still take.",
-        each(disks, |disk| disk.bytes_free),
-    )
-    .values(Gauge, "disk_size_bytes", "Bytes the disk has in all.", each(disks, |disk| disk.bytes_total))
-    .values(Gauge, "disk_objects", "Objects on the disk.", each(disks, |disk| disk.objects))
-    .values(
-        Gauge,
-        "disk_quarantined_objects",
-        "Damaged objects put aside.",
-        each(disks, |disk| disk.quarantined),
-    )
-    .values(
-        Gauge,
-        "disk_scrub_read_objects",
-        "Objects read against their digests in this round.",
-        each(disks, |disk| disk.scrub.read),
-    )
-    .values(
-        Gauge,
-        "disk_scrub_ended_seconds",
-        "When the last whole round ended, in seconds since the epoch; 0 if none did.",
-        each(disks, |disk| disk.scrub.ended),
-    )
+    page.build_info(env!("CARGO_PKG_VERSION"))
+        .value(Gauge, "uptime_seconds", "Seconds since the process was started.", uptime_seconds)
+        .values(
+            Gauge,
+            "disk_online",
+            "1 if the disk takes objects.",
+            each(disks, |disk| disk.state == DiskState::Online),
+        )
+        .values(
+            Gauge,
+            "disk_free_bytes",
+            "Bytes that objects may still take.",
+            each(disks, |disk| disk.bytes_free),
+        )
+        .values(Gauge, "disk_size_bytes", "Bytes the disk has in all.", each(disks, |disk| disk.bytes_total))
+        .values(Gauge, "disk_objects", "Objects on the disk.", each(disks, |disk| disk.objects))
+        .values(
+            Gauge,
+            "disk_quarantined_objects",
+            "Damaged objects put aside.",
+            each(disks, |disk| disk.quarantined),
+        )
+        .values(
+            Gauge,
+            "disk_scrub_read_objects",
+            "Objects read against their digests in this round.",
+            each(disks, |disk| disk.scrub.read),
+        )
+        .values(
+            Gauge,
+            "disk_scrub_ended_seconds",
+            "When the last whole round ended, in seconds since the epoch; 0 if none did.",
+            each(disks, |disk| disk.scrub.ended),
+        )
 }
 
 /// What a process of a cluster says of itself.

@@ -30,6 +30,17 @@ impl Page {
         self.values(kind, name, help, [(Labels::default(), value)])
     }
 
+    /// One value, where it is known.
+    pub fn known(self, kind: Kind, name: &str, help: &str, value: Option<impl Into<Number>>) -> Self {
+        self.values(kind, name, help, value.map(|value| (Labels::default(), value)))
+    }
+
+    /// Which version runs.
+    pub fn build_info(self, version: &str) -> Self {
+        let labels = Labels::of("version", version);
+        self.values(Kind::Gauge, "build_info", "1; the label says which version runs.", [(labels, 1)])
+    }
+
     /// One value for each set of labels.
     pub fn values(
         mut self,

@@ -150,8 +150,8 @@ fn wan(status: &Status, history: &History, now: Instant) -> Html {
 
 fn caches(status: &Status, cache: &CacheReport) -> Html {
     let CacheReport { hits, misses, evictions, corrupt, disks } = cache;
-    let share = (hits * 100)
-        .checked_div(hits + misses)
+    let share = cache
+        .hit_percent()
         .map_or("none was read yet".to_owned(), |share| format!("{share} % of {} blocks", hits + misses));
     let disks = disks.iter().map(|CacheDiskReport { path, is_in_service, bytes_used, bytes_max, files }| {
         let state = if *is_in_service { "" } else { ", OUT OF SERVICE" };
@@ -208,10 +208,9 @@ fn charts(curve: impl Fn(Curve) -> Vec<super::history::Point>) -> [Html; 4] {
 
 fn exports(exports: &[ExportStatus]) -> Html {
     let rows = exports.iter().map(|export| {
-        let ExportStatus { path, tree, customer, folder, allowed, read_only, squash } = export;
-        let access = if *read_only || tree == "srl" { "read-only" } else { "read and write" };
-        let allowed = if allowed.is_empty() { "everybody".to_owned() } else { allowed.join(" ") };
-        row(&[path, tree, &format_args!("{customer}: {folder}"), &access, squash, &allowed])
+        let ExportStatus { path, tree, customer, folder, squash, .. } = export;
+        let place = format_args!("{customer}: {folder}");
+        row(&[path, tree, &place, &export.access(), squash, &export.allowed_to()])
     });
     table(
         "Exports",

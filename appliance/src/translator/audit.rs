@@ -3,7 +3,7 @@
 //!
 //! What a client chose is told quoted, control characters escaped: no name can look like another line of the log.
 
-use nfs::filesystem::{Caller, FsError};
+use nfs::filesystem::{Caller, FsError, Mutation};
 use protocol::id::ObjectId;
 use protocol::vfs::Row;
 
@@ -15,6 +15,19 @@ use crate::center::StorageCenter;
 const FOLDERS_MAX: usize = 64;
 
 impl<C: StorageCenter> Translator<C> {
+    /// A change of one name, told; see [`tell`](Self::tell).
+    pub(super) fn told<T>(
+        &self,
+        caller: &Caller,
+        operation: &'static str,
+        at: Entered<'_>,
+        done: Mutation<T>,
+    ) -> Mutation<T> {
+        let outcome = done.result.as_ref().map(drop).map_err(|error| *error);
+        self.tell(caller, operation, at, None, outcome);
+        done
+    }
+
     /// Tells of a change, if the export is one that is audited: the names are those that the client gave, the folders
     /// above them as far as they are at hand. A call that is repeated is told again.
     pub(super) fn tell(

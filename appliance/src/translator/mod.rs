@@ -296,11 +296,6 @@ fn step_key(caller: &Caller, step: u32) -> Option<Token> {
     Some(Token(key))
 }
 
-/// Whether a change was made.
-fn outcome<T>(done: &Mutation<T>) -> FsResult<()> {
-    done.result.as_ref().map(drop).map_err(|error| *error)
-}
-
 /// A call that failed before it found its object.
 fn failed<T>(error: FsError) -> Mutation<T> {
     Mutation { result: Err(error), wcc: Wcc::default() }
@@ -398,8 +393,7 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         how: CreateHow,
     ) -> Mutation<(Handle, Attributes)> {
         let done = self.create_file(caller, dir, name, how).await;
-        self.tell(caller, "create", (dir, name), None, outcome(&done));
-        done
+        self.told(caller, "create", (dir, name), done)
     }
 
     async fn mkdir(
@@ -410,8 +404,7 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         set: SetAttributes,
     ) -> Mutation<(Handle, Attributes)> {
         let done = self.make_folder(caller, dir, name, set).await;
-        self.tell(caller, "mkdir", (dir, name), None, outcome(&done));
-        done
+        self.told(caller, "mkdir", (dir, name), done)
     }
 
     async fn symlink(
@@ -423,20 +416,17 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         set: SetAttributes,
     ) -> Mutation<(Handle, Attributes)> {
         let done = self.make_link(caller, dir, name, text, set).await;
-        self.tell(caller, "symlink", (dir, name), None, outcome(&done));
-        done
+        self.told(caller, "symlink", (dir, name), done)
     }
 
     async fn remove(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> Mutation<()> {
         let done = self.delete(caller, dir, name, protocol::vfs::Kind::File).await;
-        self.tell(caller, "remove", (dir, name), None, outcome(&done));
-        done
+        self.told(caller, "remove", (dir, name), done)
     }
 
     async fn rmdir(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> Mutation<()> {
         let done = self.delete(caller, dir, name, protocol::vfs::Kind::Folder).await;
-        self.tell(caller, "rmdir", (dir, name), None, outcome(&done));
-        done
+        self.told(caller, "rmdir", (dir, name), done)
     }
 
     async fn rename(

@@ -67,35 +67,35 @@ fn process(page: Page, status: &Status, started: Duration) -> Page {
     let lease = status.lease.as_ref();
     let givers =
         GIVERS.map(|giver| (Labels::of("giver", giver), lease.is_some_and(|lease| lease.giver == giver)));
-    page.values(
-        Gauge,
-        "build_info",
-        "1; the label says which version runs.",
-        [(Labels::of("version", &status.version), 1)],
-    )
-    .value(Gauge, "start_time_seconds", "When the judge was started, in seconds since the epoch.", started)
-    .values(Gauge, "role", "1 at what this port is, 0 at all else.", roles)
-    .value(Gauge, "generation", "How often the addresses have changed hands.", status.generation)
-    .values(Gauge, "lease", "1 at who gave the lease under which this port serves.", givers)
-    .value(
-        Gauge,
-        "lease_remaining_seconds",
-        "What is left of that lease; 0 without one.",
-        millis(lease.map_or(0, |lease| lease.remaining_ms)),
-    )
-    .value(
-        Gauge,
-        "problems",
-        "Things that are not as they should be; `port-failover status` names them.",
-        status.problems.len() as u64,
-    )
-    .value(Gauge, "maintenance", "1 if an operator keeps the judge from acting.", status.maintenance)
-    .value(
-        Gauge,
-        "hold_down_seconds",
-        "For so long no ill health moves the addresses.",
-        millis(status.hold_down_ms),
-    )
+    page.build_info(&status.version)
+        .value(
+            Gauge,
+            "start_time_seconds",
+            "When the judge was started, in seconds since the epoch.",
+            started,
+        )
+        .values(Gauge, "role", "1 at what this port is, 0 at all else.", roles)
+        .value(Gauge, "generation", "How often the addresses have changed hands.", status.generation)
+        .values(Gauge, "lease", "1 at who gave the lease under which this port serves.", givers)
+        .value(
+            Gauge,
+            "lease_remaining_seconds",
+            "What is left of that lease; 0 without one.",
+            millis(lease.map_or(0, |lease| lease.remaining_ms)),
+        )
+        .value(
+            Gauge,
+            "problems",
+            "Things that are not as they should be; `port-failover status` names them.",
+            status.problems.len() as u64,
+        )
+        .value(Gauge, "maintenance", "1 if an operator keeps the judge from acting.", status.maintenance)
+        .value(
+            Gauge,
+            "hold_down_seconds",
+            "For so long no ill health moves the addresses.",
+            millis(status.hold_down_ms),
+        )
 }
 
 fn health(page: Page, status: &Status) -> Page {
@@ -143,35 +143,35 @@ fn links(page: Page, status: &Status) -> Page {
 
 fn peer(page: Page, status: &Status) -> Page {
     let (peer, mirror) = (status.peer.as_ref(), status.mirror.as_ref());
-    page.values(
+    page.known(
         Gauge,
         "peer_eligible",
         "1 if the peer said that it may take over. Absent before it was heard.",
-        one(peer.map(|peer| peer.eligible)),
+        peer.map(|peer| peer.eligible),
     )
-    .values(
+    .known(
         Gauge,
         "peer_heard_seconds",
         "Since the peer was heard on any link.",
-        one(peer.map(|peer| millis(peer.heard_ms))),
+        peer.map(|peer| millis(peer.heard_ms)),
     )
-    .values(
+    .known(
         Gauge,
         "peer_health_score",
         "The peer's score.",
-        one(peer.map(|peer| u64::from(peer.score))),
+        peer.map(|peer| u64::from(peer.score)),
     )
-    .values(
+    .known(
         Gauge,
         "mirror_caught_up",
         "1 if nothing acknowledged is lost should this port take over now. Absent while the port does not say.",
-        one(mirror.map(|mirror| mirror.caught_up)),
+        mirror.map(|mirror| mirror.caught_up),
     )
-    .values(
+    .known(
         Gauge,
         "mirror_owed_bytes",
         "Acknowledged bytes that neither the peer nor the storage center has.",
-        one(mirror.map(|mirror| mirror.owed_bytes)),
+        mirror.map(|mirror| mirror.owed_bytes),
     )
 }
 
@@ -179,25 +179,20 @@ fn takeovers(page: Page, status: &Status) -> Page {
     let last = status.last_takeover.as_ref();
     let steps = last.and_then(|takeover| takeover.steps);
     page.value(Counter, "takeovers_total", "How often this port became active.", status.takeovers)
-        .values(
+        .known(
             Gauge,
             "last_takeover_seconds",
             "How long ago it did. Absent before the first time.",
-            one(last.map(|Takeover { ago_ms, .. }| millis(*ago_ms))),
+            last.map(|Takeover { ago_ms, .. }| millis(*ago_ms)),
         )
-        .values(
+        .known(
             Gauge,
             "last_takeover_duration_seconds",
             "From the first question to the storage center until the port served.",
-            one(steps.map(|steps| Number::Real(steps.serving_ms / 1e3))),
+            steps.map(|steps| Number::Real(steps.serving_ms / 1e3)),
         )
 }
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
-}
-
-/// Of what may not be known.
-fn one<N: Into<Number>>(value: Option<N>) -> Option<(Labels, N)> {
-    value.map(|value| (Labels::default(), value))
 }

@@ -156,10 +156,7 @@ fn show(prompt: &Prompt, output: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A line without its end; `None` at the end of the input. What is longer than a line may be is cut off there.
-///
-/// # Errors
-/// Of the input.
-pub fn read_line(input: &mut dyn BufRead) -> io::Result<Option<String>> {
+fn read_line(input: &mut dyn BufRead) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let read = input.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
     if read == 0 {
@@ -190,17 +187,13 @@ fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
 }
 
 /// A terminal that does not echo, until this is dropped.
-pub struct Silence<'a> {
+struct Silence<'a> {
     terminal: BorrowedFd<'a>,
     before: Termios,
 }
 
 impl<'a> Silence<'a> {
-    /// Begins it.
-    ///
-    /// # Errors
-    /// This is no terminal.
-    pub fn begin(terminal: BorrowedFd<'a>) -> io::Result<Self> {
+    fn begin(terminal: BorrowedFd<'a>) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut silent = before.clone();
         // Nor does it end the process, which would leave it silent: see [`INTERRUPT`](super::INTERRUPT).
