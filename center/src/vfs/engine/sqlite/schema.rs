@@ -14,7 +14,7 @@ use crate::vfs::failure::StoreError;
 
 /// Each entry brings the schema from version `index` to `index + 1` (`PRAGMA user_version`). Never edit one that was
 /// released: append.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("schema.sql"),
     include_str!("nodes.sql"),
     include_str!("upload_page.sql"),
@@ -23,13 +23,14 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("access.sql"),
     include_str!("mirror.sql"),
     include_str!("pairs.sql"),
+    include_str!("versions.sql"),
 ];
 
 /// How long a statement waits for another process (the `customer` commands) to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Distinct statements are fewer; all of them stay prepared.
-const STATEMENTS_CACHED: usize = 96;
+const STATEMENTS_CACHED: usize = 112;
 
 /// Makes the file, if it is missing (mode 0600: it holds the customers' secrets), and brings its schema up to date.
 ///
