@@ -550,10 +550,15 @@ struct Line<'a>(&'a Customer);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Customer { id, name, usage, .. } = self.0;
+        let Customer { id, name, usage, kept, .. } = self.0;
         let limit = |quota: Option<u64>| quota.map_or("no limit".to_string(), |quota| quota.to_string());
         let (bytes, files) = (limit(usage.bytes_quota), limit(usage.files_quota));
         let name = name.escape_debug();
-        write!(f, "{id}\t{name}\t{} bytes ({bytes})\t{} files ({files})", usage.bytes_used, usage.files_used)
+        write!(
+            f,
+            "{id}\t{name}\t{} bytes ({bytes})\t{} files ({files})",
+            usage.bytes_used, usage.files_used
+        )?;
+        write!(f, "\t{} bytes kept", kept.bytes)
     }
 }

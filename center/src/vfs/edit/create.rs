@@ -11,14 +11,14 @@ use crate::vfs::engine::values;
 use crate::vfs::failure::StoreError;
 use crate::vfs::tree::Entry;
 
-const INSERT: &str =
-    "INSERT INTO entry (customer, parent, name, version, created, modified, changed, metadata,
-                                          subfolders, fingerprint, size, digest, token)
+const INSERT: &str = "INSERT INTO entry
+         (customer, parent, name, version, created, modified, changed, metadata,
+          subfolders, fingerprint, size, digest, token)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING id";
 
-const INSERT_AGAIN: &str =
-    "INSERT INTO entry (customer, parent, name, version, created, modified, changed, metadata,
-                                                subfolders, fingerprint, size, digest, token, id)
+const INSERT_AGAIN: &str = "INSERT INTO entry
+         (customer, parent, name, version, created, modified, changed, metadata,
+          subfolders, fingerprint, size, digest, token, id)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) RETURNING id";
 
 /// What a new row is.
@@ -31,6 +31,7 @@ pub(super) struct New<'a> {
     pub token: Option<Token>,
     pub created: Timestamp,
     pub modified: Timestamp,
+    pub changed: Timestamp,
 }
 
 impl Edit<'_> {
@@ -93,7 +94,8 @@ impl Edit<'_> {
 
     /// A row that was never there before.
     fn new_row<'a>(&self, name: &'a Name, metadata: &'a [u8], body: Body, token: Option<Token>) -> New<'a> {
-        New { again: None, name, metadata, body, token, created: self.now, modified: self.now }
+        let now = self.now;
+        New { again: None, name, metadata, body, token, created: now, modified: now, changed: now }
     }
 
     pub(super) fn insert(&mut self, mut folder: Entry, new: New<'_>) -> Result<Changed, Failure> {
@@ -106,7 +108,7 @@ impl Edit<'_> {
     }
 
     fn insert_row(&self, parent: ObjectId, new: New<'_>) -> Result<Row, Failure> {
-        let New { again, name, metadata, body, token, created, modified } = new;
+        let New { again, name, metadata, body, token, created, modified, changed } = new;
         let version = again.map_or(1, |(_, version)| version);
         let (subfolders, content) = match body {
             Body::Folder { subfolders } => (Some(subfolders), None),
@@ -119,7 +121,7 @@ impl Edit<'_> {
             version,
             created.0,
             modified.0,
-            self.now.0,
+            changed.0,
             metadata,
             subfolders,
             content.as_ref().map(|content| &content.fingerprint.0),
@@ -139,7 +141,7 @@ impl Edit<'_> {
             version,
             created,
             modified,
-            changed: self.now,
+            changed,
             metadata: metadata.to_vec(),
             body,
             srl: None,

@@ -50,8 +50,17 @@ impl Edit<'_> {
                 (None, Body::File { content })
             }
         };
-        let (created, modified) = (row.created, row.modified);
-        self.insert(folder, New { again, name, metadata: &row.metadata, body, token, created, modified })
+        let new = New {
+            again,
+            name,
+            metadata: &row.metadata,
+            body,
+            token,
+            created: row.created,
+            modified: row.modified,
+            changed: self.stamp(row.changed),
+        };
+        self.insert(folder, new)
     }
 
     /// Refuses a folder that a recursive delete has cut off and not cleared yet.

@@ -109,6 +109,27 @@ mod tests {
         assert!(matches!(prepare(&path), Err(StoreError::TooNew { found: 99, .. })));
     }
 
+    /// What an earlier release wrote stays, and nothing is kept of it that was not wanted.
+    #[test]
+    fn a_database_of_before_versions_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vfs.db");
+        File::create(&path).unwrap();
+        let old = open_writer(&path).unwrap();
+        MIGRATIONS[..8].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+        old.pragma_update(None, "user_version", 8).unwrap();
+        old.execute("INSERT INTO customer (id, name) VALUES (3, 'C')", []).unwrap();
+        prepare(&path).unwrap();
+        let kept: (String, Option<u32>, u64, u64) = old
+            .query_row("SELECT name, keep_seconds, bytes_kept, versions_kept FROM customer", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap();
+        assert_eq!(kept, ("C".to_owned(), None, 0, 0));
+        let versions: u32 = old.query_row("SELECT count(*) FROM version", [], |row| row.get(0)).unwrap();
+        assert_eq!(versions, 0);
+    }
+
     #[test]
     fn the_database_file_is_private() {
         let folder = tempfile::tempdir().unwrap();
