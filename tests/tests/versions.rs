@@ -9,7 +9,7 @@ use std::time::Duration;
 use client::{Center, Settings};
 use e2e::daemon::binary;
 use e2e::desk::Desk;
-use e2e::site::Port;
+use e2e::site::{Port, PortSettings};
 use e2e::tools::run_ok;
 use e2e::{data, poll};
 use nfs3_types::nfs3::nfs_fh3;
@@ -81,7 +81,9 @@ fn await_contents(port: &Port, path: &str, contents: &[u8]) {
 #[test]
 fn what_is_overwritten_through_a_port_comes_back() {
     let desk = keeping(HOUR);
-    let port = desk.site.port("port");
+    // No pause of the client's is taken for the end of its writing.
+    let settings = PortSettings { quiet: Duration::from_secs(2), ..PortSettings::default() };
+    let port = desk.site.port_with("port", &settings);
     let (first, second) = (data::bytes(1, 3_000_000), data::bytes(2, 3_500_000));
     let mut mount = port.mount("/export");
     let root = mount.root();
