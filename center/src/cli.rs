@@ -230,6 +230,18 @@ enum CustomerCommand {
         #[arg(long, value_name = "HOST")]
         host: Vec<AllowedHost>,
     },
+    /// Say for how long what a customer deletes and overwrites is kept, and can be restored by `center restore`; also what
+    /// is kept by now.
+    Keep {
+        #[command(flatten)]
+        file: File,
+        /// The customer.
+        #[arg(long)]
+        id: u32,
+        /// For how long, 0 for not at all; left out, as the configuration says (`keep_seconds` in [vfs]).
+        #[arg(long)]
+        seconds: Option<u32>,
+    },
     #[command(flatten)]
     Access(AccessCommand),
     /// List customers with quota and use.
@@ -343,6 +355,14 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
                 "" => println!("no callback of customer {id} is asked"),
                 hosts => println!("callbacks of customer {id} are asked on {hosts}"),
             }
+        }
+        Command::Customer { command: CustomerCommand::Keep { file, id, seconds } } => {
+            let config = Config::load(&file.config)?;
+            let Customer { kept, .. } =
+                open_directory(&config).await?.set_keep(CustomerId(id), seconds).await?;
+            let in_force = seconds.unwrap_or(config.vfs()?.keep_seconds);
+            println!("what customer {id} deletes and overwrites is kept for {in_force} s");
+            println!("kept now: {} versions of {} bytes", kept.versions, kept.bytes);
         }
         Command::Customer { command: CustomerCommand::Access(command) } => {
             println!("{}", command.run().await?);
@@ -530,10 +550,15 @@ struct Line<'a>(&'a Customer);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Customer { id, name, usage, .. } = self.0;
+        let Customer { id, name, usage, kept, .. } = self.0;
         let limit = |quota: Option<u64>| quota.map_or("no limit".to_string(), |quota| quota.to_string());
         let (bytes, files) = (limit(usage.bytes_quota), limit(usage.files_quota));
         let name = name.escape_debug();
-        write!(f, "{id}\t{name}\t{} bytes ({bytes})\t{} files ({files})", usage.bytes_used, usage.files_used)
+        write!(
+            f,
+            "{id}\t{name}\t{} bytes ({bytes})\t{} files ({files})",
+            usage.bytes_used, usage.files_used
+        )?;
+        write!(f, "\t{} bytes kept", kept.bytes)
     }
 }

@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::cluster::Order;
 use crate::traffic::Center;
 use crate::vfs::mirror::Names;
-use crate::vfs::{Engine, Postgres, StoreError};
+use crate::vfs::{Engine, Postgres, Retention, StoreError};
 
 pub use self::mirror::{Mirror, Other, WitnessPlace};
 
@@ -100,6 +100,9 @@ pub struct Vfs {
     pub postgres: Option<String>,
     /// The file (mode 0600) with the server's password.
     pub password_file: Option<PathBuf>,
+    /// Seconds for which what is deleted and overwritten is kept; 0 for not at all. Customers may have their own.
+    #[serde(default)]
+    pub keep_seconds: u32,
 }
 
 /// `[isn]`
@@ -498,6 +501,11 @@ impl Vfs {
             return Some("vfs.password_file: it belongs to vfs.postgres; a file needs none".to_string());
         }
         self.engine().err().map(|error| error.to_string())
+    }
+
+    /// For how long what is deleted and overwritten is kept, of customers for whom nothing else is said.
+    pub fn retention(&self) -> Retention {
+        Retention(self.keep_seconds)
     }
 
     /// The database, which this does not open.

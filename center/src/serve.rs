@@ -239,8 +239,9 @@ impl Listening {
 
 /// Opens the directory database of this configuration, as one of several where it is mirrored.
 pub async fn open_directory(config: &Config) -> Result<MetaStore, ServeError> {
-    let engine = config.vfs()?.engine()?;
-    Ok(MetaStore::open_mirrored(engine, config.mirror_names(), Keep::default()).await?)
+    let vfs = config.vfs()?;
+    let store = MetaStore::open_mirrored(vfs.engine()?, config.mirror_names(), Keep::default()).await?;
+    Ok(store.keeping(vfs.retention()))
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {

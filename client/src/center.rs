@@ -162,7 +162,7 @@ impl Center {
     /// ```no_run
     /// use protocol::id::{ObjectId, FeedPosition};
     /// use protocol::name::Name;
-    /// use protocol::vfs::{Answer, Existing, Kind, Operation, Request, Target, VfsErrorCode};
+    /// use protocol::vfs::{Answer, Existing, Kind, Operation, Request, Target, Versioned, VfsErrorCode};
     ///
     /// # use client::{Center, ClientError};
     /// # async fn example(center: Center, album: ObjectId, old: Name, new: Name) -> Result<(), ClientError> {
@@ -202,8 +202,15 @@ impl Center {
     /// }
     ///
     /// // Away with it; a folder goes with everything below it, if `recursive`.
-    /// let target = Target::Name(album, new);
+    /// let target = Target::Name(album, new.clone());
     /// ask(Operation::Delete { target, kind: Kind::File, recursive: false }).await?;
+    ///
+    /// // Back again, where the center keeps what was deleted: the newest version of that name, under its old name.
+    /// let list = Operation::Versions { of: Versioned::Name(album, new), after: None, limit: 1_000 };
+    /// let Answer::Versions { versions, .. } = ask(list).await?.answer else { return Ok(()) };
+    /// if let Some(newest) = versions.last() {
+    ///     ask(Operation::Restore { version: newest.id, parent: None, name: None, replace: false }).await?;
+    /// }
     ///
     /// // Quota and use; then whatever changes, waiting half a minute for the first of it.
     /// let now = ask(Operation::Usage).await?;

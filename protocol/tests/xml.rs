@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use protocol::digest::{Content, Digest, Fingerprint};
-use protocol::id::{FeedPosition, ObjectId, Timestamp, Token};
+use protocol::id::{FeedPosition, ObjectId, Timestamp, Token, VersionId};
 use protocol::name::Name;
 use protocol::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName, Stamp};
 use protocol::vfs::xml::{
@@ -14,7 +14,8 @@ use protocol::vfs::xml::{
 };
 use protocol::vfs::{
     Answer, Answered, Before, Body, Change, Changed, Document, Existing, FolderChange, Kind, OPERATIONS_MAX,
-    Operation, REQUEST_BYTES_MAX, Reply, Request, Row, Target, Upload, Usage, VfsError, VfsErrorCode,
+    Operation, REQUEST_BYTES_MAX, Reply, Request, Row, Target, Upload, Usage, Version, Versioned, VfsError,
+    VfsErrorCode, Why,
 };
 
 fn id() -> impl Strategy<Value = ObjectId> {
@@ -109,12 +110,34 @@ fn operation() -> impl Strategy<Value = Operation> {
                 changed,
                 upload
             }),
+        (versioned(), option::of(version_id()), any::<u32>())
+            .prop_map(|(of, after, limit)| Operation::Versions { of, after, limit }),
+        (version_id(), option::of(id()), option::of(name()), any::<bool>()).prop_map(
+            |(version, parent, name, replace)| Operation::Restore { version, parent, name, replace }
+        ),
         Just(Operation::Usage),
         (any::<u64>(), any::<u32>())
             .prop_map(|(since, wait_ms)| Operation::Changes { since: FeedPosition(since), wait_ms }),
         (pair(), prop_oneof![Just(Member::A), Just(Member::B)], question())
             .prop_map(|(pair, member, question)| Operation::PortLease { pair, member, question }),
     ]
+}
+
+fn version_id() -> impl Strategy<Value = VersionId> {
+    any::<u64>().prop_map(VersionId)
+}
+
+fn versioned() -> impl Strategy<Value = Versioned> {
+    prop_oneof![
+        id().prop_map(Versioned::Id),
+        id().prop_map(Versioned::Folder),
+        (id(), name()).prop_map(|(folder, name)| Versioned::Name(folder, name)),
+    ]
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    let why = prop_oneof![Just(Why::Deleted), Just(Why::Overwritten)];
+    (version_id(), why, time(), row()).prop_map(|(id, why, at, row)| Version { id, why, at, row })
 }
 
 fn pair() -> impl Strategy<Value = PairName> {
@@ -211,6 +234,8 @@ fn answer() -> impl Strategy<Value = Answer> {
                 removed,
                 folders
             })),
+        (vec(version(), 0..4), any::<bool>())
+            .prop_map(|(versions, more)| Answer::Versions { versions, more }),
         (any::<[u64; 3]>(), any::<[Option<u64>; 2]>()).prop_map(|(used, quota)| Answer::Usage(Usage {
             bytes_used: used[0],
             files_used: used[1],

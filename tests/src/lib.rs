@@ -12,6 +12,7 @@
 //! - [`certificate`] makes certificates for addresses.
 //! - [`chromium`] is a browser, with pages for it.
 //! - [`cluster`] lays out a storage center of several hosts, harms it, and watches what becomes of its objects.
+//! - [`desk`] is the command `center` before a storage center.
 //! - [`devtools`] is a page in a browser that a test looks into.
 //! - [`full_disk`] makes a storage node's disk with very many objects.
 //! - [`haproxy`] is a balancer before object managers.
@@ -45,6 +46,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod daemon;
 pub mod data;
+pub mod desk;
 pub mod devtools;
 pub mod full_disk;
 pub mod haproxy;

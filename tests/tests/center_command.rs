@@ -6,78 +6,13 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use e2e::daemon::binary;
 use e2e::data;
-use e2e::site::Site;
+use e2e::desk::Desk;
 use e2e::tools::{curl, run};
-use protocol::srl::{AccessMethod, SignedSrl, SrlOperation, SrlVersion};
-
-/// A storage center, and the command's configuration for customer 1.
-struct Desk {
-    site: Site,
-    config: PathBuf,
-}
-
-impl Desk {
-    fn start() -> Self {
-        let site = Site::start();
-        let config = site.path().join("command.toml");
-        let secret = site.secret_file(1);
-        let text = format!("ddm = [{:?}]\ncustomer = 1\nsecret_file = {secret:?}\n", site.center_url());
-        fs::write(&config, text).unwrap();
-        Self { site, config }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let config = ["--config", self.config.to_str().unwrap()];
-        run(binary("center").to_str().unwrap(), &[&config, arguments].concat())
-    }
-
-    /// What it prints when it succeeds.
-    #[track_caller]
-    fn done(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!((output.status.code(), error.as_str()), (Some(0), ""), "{arguments:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The line it says when it does not.
-    #[track_caller]
-    fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
-        assert!(error.starts_with("center: ") && error.lines().count() == 1, "{error}");
-        error
-    }
-
-    /// A local file of these bytes.
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.local(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    fn local(&self, name: &str) -> String {
-        self.site.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn bytes(&self, name: &str) -> Vec<u8> {
-        fs::read(self.local(name)).unwrap()
-    }
-
-    /// What a URL that the command printed permits.
-    fn operation(&self, url: &str) -> (SrlOperation, u64, SrlVersion) {
-        let path = url.trim().strip_prefix(&self.site.center_url()).unwrap();
-        let (srl, _) = SignedSrl::parse(path).unwrap();
-        let request = srl.authenticate(&[self.site.secret(1)], 0).unwrap();
-        assert_eq!(request.access, AccessMethod::EndUser);
-        (request.operation, request.expires, request.version)
-    }
-}
+use protocol::srl::{SrlOperation, SrlVersion};
 
 /// The value behind a word that begins a line.
 fn value<'text>(text: &'text str, key: &str) -> &'text str {

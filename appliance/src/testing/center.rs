@@ -386,6 +386,7 @@ impl State {
                 }))
             }
             Operation::Changes { .. } => unreachable!("answered before"),
+            Operation::Versions { .. } | Operation::Restore { .. } => unreachable!("no port asks that"),
             Operation::PortLease { .. } => unreachable!("a port's judge asks that"),
         }
     }

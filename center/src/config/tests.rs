@@ -38,6 +38,7 @@ fn the_example_is_a_configuration() {
         "database",
         "postgres",
         "password_file",
+        "keep_seconds",
         "cluster",
         "node",
         "disks",

@@ -26,11 +26,17 @@ use crate::reconcile::{Mode, reconcile};
 use crate::router::Router;
 use crate::vfs::{DirectoryManager, MetaStore, keep_house};
 
+/// The directory, which no other center mirrors.
+async fn open_plain(config: &Config) -> Result<MetaStore, ServeError> {
+    let vfs = config.vfs()?;
+    Ok(MetaStore::open(vfs.engine()?).await?.keeping(vfs.retention()))
+}
+
 /// Rows, and a node that keeps objects on disks, open. If a disk had lost its index, its references are restored from
 /// the rows first.
 async fn open_disks(config: &Config) -> Result<(MetaStore, Isn), ServeError> {
     let isn_config = isn_of(config)?;
-    let vfs = MetaStore::open(config.vfs()?.engine()?).await?;
+    let vfs = open_plain(config).await?;
     let now = host::now_seconds();
     let isn = Isn::open(settings(isn_config), host::generator(), now).await?;
     if isn.lost_references() {
@@ -45,7 +51,7 @@ async fn open_disks(config: &Config) -> Result<(MetaStore, Isn), ServeError> {
 /// Rows, and a node that keeps objects in a bucket, open.
 async fn open_bucket(config: &Config, s3: &S3) -> Result<(MetaStore, Bucket), ServeError> {
     let isn_config = isn_of(config)?;
-    let vfs = MetaStore::open(config.vfs()?.engine()?).await?;
+    let vfs = open_plain(config).await?;
     let settings = bucket::Settings {
         cluster: isn_config.cluster.clone(),
         node: isn_config.node,

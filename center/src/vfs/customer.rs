@@ -7,6 +7,7 @@ use protocol::vfs::Usage;
 use super::access;
 use super::engine::{Columns, Database, values};
 use super::failure::StoreError;
+use super::versions::KeptUse;
 
 /// A customer to be added.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Customer {
     pub root: ObjectId,
     /// Quota and use; `bytes_free` is 0 here, the cluster knows it.
     pub usage: Usage,
+    /// What is kept of deleted and overwritten files.
+    pub kept: KeptUse,
 }
 
 /// Adds a customer with an empty root folder.
@@ -94,6 +97,12 @@ pub fn set_quota(db: &dyn Database, id: CustomerId, quota: Quota) -> Result<Cust
         "UPDATE customer SET bytes_quota = ?2, files_quota = ?3 WHERE id = ?1",
         values![id.0, quota.bytes, quota.files],
     )?;
+    find(db, id)
+}
+
+/// Sets for how long what a customer deletes and overwrites is kept, also what is kept by now.
+pub fn set_keep(db: &dyn Database, id: CustomerId, seconds: Option<u32>) -> Result<Customer, StoreError> {
+    db.execute("UPDATE customer SET keep_seconds = ?2 WHERE id = ?1", values![id.0, seconds])?;
     find(db, id)
 }
 
@@ -156,7 +165,7 @@ pub fn callback_hosts(db: &dyn Database, id: CustomerId) -> Result<Option<String
     Ok(hosts.flatten())
 }
 
-const COLUMNS: &str = "id, name, root, bytes_used, files_used, bytes_quota, files_quota";
+const COLUMNS: &str = "id, name, root, bytes_used, files_used, bytes_quota, files_quota, bytes_kept, versions_kept, keep_seconds";
 
 /// The customer.
 pub fn find(db: &dyn Database, id: CustomerId) -> Result<Customer, StoreError> {
@@ -176,5 +185,6 @@ fn from_columns(row: &dyn Columns) -> Result<Customer, StoreError> {
             files_quota: row.get(6)?,
             bytes_free: 0,
         },
+        kept: KeptUse { bytes: row.get(7)?, versions: row.get(8)?, keep_seconds: row.get(9)? },
     })
 }

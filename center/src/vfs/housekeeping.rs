@@ -1,4 +1,5 @@
-//! What committed changes leave to be done: references to release (VFS-18), folders to clear up.
+//! What committed changes leave to be done: references to release (VFS-18), folders to clear up, versions to remove when
+//! their time is over.
 //!
 //! Runs as long as the center does. Stopping it at any moment loses nothing: the database knows what is left.
 
@@ -42,7 +43,7 @@ pub async fn step<C: Cluster>(
     cluster: &C,
     clock: &impl Fn() -> Timestamp,
 ) -> Result<bool, Failure> {
-    let swept = store.sweep(clock()).await?;
+    let swept = store.sweep(clock()).await? | store.expire(clock()).await?;
     let releases = store.releases_due(clock(), RELEASES_MAX).await?;
     if releases.is_empty() {
         return Ok(swept);

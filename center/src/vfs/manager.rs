@@ -174,6 +174,7 @@ impl<C: Cluster> DirectoryManager<C> {
                 Ok(bytes_free) => Query::Usage { bytes_free },
                 Err(error) => return Err(VfsError::unavailable(error.to_string())),
             },
+            Operation::Versions { of, after, limit } => Query::Versions { of, after, limit },
             Operation::Changes { since, wait_ms } => return self.changes(customer, since, wait_ms).await,
             Operation::PortLease { pair, question: LeaseQuestion::Ping, .. } => Query::InForce { pair },
             Operation::PortLease { pair, member, question } => {
@@ -184,7 +185,8 @@ impl<C: Cluster> DirectoryManager<C> {
             | Operation::CreateFile { .. }
             | Operation::Move { .. }
             | Operation::Delete { .. }
-            | Operation::Update { .. } => {
+            | Operation::Update { .. }
+            | Operation::Restore { .. } => {
                 let reply = self.change(&asker, vec![request], now).await.pop();
                 return reply.unwrap_or_else(|| Err(VfsError::unavailable("the change was not made")));
             }

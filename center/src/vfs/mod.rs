@@ -5,7 +5,8 @@
 //! `housekeeping` does.
 //!
 //! Invariants: a change is answered only after its COMMIT reached the disk. A file row holds exactly one reference in
-//! the storage cluster, and gives it up by an `outbox` entry of the same transaction. No row says where an object is
+//! the storage cluster, and gives it up in the same transaction: to a row of `versions`, where what is deleted and
+//! overwritten is kept for some time, or by an `outbox` entry. No row says where an object is
 //! (SYS-2).
 
 mod access;
@@ -31,6 +32,7 @@ mod store;
 mod tables;
 mod time;
 mod tree;
+mod versions;
 mod writer;
 
 #[cfg(test)]
@@ -49,3 +51,4 @@ pub use pairs::{Lease, Pair};
 pub use references::Held;
 pub use store::MetaStore;
 pub(crate) use time::of_seconds;
+pub use versions::{KeptUse, Retention};

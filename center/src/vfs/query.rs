@@ -1,11 +1,13 @@
-//! Operations that change nothing: OPEN ROOT, OPEN FOLDER, OPEN FILE, USAGE, CHANGES (VFS-10, VFS-11, VFS-24).
+//! Operations that change nothing: OPEN ROOT, OPEN FOLDER, OPEN FILE, VERSIONS, USAGE, CHANGES (VFS-10, VFS-11, VFS-24).
 //!
 //! Each is answered from one snapshot, together with the feed position of that snapshot.
 
-use protocol::id::{CustomerId, FeedPosition, ObjectId};
+use protocol::id::{CustomerId, FeedPosition, ObjectId, VersionId};
 use protocol::pair::{LeaseAnswer, PairName};
 use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, SrlRequest, SrlVersion};
-use protocol::vfs::{Answer, Answered, Body, ENTRIES_MAX, Row, Target, VfsErrorCode};
+use protocol::vfs::{
+    Answer, Answered, Body, ENTRIES_MAX, Row, Target, VERSIONS_MAX, Version, Versioned, VfsErrorCode,
+};
 
 use super::customer;
 use super::engine::Database;
@@ -13,6 +15,7 @@ use super::failure::Failure;
 use super::feed;
 use super::pairs;
 use super::tree::{Entry, Tree};
+use super::versions;
 
 /// A reading operation; see [`protocol::vfs::Operation`] for the fields.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub enum Query {
     OpenFolder { folder: ObjectId, after: Option<ObjectId>, limit: u32, srl_expires: Option<u64> },
     /// A file or folder by itself.
     Open { target: Target, srl_expires: Option<u64> },
+    /// What is kept of deleted and overwritten files.
+    Versions { of: Versioned, after: Option<VersionId>, limit: u32 },
     /// Quota and use.
     Usage { bytes_free: u64 },
     /// Changes there are after a position.
@@ -44,6 +49,7 @@ pub fn answer(db: &dyn Database, customer: CustomerId, query: &Query) -> Result<
             Signer::new(&tree, *srl_expires)?.sign(&mut row);
             Answer::Row(row)
         }
+        Query::Versions { of, after, limit } => list_versions(&tree, of, *after, *limit)?,
         Query::Usage { bytes_free } => {
             let mut usage = tree.account.usage;
             usage.bytes_free = *bytes_free;
@@ -79,6 +85,24 @@ fn open_folder(
     signer.sign(&mut folder);
     entries.iter_mut().for_each(|row| signer.sign(row));
     Ok(Answer::Folder { folder, entries, more })
+}
+
+/// Of whatever ever was there: a folder that is gone is asked for by its id.
+fn list_versions(
+    tree: &Tree<'_>,
+    of: &Versioned,
+    after: Option<VersionId>,
+    limit: u32,
+) -> Result<Answer, Failure> {
+    if !(1..=VERSIONS_MAX).contains(&limit) {
+        return Err(Failure::new(VfsErrorCode::Invalid, "a list has 1 to 1,000 versions"));
+    }
+    let limit = limit as usize;
+    let after = after.unwrap_or(VersionId(0));
+    let mut kept = versions::list(tree.db, tree.customer, of, after, limit + 1)?;
+    let more = kept.len() > limit;
+    kept.truncate(limit);
+    Ok(Answer::Versions { versions: kept.into_iter().map(Version::from).collect(), more })
 }
 
 /// Makes the SRLs of an answer: what a browser may use, in the founding document's own version (SRL-13).

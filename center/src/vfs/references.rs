@@ -1,4 +1,5 @@
-//! Which references the rows hold (REF-4): the truth the storage cluster reconciles itself with.
+//! Which references the rows hold, those of files and those of versions (REF-4): the truth the storage cluster reconciles
+//! itself with.
 
 use protocol::digest::{Content, Digest, Fingerprint};
 use protocol::dosp::Reference;
@@ -7,14 +8,15 @@ use protocol::id::{CustomerId, ObjectId, Token};
 use super::engine::{Database, values};
 use super::failure::StoreError;
 use super::outbox;
+use super::versions::{self, Kept};
 
 /// Most references of one page.
 pub const PAGE_MAX: usize = 1_000;
 
-/// A reference some row holds.
+/// A reference that a file's row holds, or a version's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The file.
+    /// The file; of a version, the one it was of.
     pub file: ObjectId,
     /// Its contents.
     pub content: Content,
@@ -22,18 +24,34 @@ pub struct Held {
     pub token: Token,
 }
 
-/// The row that holds a reference.
-pub fn row_with(
+/// What holds a reference: of one, there is one.
+#[derive(Debug)]
+pub enum Holder {
+    /// The row of a file.
+    Row(ObjectId),
+    /// A version.
+    Version(Box<Kept>),
+}
+
+/// Who holds a reference.
+pub fn holder(
     db: &dyn Database,
     customer: CustomerId,
     fingerprint: Fingerprint,
     token: Token,
-) -> Result<Option<ObjectId>, StoreError> {
-    db.first(
+) -> Result<Option<Holder>, StoreError> {
+    let row = db.first(
         "SELECT id FROM entry WHERE customer = ?1 AND fingerprint = ?2 AND token = ?3",
         values![customer.0, &fingerprint.0, &token.0],
         |row| row.get(0).map(ObjectId),
-    )
+    )?;
+    Ok(match row {
+        Some(row) => Some(Holder::Row(row)),
+        None => {
+            let kept = versions::holding(db, customer, fingerprint, token)?;
+            kept.map(|kept| Holder::Version(Box::new(kept)))
+        }
+    })
 }
 
 /// Whether a row holds the reference, or the outbox will release it: in either case it is no orphan.
@@ -43,7 +61,7 @@ pub fn is_referenced(
     fingerprint: Fingerprint,
     token: Token,
 ) -> Result<bool, StoreError> {
-    let is_held = row_with(db, customer, fingerprint, token)?.is_some();
+    let is_held = holder(db, customer, fingerprint, token)?.is_some();
     Ok(is_held || outbox::is_pending(db, Reference { fingerprint, customer, token })?)
 }
 
@@ -57,12 +75,15 @@ pub fn page(
     // An empty blob sorts before every fingerprint.
     let fingerprint = after.map_or(Vec::new(), |(fingerprint, _)| fingerprint.0.to_vec());
     let token = after.map_or(Vec::new(), |(_, token)| token.0.to_vec());
-    db.list(
-        "SELECT id, fingerprint, size, digest, token FROM entry
-         WHERE customer = ?1 AND token IS NOT NULL AND (fingerprint, token) > (?2, ?3)
-         ORDER BY fingerprint, token LIMIT ?4",
-        values![customer.0, &fingerprint, &token, limit.min(PAGE_MAX)],
-        |row| {
+    let limit = limit.min(PAGE_MAX);
+    let mut page = Vec::new();
+    for (table, file) in [("entry", "id"), ("version", "entry")] {
+        let sql = format!(
+            "SELECT {file}, fingerprint, size, digest, token FROM {table}
+             WHERE customer = ?1 AND token IS NOT NULL AND (fingerprint, token) > (?2, ?3)
+             ORDER BY fingerprint, token LIMIT ?4"
+        );
+        page.extend(db.list(&sql, values![customer.0, &fingerprint, &token, limit], |row| {
             Ok(Held {
                 file: ObjectId(row.get(0)?),
                 content: Content {
@@ -72,6 +93,10 @@ pub fn page(
                 },
                 token: Token(row.get(4)?),
             })
-        },
-    )
+        })?);
+    }
+    // The first of both are among the first of each.
+    page.sort_unstable_by_key(|held| (held.content.fingerprint, held.token));
+    page.truncate(limit);
+    Ok(page)
 }

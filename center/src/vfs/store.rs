@@ -34,6 +34,7 @@ use super::readers::Readers;
 use super::references::{self, Held};
 use super::replies;
 use super::tree::Tree;
+use super::versions::{self, Retention};
 use super::writer::Writer;
 
 /// The directory database. Clones share it.
@@ -47,6 +48,8 @@ pub struct MetaStore {
     /// The number of the last change of anybody's access that was seen.
     access: watch::Sender<u64>,
     mirror: Option<Mirror>,
+    /// For how long versions are kept, of customers for whom nothing else is said.
+    retention: Retention,
     /// Hears of the changes of other directory managers.
     _listening: Option<Arc<AbortOnDropHandle<()>>>,
 }
@@ -111,8 +114,14 @@ impl MetaStore {
             work_left: Arc::default(),
             settled: Arc::default(),
             access: watch::Sender::new(0),
+            retention: Retention::default(),
             _listening: listening,
         })
+    }
+
+    /// The same store, in which what is deleted and overwritten is kept for so long.
+    pub fn keeping(self, retention: Retention) -> Self {
+        Self { retention, ..self }
     }
 
     /// Its mirrored side, if it has one.
@@ -133,6 +142,11 @@ impl MetaStore {
     /// Sets a customer's limits.
     pub async fn set_quota(&self, id: CustomerId, quota: Quota) -> Result<Customer, StoreError> {
         self.writer.write(vec![id], move |db| customer::set_quota(db, id, quota), |_| ()).await
+    }
+
+    /// Sets for how long what the customer deletes and overwrites is kept, in seconds; `None`: as the configuration says.
+    pub async fn set_keep(&self, id: CustomerId, seconds: Option<u32>) -> Result<Customer, StoreError> {
+        self.writer.write(vec![id], move |db| customer::set_keep(db, id, seconds), |_| ()).await
     }
 
     /// Gives a customer a new secret; the one before stays valid until the next rotation.
@@ -289,11 +303,11 @@ impl MetaStore {
                 work_left.notify_one();
             }
         };
-        let count = changes.len();
+        let (count, retention) = (changes.len(), self.retention);
         let apply_all = move |db: &dyn Database| -> Result<Vec<Outcome>, Failure> {
             stamp.iter().try_for_each(|stamp| pairs::admit(db, customer, stamp))?;
             replies::forget(db, now, 2 * count)?;
-            Ok(changes.into_iter().map(|prepared| perform(db, customer, prepared, now)).collect())
+            Ok(changes.into_iter().map(|prepared| perform(db, customer, prepared, now, retention)).collect())
         };
         match self.writer.write_each(vec![customer], count, apply_all, committed).await {
             Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.reply).collect(),
@@ -340,7 +354,7 @@ impl MetaStore {
         }
         let give_up = move |db: &dyn Database| -> Result<(), Failure> {
             stamp.iter().try_for_each(|stamp| pairs::admit(db, customer, stamp))?;
-            match references::row_with(db, customer, fingerprint, token)? {
+            match references::holder(db, customer, fingerprint, token)? {
                 Some(_) => Ok(()),
                 None => outbox::add(db, customer, fingerprint, token, now),
             }
@@ -389,10 +403,20 @@ impl MetaStore {
 
     /// One step of clearing up after recursive deletes; whether more may be left.
     pub(super) async fn sweep(&self, now: Timestamp) -> Result<bool, Failure> {
-        let waiters = Arc::clone(&self.waiters);
+        let (waiters, retention) = (Arc::clone(&self.waiters), self.retention);
         let Some(customer) = self.readers.read(edit::to_sweep).await? else { return Ok(false) };
-        let sweep = move |db: &dyn Database| edit::sweep(db, customer, now);
+        let sweep = move |db: &dyn Database| edit::sweep(db, customer, now, retention);
         self.writer.write(vec![customer], sweep, move |()| waiters.wake(customer)).await?;
+        Ok(true)
+    }
+
+    /// One step of removing versions that are too old, or too much; whether more may be left.
+    pub(super) async fn expire(&self, now: Timestamp) -> Result<bool, Failure> {
+        let retention = self.retention;
+        let found = self.readers.read(move |db| versions::to_expire(db, now, retention)).await?;
+        let Some(customer) = found else { return Ok(false) };
+        let expire = move |db: &dyn Database| edit::expire(db, customer, now, retention);
+        self.writer.write(vec![customer], expire, |_| ()).await?;
         Ok(true)
     }
 
@@ -462,9 +486,10 @@ pub(super) fn perform(
     customer: CustomerId,
     prepared: Prepared,
     now: Timestamp,
+    retention: Retention,
 ) -> Outcome {
     let done = prepared.map(|change| {
-        let done = self::change(db, customer, &change, now);
+        let done = self::change(db, customer, &change, now, retention);
         done.unwrap_or_else(|failure| Err(failure.into_vfs_error()).into())
     });
     done.unwrap_or_else(Outcome::from)
@@ -476,6 +501,7 @@ fn change(
     customer: CustomerId,
     change: &Change,
     now: Timestamp,
+    retention: Retention,
 ) -> Result<Outcome, Failure> {
     let Change { request, verified } = change;
     if let Some(key) = request.key
@@ -488,7 +514,7 @@ fn change(
         _ => Ok(()),
     };
     let done = in_savepoint(db, |db| {
-        let outcome = apply(db, customer, &request.operation, *verified, now)?;
+        let outcome = apply(db, customer, &request.operation, *verified, now, retention)?;
         remember(&outcome.reply)?;
         Ok(outcome)
     });
@@ -508,8 +534,9 @@ fn apply(
     operation: &Operation,
     verified: Option<Verified>,
     now: Timestamp,
+    retention: Retention,
 ) -> Result<Outcome, Failure> {
-    let mut edit = Edit::begin(db, customer, now)?;
+    let mut edit = Edit::begin(db, customer, now, retention)?;
     let changed = edit.apply(operation, verified)?;
     let Finished { position, leaves_work } = edit.finish()?;
     Ok(Outcome { reply: Ok(Answered { position, answer: Answer::Changed(changed) }), leaves_work })

@@ -13,7 +13,7 @@ pub struct Table {
 }
 
 /// In an order in which rows come after those they refer to.
-pub const TABLES: [Table; 11] = [
+pub const TABLES: [Table; 12] = [
     Table {
         name: "customer",
         keys: 1,
@@ -32,6 +32,9 @@ pub const TABLES: [Table; 11] = [
             "client_files",
             "access",
             "suspended",
+            "keep_seconds",
+            "bytes_kept",
+            "versions_kept",
         ],
     },
     Table { name: "access_generation", keys: 1, columns: &["id", "value"] },
@@ -62,6 +65,29 @@ pub const TABLES: [Table; 11] = [
             "token",
         ],
     },
+    Table {
+        name: "version",
+        keys: 1,
+        columns: &[
+            "id",
+            "customer",
+            "why",
+            "at",
+            "entry",
+            "parent",
+            "name",
+            "version",
+            "created",
+            "modified",
+            "changed",
+            "metadata",
+            "subfolders",
+            "fingerprint",
+            "size",
+            "digest",
+            "token",
+        ],
+    },
     Table { name: "doomed", keys: 1, columns: &["id", "customer"] },
     Table {
         name: "outbox",
@@ -74,4 +100,4 @@ pub const TABLES: [Table; 11] = [
 ];
 
 /// Tables whose ids count up and are given once.
-pub const COUNTED: [&str; 3] = ["entry", "outbox", "reply"];
+pub const COUNTED: [&str; 4] = ["entry", "version", "outbox", "reply"];

@@ -10,6 +10,7 @@ use protocol::vfs::{Before, Body, Row, Target, Usage, VfsErrorCode};
 
 use super::engine::{Columns, Database, Value, values};
 use super::failure::{Failure, StoreError};
+use super::versions::KeptUse;
 
 /// Columns every row is read from, in the order [`Entry::from_columns`] expects.
 const COLUMNS: &str = "id, parent, name, version, created, modified, changed, metadata, subfolders, fingerprint, size, digest, token";
@@ -24,7 +25,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn from_columns(columns: &dyn Columns) -> Result<Self, StoreError> {
+    /// Reads it from [`COLUMNS`], or others like them; more may follow.
+    pub(super) fn from_columns(columns: &dyn Columns) -> Result<Self, StoreError> {
         let body = match columns.get(8)? {
             Some(subfolders) => Body::Folder { subfolders },
             None => Body::File {
@@ -92,6 +94,8 @@ pub struct Account {
     pub position: FeedPosition,
     /// Quota and use, without the cluster's free space.
     pub usage: Usage,
+    /// What is kept of deleted and overwritten files.
+    pub kept: KeptUse,
     /// Whether a recursive delete is still clearing up, so that a row found by id may already be cut off.
     is_sweeping: bool,
 }
@@ -101,7 +105,8 @@ impl Account {
     pub fn read(db: &dyn Database, customer: CustomerId) -> Result<Self, Failure> {
         let account = db.first(
             "SELECT root, position, bytes_used, files_used, bytes_quota, files_quota,
-                    client_files, EXISTS (SELECT 1 FROM doomed WHERE customer = ?1)
+                    client_files, EXISTS (SELECT 1 FROM doomed WHERE customer = ?1),
+                    bytes_kept, versions_kept, keep_seconds
              FROM customer WHERE id = ?1",
             values![customer.0],
             |row| {
@@ -117,6 +122,7 @@ impl Account {
                     },
                     client_files: row.get::<Option<u64>>(6)?.map(ObjectId),
                     is_sweeping: row.get(7)?,
+                    kept: KeptUse { bytes: row.get(8)?, versions: row.get(9)?, keep_seconds: row.get(10)? },
                 })
             },
         )?;

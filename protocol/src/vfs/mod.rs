@@ -8,7 +8,7 @@ pub mod xml;
 use thiserror::Error;
 
 use crate::digest::Content;
-use crate::id::{FeedPosition, ObjectId, Timestamp, Token};
+use crate::id::{FeedPosition, ObjectId, Timestamp, Token, VersionId};
 use crate::name::Name;
 use crate::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName, Stamp};
 
@@ -18,6 +18,8 @@ pub const REQUEST_BYTES_MAX: usize = 1 << 20;
 pub const OPERATIONS_MAX: usize = 64;
 /// Most entries of one OPEN FOLDER answer.
 pub const ENTRIES_MAX: u32 = 1_000;
+/// Most versions of one VERSIONS answer.
+pub const VERSIONS_MAX: u32 = 1_000;
 /// Most changes of one CHANGES answer.
 pub const CHANGES_MAX: u32 = 1_000;
 
@@ -123,6 +125,28 @@ pub enum Operation {
         /// New contents (files only). The old contents' reference is given up.
         upload: Option<Upload>,
     },
+    /// Those of the kept versions of something whose number is above `after`, in that order → [`Answer::Versions`].
+    Versions {
+        /// Of what.
+        of: Versioned,
+        /// Last version already seen.
+        after: Option<VersionId>,
+        /// Most versions wanted, 1 to [`VERSIONS_MAX`].
+        limit: u32,
+    },
+    /// Makes a kept version a file again, or an empty folder; then it is a version no more → [`Answer::Changed`]. The file
+    /// gets an id of its own; the folder has the one it had, by which the versions of what was in it are found.
+    Restore {
+        /// Which.
+        version: VersionId,
+        /// Into which folder; without, into the one it was in, which must still be there.
+        parent: Option<ObjectId>,
+        /// Its name there; without, the one it had.
+        name: Option<Name>,
+        /// Give a file that has the name these contents and this metadata, as UPDATE does: it keeps its id. Else a taken
+        /// name fails, as it always does for a folder.
+        replace: bool,
+    },
     /// The customer's quota and use → [`Answer::Usage`].
     Usage,
     /// Changes after a position, waiting for the first of them → [`Answer::Changes`].
@@ -150,6 +174,7 @@ impl Operation {
             Self::OpenRoot
             | Self::OpenFolder { .. }
             | Self::Open { .. }
+            | Self::Versions { .. }
             | Self::Usage
             | Self::Changes { .. }
             | Self::PortLease { .. } => false,
@@ -157,7 +182,8 @@ impl Operation {
             | Self::CreateFile { .. }
             | Self::Move { .. }
             | Self::Delete { .. }
-            | Self::Update { .. } => true,
+            | Self::Update { .. }
+            | Self::Restore { .. } => true,
         }
     }
 
@@ -176,6 +202,17 @@ pub enum Target {
     /// By id.
     Id(ObjectId),
     /// By folder and name.
+    Name(ObjectId, Name),
+}
+
+/// Of what versions are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Versioned {
+    /// Of one file or folder, whatever it was called; whether it is still there or not.
+    Id(ObjectId),
+    /// Of all that was in a folder and is not, or has other contents now; whether the folder is still there or not.
+    Folder(ObjectId),
+    /// Of all that had this name in a folder.
     Name(ObjectId, Name),
 }
 
@@ -259,6 +296,43 @@ impl Row {
     }
 }
 
+/// A row as it was, kept for some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its number.
+    pub id: VersionId,
+    /// What became of the row.
+    pub why: Why,
+    /// When.
+    pub at: Timestamp,
+    /// The row just before; without an SRL.
+    pub row: Row,
+}
+
+/// Why there is a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The file or folder was deleted.
+    Deleted,
+    /// The file got other contents; or another file took its name.
+    Overwritten,
+}
+
+impl Why {
+    /// Its word in XML.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Overwritten => "overwritten",
+        }
+    }
+
+    /// Reads its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Deleted, Self::Overwritten].into_iter().find(|why| why.as_str() == word)
+    }
+}
+
 /// One operation's outcome.
 pub type Reply = Result<Answered, VfsError>;
 
@@ -283,6 +357,13 @@ pub enum Answer {
         folder: Row,
         /// Entries.
         entries: Vec<Row>,
+        /// Whether more follow.
+        more: bool,
+    },
+    /// Versions, in order of their numbers.
+    Versions {
+        /// They.
+        versions: Vec<Version>,
         /// Whether more follow.
         more: bool,
     },

@@ -9,7 +9,7 @@ use nfs::nsm::ledger::{Client, Record, Remembered};
 use nfs::v3::procedure;
 use nfs::xdr::Encoder;
 use protocol::digest::{Content, Fingerprint, ObjectHasher};
-use protocol::id::{ClientFile, CustomerId, FeedPosition, ObjectId, Timestamp, Token};
+use protocol::id::{ClientFile, CustomerId, FeedPosition, ObjectId, Timestamp, Token, VersionId};
 use protocol::metadata::UnixMetadata;
 use protocol::name::Name;
 use protocol::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName, Stamp};
@@ -17,7 +17,7 @@ use protocol::srl::{AccessMethod, ObjectName, Secret, SrlKind, SrlOperation, Srl
 use protocol::vfs::xml::{Stored, encode_error, encode_replies, encode_requests, encode_stored};
 use protocol::vfs::{
     Answer, Answered, Before, Body, Change as FeedChange, Changed, Existing, FolderChange, Kind, Operation,
-    Request, Row, Target, Upload, Usage, VfsError, VfsErrorCode,
+    Request, Row, Target, Upload, Usage, Version, Versioned, VfsError, VfsErrorCode, Why,
 };
 
 use crate::nfs::XID;
@@ -347,6 +347,9 @@ fn requests() -> Vec<Vec<u8>> {
         lease(LeaseQuestion::Renew { generation: Generation(7), lease_ms: 300 }),
         lease(LeaseQuestion::Release { generation: Generation(7), renewals: Some(12) }),
         lease(LeaseQuestion::Ping),
+        Operation::Versions { of: Versioned::Name(parent, name()), after: Some(VersionId(6)), limit: 500 },
+        Operation::Versions { of: Versioned::Id(id), after: None, limit: 1 },
+        Operation::Restore { version: VersionId(7), parent: Some(parent), name: Some(name()), replace: true },
     ];
     let request = |operation| Request { key: Some(Token([5; 16])), operation };
     let mut documents: Vec<_> = operations
@@ -386,6 +389,8 @@ fn replies() -> Vec<Vec<u8>> {
     let file = row(101, Body::File { content: content() });
     let root = Row { parent: None, name: None, srl: None, ..row(100, Body::Folder { subfolders: 2 }) };
     let before = Before { version: 2, size: 8, modified: Timestamp(1), changed: Timestamp(2) };
+    let deleted = Row { srl: None, ..file.clone() };
+    let version = Version { id: VersionId(7), why: Why::Deleted, at: Timestamp(4), row: deleted };
     let change = FeedChange { position: FeedPosition(4), id: ObjectId(101), version: Some(3) };
     let answers = [
         Answer::Row(root.clone()),
@@ -414,6 +419,7 @@ fn replies() -> Vec<Vec<u8>> {
         Answer::Lease(LeaseAnswer::Superseded { generation: Generation(8) }),
         Answer::Lease(LeaseAnswer::Released),
         Answer::Lease(LeaseAnswer::InForce { generation: Generation(7) }),
+        Answer::Versions { versions: vec![version], more: true },
     ];
     let error = VfsError { code: VfsErrorCode::NotEmpty, message: "the folder has <entries>".to_owned() };
     let mut documents: Vec<_> = answers

@@ -6,11 +6,12 @@
 //! million files does not stop everybody else. Until they are gone they count against the quota.
 
 use protocol::id::{CustomerId, ObjectId, Timestamp};
-use protocol::vfs::{Changed, Kind, Target, VfsErrorCode};
+use protocol::vfs::{Changed, Kind, Target, VfsErrorCode, Why};
 
 use super::{Edit, Failure};
 use crate::vfs::engine::{Database, values};
 use crate::vfs::tree::Entry;
+use crate::vfs::versions::Retention;
 
 /// Rows removed in one step: about 20 ms of the writer's time.
 pub const SWEEP_ROWS: usize = 500;
@@ -37,7 +38,7 @@ impl Edit<'_> {
             self.cut_off(&mut entry)?;
             self.sweep_step(SWEEP_ROWS)?;
         } else {
-            self.remove_row(&entry)?;
+            self.remove_row(&entry, Why::Deleted)?;
         }
         let change = self.touch_folder(&mut folder, -i64::from(kind == Kind::Folder))?;
         Ok(Changed {
@@ -53,6 +54,8 @@ impl Edit<'_> {
     fn cut_off(&mut self, folder: &mut Entry) -> Result<(), Failure> {
         let id = folder.row.id;
         self.leaves_work = true;
+        // As it was in its folder: by it the versions of what was in it are found.
+        self.give_up(folder, Why::Deleted)?;
         let db = self.tree.db;
         db.execute("UPDATE entry SET parent = NULL, name = NULL WHERE id = ?1", values![id.0])?;
         db.execute("INSERT INTO doomed (id, customer) VALUES (?1, ?2)", values![id.0, self.tree.customer.0])?;
@@ -75,7 +78,7 @@ impl Edit<'_> {
             for mut child in children {
                 match child.is_folder() {
                     true => self.cut_off(&mut child)?,
-                    false => self.remove_row(&child)?,
+                    false => self.remove_row(&child, Why::Deleted)?,
                 }
             }
         }
@@ -98,8 +101,13 @@ pub fn to_sweep(db: &dyn Database) -> Result<Option<CustomerId>, Failure> {
 }
 
 /// One step of clearing up after a customer's recursive deletes.
-pub fn sweep(db: &dyn Database, customer: CustomerId, now: Timestamp) -> Result<(), Failure> {
-    let mut edit = Edit::begin(db, customer, now)?;
+pub fn sweep(
+    db: &dyn Database,
+    customer: CustomerId,
+    now: Timestamp,
+    retention: Retention,
+) -> Result<(), Failure> {
+    let mut edit = Edit::begin(db, customer, now, retention)?;
     edit.sweep_step(SWEEP_ROWS)?;
     edit.finish().map(drop)
 }

@@ -6,19 +6,26 @@
 
 mod create;
 mod delete;
+mod keep;
 mod rename;
+mod restore;
 mod update;
 
 pub use delete::{sweep, to_sweep};
+#[cfg(test)]
+pub use keep::EXPIRED_ROWS;
+pub use keep::expire;
 
 use protocol::digest::Content;
 use protocol::id::{CustomerId, FeedPosition, ObjectId, Timestamp, Token};
 use protocol::metadata::METADATA_BYTES_MAX;
-use protocol::vfs::{Before, Body, Changed, FolderChange, Operation, Upload, VfsErrorCode};
+use protocol::vfs::{Before, Body, Changed, FolderChange, Operation, Upload, VfsErrorCode, Why};
 
 use super::engine::{Database, values};
 use super::failure::Failure;
+use super::references::Holder;
 use super::tree::{Entry, Tree};
+use super::versions::Retention;
 use super::{feed, outbox, references};
 
 /// Contents that the cluster was found to hold.
@@ -36,6 +43,8 @@ pub struct Verified {
 pub struct Edit<'a> {
     tree: Tree<'a>,
     now: Timestamp,
+    /// For how long the customer's versions are kept; 0 for not at all.
+    keep_seconds: u32,
     leaves_work: bool,
 }
 
@@ -50,8 +59,15 @@ pub struct Finished {
 
 impl<'a> Edit<'a> {
     /// Begins an operation of `customer` at `now`, inside a transaction.
-    pub fn begin(db: &'a dyn Database, customer: CustomerId, now: Timestamp) -> Result<Self, Failure> {
-        Ok(Self { tree: Tree::open(db, customer)?, now, leaves_work: false })
+    pub fn begin(
+        db: &'a dyn Database,
+        customer: CustomerId,
+        now: Timestamp,
+        Retention(seconds): Retention,
+    ) -> Result<Self, Failure> {
+        let tree = Tree::open(db, customer)?;
+        let keep_seconds = tree.account.kept.keep_seconds.unwrap_or(seconds);
+        Ok(Self { tree, now, keep_seconds, leaves_work: false })
     }
 
     /// Applies a changing operation. `verified` stands for the operation's upload.
@@ -69,9 +85,13 @@ impl<'a> Edit<'a> {
                 let times = update::Times { modified: *modified, changed: *changed };
                 self.update(*id, *if_version, metadata.as_deref(), times, verified)
             }
+            Operation::Restore { version, parent, name, replace } => {
+                self.restore(*version, *parent, name.as_ref(), *replace)
+            }
             Operation::OpenRoot
             | Operation::OpenFolder { .. }
             | Operation::Open { .. }
+            | Operation::Versions { .. }
             | Operation::Usage
             | Operation::Changes { .. }
             | Operation::PortLease { .. } => Err(Failure::new(VfsErrorCode::Invalid, "that changes nothing")),
@@ -82,10 +102,18 @@ impl<'a> Edit<'a> {
     pub fn finish(self) -> Result<Finished, Failure> {
         let account = self.tree.account;
         feed::trim(self.tree.db, self.tree.customer, account.position)?;
-        let usage = account.usage;
+        let (usage, kept) = (account.usage, account.kept);
         self.tree.db.execute(
-            "UPDATE customer SET position = ?2, bytes_used = ?3, files_used = ?4 WHERE id = ?1",
-            values![self.tree.customer.0, account.position.0, usage.bytes_used, usage.files_used],
+            "UPDATE customer SET position = ?2, bytes_used = ?3, files_used = ?4, bytes_kept = ?5, versions_kept = ?6
+             WHERE id = ?1",
+            values![
+                self.tree.customer.0,
+                account.position.0,
+                usage.bytes_used,
+                usage.files_used,
+                kept.bytes,
+                kept.versions,
+            ],
         )?;
         Ok(Finished { position: account.position, leaves_work: self.leaves_work })
     }
@@ -146,24 +174,11 @@ impl<'a> Edit<'a> {
     }
 
     /// Removes a row and gives up its reference, in this one transaction (VFS-18).
-    fn remove_row(&mut self, entry: &Entry) -> Result<(), Failure> {
+    fn remove_row(&mut self, entry: &Entry, why: Why) -> Result<(), Failure> {
         self.tree.db.execute("DELETE FROM entry WHERE id = ?1", values![entry.row.id.0])?;
         self.tree.account.usage.files_used = self.tree.account.usage.files_used.saturating_sub(1);
-        self.give_up(entry)?;
+        self.give_up(entry, why)?;
         self.log(entry.row.id, None)
-    }
-
-    /// Gives up the reference a row holds and the bytes it counts.
-    fn give_up(&mut self, entry: &Entry) -> Result<(), Failure> {
-        let usage = &mut self.tree.account.usage;
-        usage.bytes_used = usage.bytes_used.saturating_sub(entry.size());
-        match (entry.content(), entry.token) {
-            (Some(content), Some(token)) => {
-                self.leaves_work = true;
-                outbox::add(self.tree.db, self.tree.customer, content.fingerprint, token, self.now)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Counts the bytes of new contents in place of `old_bytes`, which are already given up.
@@ -194,15 +209,19 @@ impl<'a> Edit<'a> {
     }
 
     /// Refuses an upload whose reference another row holds, or is on its way out, or went while the cluster was asked.
-    fn check_reference(&self, holder: Option<ObjectId>, verified: &Verified) -> Result<(), Failure> {
+    /// A version that holds it gives it up to the row: its contents are in the tree again.
+    fn claim_reference(&mut self, holder: Option<ObjectId>, verified: &Verified) -> Result<(), Failure> {
         let Some(token) = verified.token else { return Ok(()) };
         let fingerprint = verified.content.fingerprint;
-        let other = references::row_with(self.tree.db, self.tree.customer, fingerprint, token)?;
-        if other.is_some() && other != holder {
-            return Err(Failure::new(
-                VfsErrorCode::Invalid,
-                "another file holds that upload: store it once more",
-            ));
+        match references::holder(self.tree.db, self.tree.customer, fingerprint, token)? {
+            Some(Holder::Row(other)) if Some(other) != holder => {
+                return Err(Failure::new(
+                    VfsErrorCode::Invalid,
+                    "another file holds that upload: store it once more",
+                ));
+            }
+            Some(Holder::Version(kept)) => self.take_version(&kept)?,
+            _ => {}
         }
         if outbox::gone_since(self.tree.db, self.tree.customer, fingerprint, token, verified.asked)? {
             return Err(no_such_object());

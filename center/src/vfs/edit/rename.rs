@@ -2,7 +2,7 @@
 
 use protocol::id::ObjectId;
 use protocol::name::Name;
-use protocol::vfs::{Changed, Kind, Target, VfsErrorCode};
+use protocol::vfs::{Changed, Kind, Target, VfsErrorCode, Why};
 
 use super::create::exists;
 use super::delete::check_kind;
@@ -45,7 +45,7 @@ impl Edit<'_> {
         }
         if let Some(other) = &in_the_way {
             self.check_replaceable(&moved, other, replace)?;
-            self.remove_row(other)?;
+            self.remove_row(other, Why::Overwritten)?;
         }
 
         let before = moved.snapshot();

@@ -29,10 +29,14 @@ impl Edit<'_> {
             return Err(Failure::new(VfsErrorCode::VersionMismatch, "the row has another version by now"));
         }
         let before = entry.snapshot();
-        let changed = times.changed.filter(|wanted| *wanted > entry.row.changed);
-        entry.row.changed = changed.unwrap_or_else(|| self.stamp(entry.row.changed));
+        // First, while the row is as it will be kept.
         if let Some(verified) = &verified {
             self.replace_contents(&mut entry, verified)?;
+        }
+        let changed = times.changed.filter(|wanted| *wanted > entry.row.changed);
+        entry.row.changed = changed.unwrap_or_else(|| self.stamp(entry.row.changed));
+        if verified.is_some() {
+            entry.row.modified = entry.row.changed;
         }
         if let Some(modified) = times.modified {
             entry.row.modified = modified;
@@ -56,12 +60,11 @@ impl Edit<'_> {
         let Some(old) = entry.content() else {
             return Err(Failure::new(VfsErrorCode::IsFolder, "a folder has no contents"));
         };
-        entry.row.modified = entry.row.changed;
         if old.fingerprint == content.fingerprint && entry.token == token {
             return Ok(()); // The same upload once more: the row keeps its reference.
         }
-        self.check_reference(Some(entry.row.id), verified)?;
-        self.give_up(entry)?;
+        self.claim_reference(Some(entry.row.id), verified)?;
+        self.give_up_contents(entry)?;
         self.charge_bytes(old.size, &content)?;
         entry.row.body = Body::File { content };
         entry.token = token;

@@ -127,7 +127,9 @@ impl Replica {
         db.execute("UPDATE customer SET position = position + ?1", values![LEAP])?;
         db.execute("DELETE FROM change", &[])?;
         pairs::forget_holders(db, LEAP)?;
-        db.set_last_id("entry", db.last_id("entry")?.saturating_add_unsigned(LEAP))?;
+        for table in ["entry", "version"] {
+            db.set_last_id(table, db.last_id(table)?.saturating_add_unsigned(LEAP))?;
+        }
         if let Some(image) = rows::take(db)? {
             log::append(db, &image.encode(), keep, 0)?;
         }

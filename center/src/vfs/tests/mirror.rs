@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use protocol::dosp::ENTRY_BYTES_MAX;
+use protocol::id::VersionId;
 use protocol::pair::{Generation, LeaseAnswer, LeaseQuestion, Member, PairName};
+use protocol::vfs::Versioned;
 use tempfile::TempDir;
 
 use super::*;
@@ -123,7 +125,9 @@ impl Center {
 
 async fn open(folder: &TempDir, center: &str, keep: Keep) -> Result<MetaStore, StoreError> {
     let names = Names { center: center.to_owned(), first_writer: "north".to_owned(), others: 1 };
-    MetaStore::open_mirrored(Engine::Sqlite(folder.path().join("vfs.sqlite")), Some(names), keep).await
+    let engine = Engine::Sqlite(folder.path().join("vfs.sqlite"));
+    // What is deleted is kept, so that versions are among the rows.
+    Ok(MetaStore::open_mirrored(engine, Some(names), keep).await?.keeping(Retention(3_600)))
 }
 
 fn rename(id: ObjectId, parent: ObjectId, to: &str) -> Operation {
@@ -156,6 +160,39 @@ async fn a_follower_has_every_row() {
     assert_eq!((answers, kept), (2, None), "by the log");
     assert_eq!(south.dump().await, north.dump().await);
     assert_eq!(south.mirror().position(), north.mirror().position());
+}
+
+/// VFS-22: versions are rows like others: a follower has them, and what is restored is none any more.
+#[tokio::test]
+async fn a_follower_has_the_versions() {
+    let (north, south) = Center::pair().await;
+    let kept = async |center: &Center| {
+        let dump = center.dump().await;
+        let [versions] = &dump.iter().filter(|(table, _)| *table == "version").collect::<Vec<_>>()[..] else {
+            panic!("one table of versions")
+        };
+        versions.1.len()
+    };
+    for text in ["a", "b"] {
+        let id = north.mkdir(text).await.unwrap();
+        assert!(north.apply(vec![delete(id)]).await.iter().all(Result::is_ok));
+    }
+    south.follow(&north).await;
+    assert_eq!((south.dump().await, kept(&south).await), (north.dump().await, 2));
+    let restore = Operation::Restore { version: VersionId(1), parent: None, name: None, replace: false };
+    assert!(north.apply(vec![restore]).await.iter().all(Result::is_ok));
+    south.follow(&north).await;
+    assert_eq!((south.dump().await, kept(&south).await), (north.dump().await, 1));
+    let begun = south.mirror().take_over(None).await.unwrap();
+    assert_eq!(begun.number, 2);
+    let last = south.mkdir("c").await.unwrap();
+    assert!(south.apply(vec![delete(last)]).await.iter().all(Result::is_ok));
+    let of = Versioned::Id(last);
+    let query = crate::vfs::query::Query::Versions { of, after: None, limit: 1 };
+    let Answer::Versions { versions, .. } = south.store.query(CUSTOMER, query).await.unwrap().answer else {
+        panic!("no versions")
+    };
+    assert!(versions[0].id.0 > 1_000, "no number is given twice: {:?}", versions[0].id);
 }
 
 /// VFS-21: who follows changes nothing, neither in the service nor by commands; who would forget the mirror is refused.

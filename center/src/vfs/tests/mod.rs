@@ -20,6 +20,7 @@ mod pairs;
 mod place;
 mod rows;
 mod speed;
+mod versions;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -38,7 +39,9 @@ pub(super) use place::Place;
 use super::edit::Verified;
 use super::engine::{Database, Engine};
 use super::store::Change;
-use super::{Cluster, ClusterError, DirectoryManager, MetaStore, NewCustomer, Quota, housekeeping};
+use super::{
+    Cluster, ClusterError, DirectoryManager, MetaStore, NewCustomer, Quota, Retention, housekeeping,
+};
 
 const SECRET: &[u8] = b"0123456789abcdef";
 const FREE_BYTES: u64 = 1 << 40;
@@ -117,6 +120,13 @@ impl Fixture {
             clock: AtomicI64::new(1_000_000_000),
             place,
         }
+    }
+
+    /// The same, in which what is deleted and overwritten is kept for so many seconds.
+    async fn keeping(quota: Quota, seconds: u32) -> Self {
+        let vfs = Self::with_quota(quota).await;
+        let store = vfs.store.clone().keeping(Retention(seconds));
+        Self { manager: DirectoryManager::new(store.clone(), Arc::clone(&vfs.cluster)), store, ..vfs }
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -1,4 +1,5 @@
-//! Random operations give the same results in the store and in a small model of it (VFS-6, VFS-12 to VFS-18).
+//! Random operations give the same results in the store and in a small model of it (VFS-6, VFS-12 to VFS-18), also where
+//! what is deleted and overwritten is kept.
 //!
 //! The store is driven below its threads, in one transaction that is never committed, so that a case takes
 //! milliseconds. Operations name objects by index among all that ever were, so that dead ones are tried too.
@@ -7,25 +8,59 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use protocol::id::FeedPosition;
-use protocol::vfs::{Answered, Body, ENTRIES_MAX};
+use protocol::id::{FeedPosition, VersionId};
+use protocol::vfs::{Answered, Body, ENTRIES_MAX, VERSIONS_MAX, Versioned};
 
 use super::*;
-use crate::vfs::engine::Session;
-use crate::vfs::outbox;
+use crate::vfs::engine::{Columns, Session};
 use crate::vfs::query::{self, Query};
-use crate::vfs::{customer, store};
+use crate::vfs::versions;
+use crate::vfs::{customer, edit, outbox, references, store};
 
 const QUOTA_BYTES: u64 = 300;
 const QUOTA_FILES: u64 = 25;
+/// For how long versions are kept, where they are.
+const KEEP_SECONDS: u32 = 1;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Mkdir { parent: usize, name: u8 },
-    Create { parent: usize, name: u8, size: Option<u8>, existing: Existing },
-    Move { what: usize, kind: Option<Kind>, parent: usize, name: u8, replace: bool },
-    Delete { what: usize, kind: Kind, recursive: bool },
-    Update { what: usize, size: Option<u8>, stale: bool },
+    Mkdir {
+        parent: usize,
+        name: u8,
+    },
+    Create {
+        parent: usize,
+        name: u8,
+        size: Option<u8>,
+        existing: Existing,
+    },
+    Move {
+        what: usize,
+        kind: Option<Kind>,
+        parent: usize,
+        name: u8,
+        replace: bool,
+    },
+    Delete {
+        what: usize,
+        kind: Kind,
+        recursive: bool,
+    },
+    Update {
+        what: usize,
+        size: Option<u8>,
+        stale: bool,
+    },
+    Restore {
+        which: usize,
+        parent: Option<usize>,
+        name: Option<u8>,
+        replace: bool,
+    },
+    /// Time goes by, and the housekeeping comes round.
+    Wait {
+        ms: u16,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -45,6 +80,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(what, kind, recursive)| Step::Delete { what, kind, recursive }),
         3 => (object(), size(), prop::bool::weighted(0.1))
             .prop_map(|(what, size, stale)| Step::Update { what, size, stale }),
+        3 => (any::<usize>(), prop::option::of(object()), prop::option::of(name()), any::<bool>())
+            .prop_map(|(which, parent, name, replace)| Step::Restore { which, parent, name, replace }),
+        1 => (0_u16..700).prop_map(|ms| Step::Wait { ms }),
     ];
     prop::collection::vec(step, 1..160)
 }
@@ -57,6 +95,22 @@ struct Node {
     /// The file's upload number and size; `None` for a folder.
     file: Option<(u16, u64)>,
 }
+
+/// A node as it was, and when it was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OldNode {
+    node: Node,
+    at: Timestamp,
+}
+
+impl OldNode {
+    fn size(&self) -> u64 {
+        self.node.file.map_or(0, |(_, size)| size)
+    }
+}
+
+/// Which row a version is of, and the version it had.
+type VersionKey = (ObjectId, u64);
 
 /// What an operation did, in the model's words.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,6 +127,9 @@ struct Model {
     nodes: BTreeMap<ObjectId, Node>,
     root: ObjectId,
     released: BTreeSet<u16>,
+    keeps: bool,
+    versions: BTreeMap<VersionKey, OldNode>,
+    now: Timestamp,
 }
 
 impl Model {
@@ -118,12 +175,80 @@ impl Model {
         for child in self.children(id) {
             self.remove(child);
         }
-        self.give_up(self.nodes[&id].file);
-        self.nodes.remove(&id);
+        let node = self.nodes.remove(&id).unwrap();
+        self.give_up(id, node);
     }
 
-    fn give_up(&mut self, file: Option<(u16, u64)>) {
+    fn give_up(&mut self, id: ObjectId, node: Node) {
+        match self.keeps {
+            true => {
+                let old = OldNode { node, at: self.now };
+                assert_eq!(self.versions.insert((id, old.node.version), old), None);
+            }
+            false => self.release(node.file),
+        }
+    }
+
+    fn give_up_contents(&mut self, id: ObjectId) {
+        let node = self.nodes[&id].clone();
+        if node.file.is_some_and(|(_, size)| size > 0) {
+            self.give_up(id, node);
+        }
+    }
+
+    fn release(&mut self, file: Option<(u16, u64)>) {
         self.released.extend(file.filter(|(_, size)| *size > 0).map(|(number, _)| number));
+    }
+
+    fn bytes_kept(&self) -> u64 {
+        self.versions.values().map(OldNode::size).sum()
+    }
+
+    /// What the store has removed is what is too old, and of the rest the oldest that is too much.
+    fn expire(&mut self, left: &BTreeSet<VersionKey>) {
+        let outdated = self.now.0 - i64::from(KEEP_SECONDS) * 1_000_000_000;
+        let (stay, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.versions).into_iter().partition(|(key, _)| left.contains(key));
+        self.versions = stay;
+        let bytes = self.bytes_kept();
+        let oldest = self.versions.values().map(|old| old.at).min();
+        assert!(bytes <= QUOTA_BYTES && oldest.is_none_or(|oldest| oldest.0 > outdated));
+        assert!(gone.values().all(|old| oldest.is_none_or(|oldest| old.at <= oldest)), "the oldest go first");
+        let mut early = gone.values().filter(|old| old.at.0 > outdated).peekable();
+        assert!(
+            early.peek().is_none() || early.any(|old| bytes + old.size() > QUOTA_BYTES),
+            "none goes that has room"
+        );
+        gone.into_values().for_each(|old| self.release(old.node.file));
+    }
+
+    /// The id of a new row is the store's choice.
+    fn restore(
+        &mut self,
+        key: VersionKey,
+        parent: Option<ObjectId>,
+        name: Option<u8>,
+        replace: bool,
+        id: ObjectId,
+    ) -> Expected {
+        let old = self.versions.get(&key).ok_or(VfsErrorCode::NotFound)?.clone();
+        let parent = parent.or(old.node.parent).unwrap();
+        self.folder(parent)?;
+        let name = name.unwrap_or(old.node.name);
+        // A folder is the one it was.
+        let version = if old.node.file.is_none() { old.node.version + 1 } else { 1 };
+        let node = Node { parent: Some(parent), name, version, ..old.node };
+        let done = match self.child(parent, name) {
+            None => self.create(id, node)?,
+            Some(_) if !replace || node.file.is_none() => return Err(VfsErrorCode::Exists),
+            Some(other) if self.nodes[&other].file.is_none() => return Err(VfsErrorCode::IsFolder),
+            Some(other) => {
+                let updated = self.update(other, node.file, false)?;
+                Outcome { folders: vec![parent], ..updated }
+            }
+        };
+        self.versions.remove(&key);
+        Ok(done)
     }
 
     fn create(&mut self, id: ObjectId, node: Node) -> Expected {
@@ -132,9 +257,10 @@ impl Model {
         if (size > 0 && self.bytes() + size > QUOTA_BYTES) || self.nodes.len() as u64 > QUOTA_FILES {
             return Err(VfsErrorCode::QuotaExceeded);
         }
+        let version = Some(node.version);
         self.nodes.insert(id, node);
         self.touch(parent);
-        Ok(Outcome { version: Some(1), removed: None, folders: vec![parent] })
+        Ok(Outcome { version, removed: None, folders: vec![parent] })
     }
 
     fn rename(
@@ -209,7 +335,7 @@ impl Model {
             if size > old_size && self.bytes() - old_size + size > QUOTA_BYTES {
                 return Err(VfsErrorCode::QuotaExceeded);
             }
-            self.give_up(node.file);
+            self.give_up_contents(what);
             self.nodes.get_mut(&what).unwrap().file = new;
         }
         let version = Some(self.touch(what));
@@ -230,7 +356,7 @@ struct Both {
 
 impl Both {
     /// In a transaction that is never committed.
-    fn new(engine: &Engine) -> Self {
+    fn new(engine: &Engine, keeps: bool) -> Self {
         let mut session = engine.open().unwrap();
         session.begin(&[]).unwrap();
         let db = session.database();
@@ -245,6 +371,9 @@ impl Both {
                 nodes: BTreeMap::from([(customer.root, root)]),
                 root: customer.root,
                 released: BTreeSet::new(),
+                keeps,
+                versions: BTreeMap::new(),
+                now: Timestamp(0),
             },
             ids: vec![customer.root],
             uploads: 0,
@@ -270,8 +399,12 @@ impl Both {
         (Upload { content, token: Token(bytes) }, (self.uploads, u64::from(size)))
     }
 
+    fn later(&mut self, nanoseconds: i64) {
+        self.now.0 += nanoseconds;
+        self.model.now = self.now;
+    }
+
     fn apply(&mut self, operation: Operation, upload: Option<Upload>) -> Result<Changed, VfsErrorCode> {
-        self.now.0 += 1_000;
         let verified = upload.map(|Upload { content, token }| Verified {
             content,
             token: (content.size > 0).then_some(token),
@@ -280,7 +413,7 @@ impl Both {
         let request = Request { key: None, operation };
         let change = Ok(Change { request, verified });
         let store::Outcome { reply, .. } =
-            store::perform(self.session.database(), self.customer, change, self.now);
+            store::perform(self.session.database(), self.customer, change, self.now, self.retention());
         match reply {
             Ok(Answered { answer: Answer::Changed(changed), .. }) => Ok(changed),
             Ok(other) => panic!("not a change: {other:?}"),
@@ -288,9 +421,57 @@ impl Both {
         }
     }
 
+    fn retention(&self) -> Retention {
+        Retention(if self.model.keeps { KEEP_SECONDS } else { 0 })
+    }
+
+    /// The number of a version, which is the store's choice; of none where there is none.
+    fn version_id(&self, (id, version): VersionKey) -> VersionId {
+        let of = Versioned::Id(id);
+        let Answer::Versions { versions, more: false } =
+            self.query(Query::Versions { of, after: None, limit: VERSIONS_MAX })
+        else {
+            panic!("no versions")
+        };
+        let found = versions.iter().find(|found| found.row.version == version);
+        found.map_or(VersionId(1_000_000), |found| found.id)
+    }
+
+    /// The versions in the store: of which row, in which version.
+    fn versions(&self) -> BTreeSet<VersionKey> {
+        let sql = "SELECT entry, version FROM version WHERE customer = ?1";
+        let customer = [self.customer.0.into()];
+        let read = |row: &dyn Columns| Ok((ObjectId(row.get(0)?), row.get(1)?));
+        self.session.database().list(sql, &customer, read).unwrap().into_iter().collect()
+    }
+
     fn step(&mut self, step: &Step) {
+        self.later(1_000);
         let text = |number: u8| name(&format!("n{number}"));
         let (expected, found) = match *step {
+            Step::Wait { ms } => {
+                self.later(i64::from(ms) * 1_000_000);
+                edit::expire(self.session.database(), self.customer, self.now, self.retention()).unwrap();
+                let left = self.versions();
+                return self.model.expire(&left);
+            }
+            Step::Restore { which, parent, name, replace } => {
+                let all: Vec<VersionKey> = self.model.versions.keys().copied().collect();
+                let key = all.get(which % all.len().max(1)).copied().unwrap_or((ObjectId(1), 1));
+                let parent = parent.map(|parent| self.id(parent));
+                let version = self.version_id(key);
+                let found =
+                    self.apply(Operation::Restore { version, parent, name: name.map(text), replace }, None);
+                let made = found.as_ref().ok().filter(|changed| changed.created);
+                let made = made.and_then(|changed| changed.row.as_ref()).map(|row| row.id);
+                let is_folder = self.model.versions.get(&key).is_some_and(|old| old.node.file.is_none());
+                let id = if is_folder { key.0 } else { made.unwrap_or(ObjectId(u64::MAX)) };
+                if !is_folder {
+                    assert!(id > *self.ids.last().unwrap(), "ids grow");
+                    self.ids.extend(made);
+                }
+                (self.model.restore(key, parent, name, replace, id), found)
+            }
             Step::Mkdir { parent, name } => {
                 let parent = self.id(parent);
                 let operation = Operation::CreateFolder { parent, name: text(name), metadata: Vec::new() };
@@ -410,10 +591,31 @@ impl Both {
         let Answer::Usage(usage) = self.query(Query::Usage { bytes_free: 0 }) else { panic!() };
         assert_eq!((usage.bytes_used, usage.files_used), (model.bytes(), rows - 1));
 
+        assert_eq!(self.versions(), model.versions.keys().copied().collect());
+        for (key, old) in &model.versions {
+            let kept = versions::find(db, self.customer, self.version_id(*key)).unwrap().unwrap();
+            let file = kept.entry.content().map(|content| content.size);
+            assert_eq!((kept.at, file), (old.at, old.node.file.map(|(_, size)| size)));
+            assert_eq!(kept.entry.row.parent, old.node.parent);
+            assert_eq!(kept.entry.row.name, Some(name(&format!("n{}", old.node.name))));
+        }
+        let kept = customer::find(db, self.customer).unwrap().kept;
+        assert_eq!((kept.bytes, kept.versions), (model.bytes_kept(), model.versions.len() as u64));
+
+        // Each reference is in one row, and none is lost.
+        let number_of = |token: Token| u16::from_be_bytes([token.0[0], token.0[1]]);
+        let held = references::page(db, self.customer, None, references::PAGE_MAX).unwrap();
+        let held: Vec<u16> = held.iter().map(|held| number_of(held.token)).collect();
+        let files = model.nodes.values().chain(model.versions.values().map(|old| &old.node));
+        let files = files.filter_map(|node| node.file).filter(|(_, size)| *size > 0);
+        let mut expected: Vec<u16> = files.map(|(number, _)| number).collect();
+        expected.sort_unstable();
+        assert_eq!(held, expected);
+
         let released: BTreeSet<u16> = outbox::due(db, self.now, usize::from(u16::MAX))
             .unwrap()
             .iter()
-            .map(|release| u16::from_be_bytes([release.token.0[0], release.token.0[1]]))
+            .map(|release| number_of(release.token))
             .collect();
         assert_eq!(released, model.released);
         assert_eq!(self.replayed_feed(), model.nodes.iter().map(|(id, node)| (*id, node.version)).collect());
@@ -447,8 +649,8 @@ fn random_operations_agree_with_the_model() {
     let place = tokio::runtime::Runtime::new().unwrap().block_on(Place::new());
     place.engine.prepare().unwrap();
     let config = ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() };
-    let agreed = TestRunner::new(config).run(&steps(), |steps| {
-        let mut both = Both::new(&place.engine);
+    let agreed = TestRunner::new(config).run(&(steps(), any::<bool>()), |(steps, keeps)| {
+        let mut both = Both::new(&place.engine, keeps);
         for step in &steps {
             both.step(step);
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::name::Name;
 use protocol::srl::SrlVersion;
 
 use crate::remote::RemotePath;
@@ -111,6 +112,26 @@ pub(crate) enum Command {
         change: Change,
         path: RemotePath,
     },
+    /// List what is kept of files that were deleted or overwritten: in a folder, or of one name
+    ///
+    /// A line for each, the oldest first: its number, when it was deleted or overwritten, and the file as it was then. A
+    /// folder that is gone is a name like any other; with `/` behind it, what was in it is listed. For how long
+    /// something is kept, if at all, the center's operator says.
+    #[command(after_help = "Example: center versions /photos/cat.jpg")]
+    Versions {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+        #[arg(default_value = "/")]
+        path: RemotePath,
+    },
+    /// Bring back what was deleted or overwritten, as it was
+    #[command(after_help = "Example: center restore /photos/cat.jpg --version 4711 --to old-cat.jpg")]
+    Restore {
+        #[command(flatten)]
+        which: Which,
+        path: RemotePath,
+    },
     /// Show the customer's quota and use, and the position of the last change
     #[command(after_help = "Example: center usage")]
     Usage,
@@ -180,6 +201,23 @@ pub(crate) struct Change {
     /// Time of the last change of the contents, in seconds since 1970
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, value_parser = seconds)]
     pub(crate) modified: Option<i64>,
+}
+
+/// What `restore` brings back, and where to.
+#[derive(Args)]
+pub(crate) struct Which {
+    /// Number of the version, as `versions` tells it; the newest without it
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u64>,
+    /// Under another name, in the same folder
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) to: Option<Name>,
+    /// In the place of a file that has the name; that one is kept in turn
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// A folder with everything that was deleted in it, the newest of each name
+    #[arg(short)]
+    pub(crate) recursive: bool,
 }
 
 /// For how long a URL is good, and how it is signed.
@@ -261,6 +299,10 @@ pub(crate) enum Object {
         after_help = "Example: center object rm 6f5902ac237024bdd0c176cb93063dc4 4d186321c1a7f0f354b297e8914ab240"
     )]
     Rm { md5: String, token: String },
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::new(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 fn mode(text: &str) -> Result<u32, String> {

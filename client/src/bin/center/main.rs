@@ -10,6 +10,7 @@ mod meter;
 mod own;
 mod remote;
 mod show;
+mod undo;
 mod upload;
 mod urls;
 mod watch;
@@ -65,6 +66,8 @@ async fn run(Arguments { center: settings, command }: Arguments) -> Result<(), E
         Command::Mv { from, to } => files::rename(&center()?, &from, &to).await,
         Command::Rm { recursive, path } => files::remove(&center()?, &path, recursive).await,
         Command::Set { change, path } => files::set(&center()?, &path, &change).await,
+        Command::Versions { json, path } => undo::versions(&center()?, &path, json).await,
+        Command::Restore { which, path } => undo::restore(&center()?, &path, which).await,
         Command::Usage => watch::usage(&center()?).await,
         Command::Watch { since, once } => watch::watch(&center()?, since, once).await,
         Command::Srl { term, store, ask, path } => urls::srl(&center()?, &path, &term, store, ask).await,

@@ -138,6 +138,7 @@ pub(crate) fn unexpected(answer: &Answer) -> ClientError {
     let kind = match answer {
         Answer::Row(_) => "a row",
         Answer::Folder { .. } => "a folder",
+        Answer::Versions { .. } => "versions",
         Answer::Changed(_) => "a change",
         Answer::Usage(_) => "the usage",
         Answer::Changes { .. } => "changes",

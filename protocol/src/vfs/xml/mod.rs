@@ -11,6 +11,7 @@ mod pairs;
 mod replies;
 mod requests;
 mod rows;
+mod versions;
 mod writer;
 
 use thiserror::Error;

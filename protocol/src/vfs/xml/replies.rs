@@ -3,6 +3,7 @@
 use super::element::{Document, Element, boolean, number};
 use super::pairs::{generation, read_lease, write_lease};
 use super::rows::{id, is_row, read_row, timestamp, write_row};
+use super::versions::{read_versions, write_versions};
 use super::writer::Writer;
 use super::{REPLIES_BYTES_MAX, XmlError};
 use crate::id::FeedPosition;
@@ -14,6 +15,7 @@ use crate::vfs::{
 /// Writes a reply document. One of more than [`REPLIES_BYTES_MAX`] bytes will be refused by [`decode_replies`].
 pub fn encode_replies(replies: &[Reply]) -> Vec<u8> {
     let rows = replies.iter().map(|reply| match reply {
+        Ok(Answered { answer: Answer::Versions { versions, .. }, .. }) => versions.len(),
         Ok(Answered { answer: Answer::Folder { entries, .. }, .. }) => {
             entries.len().min(ENTRIES_MAX as usize) + 1
         }
@@ -62,6 +64,7 @@ fn write_answer(writer: &mut Writer, answered: &Answered) {
     let name = match &answered.answer {
         Answer::Row(_) => "row",
         Answer::Folder { .. } => "listing",
+        Answer::Versions { .. } => "versions",
         Answer::Changed(_) => "changed",
         Answer::Usage(_) => "usage",
         Answer::Changes { .. } => "changes",
@@ -75,6 +78,7 @@ fn write_answer(writer: &mut Writer, answered: &Answered) {
             write_row(writer, folder);
             entries.iter().for_each(|entry| write_row(writer, entry));
         }
+        Answer::Versions { versions, more } => write_versions(writer, versions, *more),
         Answer::Changed(changed) => write_changed(writer, changed),
         Answer::Usage(usage) => write_usage(writer, usage),
         Answer::Changes { changes, position, reset } => {
@@ -101,6 +105,7 @@ fn read_answer(element: &mut Element<'_>) -> Result<Answer, XmlError> {
             }
             Answer::Folder { folder, entries, more }
         }
+        "versions" => read_versions(element)?,
         "changed" => Answer::Changed(read_changed(element)?),
         "usage" => Answer::Usage(Usage {
             bytes_used: element.required("bytes-used", number)?,

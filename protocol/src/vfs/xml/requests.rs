@@ -5,6 +5,7 @@ use super::element::{self, Element, boolean, number};
 use super::names::{Encoded, base64, bytes, name};
 use super::pairs::{read_port_lease, write_port_lease};
 use super::rows::{id, read_content, timestamp, write_content};
+use super::versions::{read_restore, read_versions_of, write_restore, write_versions_of};
 use super::writer::Writer;
 use crate::id::{FeedPosition, Token};
 use crate::pair::Stamp;
@@ -84,6 +85,10 @@ fn write_operation(writer: &mut Writer, request: &Request) {
             writer.optional("changed", changed.map(|time| time.0));
             write_upload(writer, upload.as_ref());
         }
+        Operation::Versions { of, after, limit } => write_versions_of(writer, of, *after, *limit),
+        Operation::Restore { version, parent, name, replace } => {
+            write_restore(writer, *version, *parent, name.as_ref(), *replace);
+        }
         Operation::Changes { since, wait_ms } => {
             writer.attribute("since", since.0).attribute("wait-ms", wait_ms);
         }
@@ -107,6 +112,8 @@ fn element_name(operation: &Operation) -> &'static str {
         Operation::Delete { kind: Kind::File, .. } => "delete-file",
         Operation::Update { .. } => "update",
         Operation::Usage => "usage",
+        Operation::Versions { .. } => "versions",
+        Operation::Restore { .. } => "restore",
         Operation::Changes { .. } => "changes",
         Operation::PortLease { .. } => "port-lease",
     }
@@ -151,6 +158,8 @@ fn read_operation(element: &mut Element<'_>) -> Result<Operation, XmlError> {
             upload: read_upload(element)?,
         },
         "usage" => Operation::Usage,
+        "versions" => read_versions_of(element)?,
+        "restore" => read_restore(element)?,
         "changes" => Operation::Changes {
             since: FeedPosition(element.required("since", number)?),
             wait_ms: element.required("wait-ms", number)?,

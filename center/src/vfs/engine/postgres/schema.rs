@@ -5,7 +5,8 @@ use super::{Postgres, PostgresSession};
 use crate::vfs::failure::StoreError;
 
 /// Each entry brings the schema from version `index` to `index + 1`. Never edit one that was released: append.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("pairs.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("pairs.sql"), include_str!("versions.sql")];
 
 /// Held while the schema is looked at and changed, so that of two processes the second finds the first one's work done.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7382649301)";

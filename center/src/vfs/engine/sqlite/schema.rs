@@ -14,7 +14,7 @@ use crate::vfs::failure::StoreError;
 
 /// Each entry brings the schema from version `index` to `index + 1` (`PRAGMA user_version`). Never edit one that was
 /// released: append.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("schema.sql"),
     include_str!("nodes.sql"),
     include_str!("upload_page.sql"),
@@ -23,13 +23,14 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("access.sql"),
     include_str!("mirror.sql"),
     include_str!("pairs.sql"),
+    include_str!("versions.sql"),
 ];
 
 /// How long a statement waits for another process (the `customer` commands) to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Distinct statements are fewer; all of them stay prepared.
-const STATEMENTS_CACHED: usize = 96;
+const STATEMENTS_CACHED: usize = 112;
 
 /// Makes the file, if it is missing (mode 0600: it holds the customers' secrets), and brings its schema up to date.
 ///
@@ -106,6 +107,27 @@ mod tests {
         prepare(&path).unwrap();
         open_writer(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         assert!(matches!(prepare(&path), Err(StoreError::TooNew { found: 99, .. })));
+    }
+
+    /// What an earlier release wrote stays, and nothing is kept of it that was not wanted.
+    #[test]
+    fn a_database_of_before_versions_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vfs.db");
+        File::create(&path).unwrap();
+        let old = open_writer(&path).unwrap();
+        MIGRATIONS[..8].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+        old.pragma_update(None, "user_version", 8).unwrap();
+        old.execute("INSERT INTO customer (id, name) VALUES (3, 'C')", []).unwrap();
+        prepare(&path).unwrap();
+        let kept: (String, Option<u32>, u64, u64) = old
+            .query_row("SELECT name, keep_seconds, bytes_kept, versions_kept FROM customer", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap();
+        assert_eq!(kept, ("C".to_owned(), None, 0, 0));
+        let versions: u32 = old.query_row("SELECT count(*) FROM version", [], |row| row.get(0)).unwrap();
+        assert_eq!(versions, 0);
     }
 
     #[test]
