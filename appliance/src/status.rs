@@ -55,6 +55,9 @@ pub struct PairStatus {
     pub is_mirrored: bool,
     /// Bytes of journal that neither the other port nor the center has.
     pub owed_bytes: u64,
+    /// Why the other port does not mirror this one, which serves; nothing while it does.
+    #[serde(default)]
+    pub alone_because: Option<String>,
 }
 
 /// One export in force.
@@ -244,16 +247,21 @@ impl fmt::Display for ExportStatus {
 
 impl fmt::Display for PairStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, is_serving, generation, is_caught_up, is_mirrored, owed_bytes } = self;
+        let Self { name, is_serving, generation, is_caught_up, is_mirrored, owed_bytes, alone_because } =
+            self;
         match (is_serving, is_mirrored, is_caught_up) {
             (true, true, _) => write!(
                 f,
                 "pair {name}: serves in generation {generation}; what it acknowledges is on the other port, too"
             ),
-            (true, false, _) => write!(
-                f,
-                "pair {name}: serves in generation {generation}, ALONE; {owed_bytes} bytes are on this port only"
-            ),
+            (true, false, _) => {
+                write!(
+                    f,
+                    "pair {name}: serves in generation {generation}, ALONE; {owed_bytes} bytes are on this port only"
+                )?;
+                let reason = alone_because.as_ref();
+                reason.map_or(Ok(()), |reason| write!(f, "; the other port does not mirror it: {reason}"))
+            }
             (false, _, true) => {
                 write!(f, "pair {name}: passive, and could take over from generation {generation}")
             }

@@ -22,11 +22,11 @@ const ASKING: Duration = Duration::from_secs(2);
 /// How long the loops go on at a pair that was left alone.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// The judges' timers, forty times the defaults: an emulated processor is away for hundreds of milliseconds when another
+/// The judges' timers and the time of the mirror to acknowledge, forty times the defaults: an emulated processor is away for hundreds of milliseconds when another
 /// one has the real one.
 const TIMERS: &str = "[advanced.port-failover.timers]\nlease_ms = 4000\nquery_ms = 400\ncenter_lease_ms = 12000\n\
     center_lease_alone_ms = 24000\nwan_lost_ms = 18000\nservice_probe_ms = 2000\nservice_silent_ms = 12000\n\
-    lan_probe_ms = 2000\nlan_silent_ms = 14000\n";
+    lan_probe_ms = 2000\nlan_silent_ms = 14000\n[advanced.storage-port.pair]\nacknowledge_ms = 10000\n";
 
 /// The site file's tables of a member.
 fn pair_tables(own: &Appliance, peer: &Appliance, member: &str) -> String {

@@ -95,7 +95,11 @@ fn status_tells_how_the_pair_stands() {
         is_told.then_some(())
     });
     b.daemon.kill_9();
-    poll::until("the one that is left says so", SOON, || says(&a).contains("ALONE; 0 bytes").then_some(()));
+    poll::until("the one that is left says so, and why", SOON, || {
+        let serving = says(&a);
+        let why = "the other port does not mirror it: Connection refused";
+        (serving.contains("ALONE; 0 bytes") && serving.contains(why)).then_some(())
+    });
     assert!(!says(&a).contains("passive"));
 }
 

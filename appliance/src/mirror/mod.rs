@@ -29,7 +29,7 @@ pub mod wire;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -55,8 +55,11 @@ const RETRY: Duration = Duration::from_millis(200);
 /// A port that was reached and lost again, as with a full disk, is given everything anew less and less often: the pause
 /// doubles up to this, until the mirror was whole for as long.
 const RETRY_LAST: Duration = Duration::from_secs(10);
-/// How long a connection to the other port may take to be made, where it may acknowledge sooner than that.
+/// How long a connection between the two may take to be made, TLS and HELLO included, where an acknowledgement may not take
+/// longer anyway.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
+/// The same for the silence of an active port, which says something every quarter of the time to acknowledge.
+const SILENCE_TIME: Duration = Duration::from_secs(2);
 /// A port that becomes active waits so long for the other one before it goes on alone: that one may just have handed over,
 /// and is whole within some milliseconds.
 const FIRST_PATIENCE: Duration = Duration::from_millis(100);
@@ -74,6 +77,18 @@ pub struct Settings {
     pub when_alone: WhenAlone,
     /// How long it may take to acknowledge.
     pub acknowledge: Duration,
+}
+
+impl Settings {
+    /// How long either port waits for a connection to be made.
+    fn connect_time(&self) -> Duration {
+        self.acknowledge.max(CONNECT_TIME)
+    }
+
+    /// How long the active port may say nothing before it is taken for gone.
+    fn silence_time(&self) -> Duration {
+        self.acknowledge.max(SILENCE_TIME)
+    }
 }
 
 impl From<&Pair> for Settings {
@@ -101,6 +116,8 @@ pub struct Mirror<R> {
     ledger: Arc<SharedLedger>,
     /// There was no connection to the other port.
     unreached: Notify,
+    /// Why the other port does not mirror this one, as it was last told; nothing before the first time.
+    lost_because: std::sync::Mutex<Option<String>>,
     /// Held while it is decided that this port goes on alone, and while the other one is told that it is whole: one of
     /// the two.
     deciding: Mutex<()>,
@@ -157,6 +174,7 @@ impl<R: Register> Mirror<R> {
             own_ledger,
             ledger,
             unreached: Notify::new(),
+            lost_because: std::sync::Mutex::default(),
             deciding: Mutex::default(),
             using: Arc::default(),
             is_receiving: watch::Sender::new(false),
@@ -173,6 +191,15 @@ impl<R: Register> Mirror<R> {
     pub fn is_mirrored(&self) -> bool {
         let safety = *self.safety.borrow();
         safety.peer && !safety.center
+    }
+
+    /// Why this port serves alone, in words; nothing while the other one mirrors it, or was not tried yet.
+    pub fn lost_because(&self) -> Option<String> {
+        if self.is_mirrored() { None } else { self.told().clone() }
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.lost_because.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the journal this port's own, and empties it if it is not whole: then all that was acknowledged is at the
@@ -296,7 +323,7 @@ impl<R: Register> Mirror<R> {
     }
 
     async fn connect(&self, generation: u64) {
-        let mut told = String::new();
+        *self.told() = None;
         let mut pause = RETRY;
         loop {
             let begun = Instant::now();
@@ -312,10 +339,10 @@ impl<R: Register> Mirror<R> {
             if let Lost::Newer(newer) = lost {
                 self.role.hear_of(newer);
             }
-            let reason = lost.to_string();
-            if reason != told {
-                tracing::warn!("the other port does not mirror the journal: {reason}");
-                told = reason;
+            let reason = Some(lost.to_string());
+            let before = std::mem::replace(&mut *self.told(), reason);
+            if before.as_deref() != self.told().as_deref() {
+                tracing::warn!("the other port does not mirror the journal: {lost}");
             }
             sleep(pause).await;
         }

@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::{Fuse, FutureExt};
 use tokio::net::TcpStream;
@@ -16,13 +15,6 @@ use super::wire::{self, Message, VERSION};
 use super::{Mirror, blocking};
 use crate::journal::{Incoming, JournalError, Lsn};
 
-/// The active port says something at least every quarter of its time to acknowledge, and sends its journal without
-/// pauses but those of its disk. One that is silent for longer is gone, perhaps without a word: who waited for the rest
-/// of its journal could never take over from it.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
-
-/// How long a connection may take to say what it wants.
-const HELLO_TIME: Duration = Duration::from_secs(1);
 /// Messages that may have come and wait for the disk, each of a batch at most.
 const WAITING_MAX: usize = 4;
 
@@ -45,7 +37,7 @@ impl<R: Register> Mirror<R> {
             let hello = wire::receive(&mut stream).await?;
             io::Result::Ok((stream, hello))
         };
-        let (mut stream, hello) = timeout(HELLO_TIME, hello).await??;
+        let (mut stream, hello) = timeout(self.settings.connect_time(), hello).await??;
         let unfit = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
         let Message::Hello { version, member, generation, pair } = hello else {
             return Err(unfit("no HELLO"));
@@ -77,9 +69,12 @@ impl<R: Register> Mirror<R> {
         self.is_receiving.send_replace(true);
         let (mut from, to) = tokio::io::split(stream);
         let (bring, brought) = mpsc::channel(WAITING_MAX);
+        // The active port sends its journal without pauses but those of its disk, and then pings. One that is silent for
+        // longer is gone, perhaps without a word: who waited for the rest of its journal could never take over from it.
+        let silence = self.settings.silence_time();
         let read = async {
             loop {
-                let message = timeout(SILENCE_MAX, wire::receive(&mut from)).await??;
+                let message = timeout(silence, wire::receive(&mut from)).await??;
                 if bring.send(message).await.is_err() {
                     return io::Result::Ok(());
                 }

@@ -51,7 +51,6 @@ impl From<io::Error> for Lost {
 impl<R: Register> Mirror<R> {
     /// Mirrors to the other port, until that fails.
     pub(super) async fn send(&self, generation: u64) -> Result<std::convert::Infallible, Lost> {
-        let patience = self.settings.acknowledge.max(super::CONNECT_TIME);
         let connect = async {
             let stream = TcpStream::connect(self.settings.peer).await?;
             let mut stream = self.identity.connect(stream).await?;
@@ -59,7 +58,8 @@ impl<R: Register> Mirror<R> {
             let answer = wire::receive(&mut stream).await?;
             io::Result::Ok((stream, answer))
         };
-        let connected = timeout(patience, connect).await.unwrap_or_else(|late| Err(late.into()));
+        let connected =
+            timeout(self.settings.connect_time(), connect).await.unwrap_or_else(|late| Err(late.into()));
         let (stream, answer) = connected.map_err(Lost::Unreached)?;
         match answer {
             Message::Welcome => {}

@@ -1,6 +1,7 @@
 //! Two mirrors on one machine, over real TLS, with a number in memory in place of the storage center's.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -104,7 +105,7 @@ async fn two(certificates: &Certificates, files: [&str; 2]) -> [Side; 2] {
             certificate_key_file: path(&format!("{file}.key")),
             ca_file: path("authority.pem"),
             when_alone: WhenAlone::WriteThrough,
-            acknowledge_ms: std::num::NonZeroU64::new(300).unwrap(),
+            acknowledge_ms: NonZeroU64::new(300).unwrap(),
         };
         let dir = TempDir::new().unwrap();
         Side { dir, pair, listener: Some(listener), register: register.clone(), running: None }
@@ -310,6 +311,26 @@ async fn a_hung_port_is_left_behind() {
     let _open = hung.await.unwrap();
     let lsn = a.write(0, b"bytes").await;
     a.wait("alone", |safety| alone(safety) && safety.is_kept(lsn)).await;
+    let why = a.running().mirror.lost_because();
+    assert!(why.is_some_and(|why| why.starts_with("no acknowledgement in")), "status says why");
+}
+
+/// FO-2: however long the other port may take to acknowledge, a pair without anything to write stays one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_pair_stays_together_while_nothing_is_written() {
+    let certificates = Certificates::new();
+    let mut sides = two(&certificates, ["a", "b"]).await;
+    for side in &mut sides {
+        // A quarter of it, the pause between pings, is longer than the shortest silence that is borne.
+        side.pair.acknowledge_ms = NonZeroU64::new(10_000).unwrap();
+        side.start().await;
+    }
+    let a = &sides[0];
+    a.activate(1).await;
+    a.wait("mirrored", mirrored).await;
+    let longer = SILENCE_TIME + Duration::from_secs(1);
+    let torn = timeout(longer, safety::until(&a.running().safety, |safety| !mirrored(safety)));
+    assert!(torn.await.is_err(), "{:?}", a.running().mirror.lost_because());
 }
 
 /// FO-2: the list of clients with locks is on both ports before a client gets a lock.

@@ -96,6 +96,7 @@ impl Paired {
             is_caught_up: standing.caught_up,
             is_mirrored: standing.mirrored,
             owed_bytes: standing.owed,
+            alone_because: if standing.serving { self.parts.mirror.lost_because() } else { None },
         }
     }
 

@@ -105,7 +105,8 @@ fn of_journal(journal: &JournalReport) -> Vec<Reason> {
 fn of_pair(pair: &PairStatus) -> Option<Reason> {
     match (pair.is_serving, pair.is_mirrored, pair.is_caught_up) {
         (true, false, _) => {
-            Some(attention("this port serves alone: the other one does not have its writes".to_owned()))
+            let reason = pair.alone_because.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+            Some(attention(format!("this port serves alone: the other one does not have its writes{reason}")))
         }
         (false, _, false) => Some(attention(
             "this port lacks writes that the other one acknowledged, and cannot take over without losing them"
