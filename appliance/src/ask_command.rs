@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use appliance::config::Config;
 use appliance::inspection::{CacheDropped, CacheReport, ClientsReport, JournalReport};
@@ -13,6 +14,7 @@ use control::socket;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::warm_command::{self, WarmArguments};
 use super::{Failure, say};
 
 /// Whom to ask, and for whom.
@@ -20,10 +22,10 @@ use super::{Failure, say};
 pub struct Asking {
     /// The file it was started with.
     #[arg(long)]
-    config: PathBuf,
+    pub config: PathBuf,
     /// For programs.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// `storage-port cache …`.
@@ -33,6 +35,9 @@ pub enum CacheCommand {
     Stat(Asking),
     /// Empty the data cache; what is read next comes from the storage center.
     Drop(Asking),
+    /// Bring files into the data cache before anybody reads them. Exit status: 0 all, 3 all but some files, 1 nothing or
+    /// given up.
+    Warm(WarmArguments),
 }
 
 /// `storage-port status`.
@@ -56,11 +61,13 @@ pub async fn journal(asking: &Asking) -> Result<(), Failure> {
 }
 
 /// `storage-port cache …`.
-pub async fn cache(command: &CacheCommand) -> Result<(), Failure> {
+pub async fn cache(command: &CacheCommand) -> Result<ExitCode, Failure> {
     match command {
         CacheCommand::Stat(asking) => tell::<CacheReport>(asking, "cache", |answer| answer).await,
         CacheCommand::Drop(asking) => tell::<CacheDropped>(asking, "cache-drop", |answer| answer).await,
+        CacheCommand::Warm(arguments) => return warm_command::execute(arguments).await,
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// Tells an answer, of which `part` is wanted, for programs as it came.

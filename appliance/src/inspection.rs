@@ -23,6 +23,9 @@ pub struct CacheReport {
     pub hits: u64,
     /// Blocks fetched from the center.
     pub misses: u64,
+    /// Blocks fetched before anybody read them.
+    #[serde(default)]
+    pub warmed: u64,
     /// Files thrown out for room.
     pub evictions: u64,
     /// Files whose bytes were wrong; each was thrown out and fetched again.
@@ -108,9 +111,9 @@ pub struct JournalReport {
 
 /// How the data cache does.
 pub fn cache(cache: &DataCache<CenterError>) -> CacheReport {
-    let Counters { hits, misses, evictions, corrupt } = cache.counters();
-    let [hits, misses, evictions, corrupt] =
-        [hits, misses, evictions, corrupt].map(|counter| counter.load(Ordering::Relaxed));
+    let Counters { hits, misses, warmed, evictions, corrupt } = cache.counters();
+    let [hits, misses, warmed, evictions, corrupt] =
+        [hits, misses, warmed, evictions, corrupt].map(|counter| counter.load(Ordering::Relaxed));
     let disk = |DiskUsage { path, is_up, bytes, bytes_max, files }| CacheDiskReport {
         path: path.display().to_string(),
         is_in_service: is_up,
@@ -118,7 +121,14 @@ pub fn cache(cache: &DataCache<CenterError>) -> CacheReport {
         bytes_max,
         files,
     };
-    CacheReport { hits, misses, evictions, corrupt, disks: cache.usage().into_iter().map(disk).collect() }
+    CacheReport {
+        hits,
+        misses,
+        warmed,
+        evictions,
+        corrupt,
+        disks: cache.usage().into_iter().map(disk).collect(),
+    }
 }
 
 /// Empties the data cache. Reads go on, from the center.
@@ -166,10 +176,13 @@ pub fn journal(journal: &Journal, now: Timestamp) -> JournalReport {
 /// For people.
 impl fmt::Display for CacheReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { hits, misses, evictions, corrupt, disks } = self;
+        let Self { hits, misses, warmed, evictions, corrupt, disks } = self;
         let share =
             (hits * 100).checked_div(hits + misses).map_or("-".to_owned(), |share| format!("{share} %"));
         write!(f, "since the start: {hits} hits, {misses} misses ({share} hits), {evictions} thrown out")?;
+        if *warmed > 0 {
+            write!(f, ", {warmed} fetched before anybody read them")?;
+        }
         if *corrupt > 0 {
             write!(f, ", {corrupt} WRONG ON DISK: check the disks")?;
         }
@@ -252,7 +265,8 @@ mod tests {
             bytes_max: 9,
             files: 1,
         };
-        let mut cache = CacheReport { hits: 3, misses: 1, evictions: 0, corrupt: 2, disks: vec![disk] };
+        let mut cache =
+            CacheReport { hits: 3, misses: 1, warmed: 0, evictions: 0, corrupt: 2, disks: vec![disk] };
         let said = cache.to_string();
         assert!(
             said.contains("75 % hits") && said.contains("2 WRONG") && said.contains("OUT OF SERVICE"),

@@ -29,6 +29,7 @@ pub mod status_page;
 pub mod traffic;
 pub mod translator;
 pub mod uploader;
+pub mod warm;
 mod whole_file;
 
 #[cfg(test)]

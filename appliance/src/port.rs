@@ -53,6 +53,7 @@ use crate::traffic::Traffic;
 use crate::translator::handle::HandleKey;
 use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;
+use crate::warm::Warmer;
 
 /// How long the start waits for a center that does not answer; then it serves what it knows.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
@@ -409,6 +410,8 @@ impl Port {
             }));
         }
         let mut operations = operations(reloader, sources);
+        let warmer = Arc::new(Warmer::new(Arc::clone(&translator), blocks.clone()));
+        operations.add_task("cache-warm", move |order| warmer.begin(order));
         add_inspections(&mut operations, blocks, server.attendance(), journal.clone());
         let paired = paired.map(|(paired, listener)| {
             paired.add_operations(&mut operations);

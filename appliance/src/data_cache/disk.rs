@@ -108,6 +108,11 @@ impl Disk {
         locked(&self.state).as_ref().map_or(0, |state| state.index.bytes())
     }
 
+    /// Most files on it.
+    pub fn files_max(&self) -> usize {
+        self.entries_max
+    }
+
     /// How it is.
     pub fn usage(&self) -> DiskUsage {
         let state = locked(&self.state);
@@ -188,6 +193,27 @@ impl Disk {
     /// Whether a look at the disk may find the file.
     pub fn may_have(&self, key: &BlockKey) -> bool {
         self.known(key).is_some_and(|known| !matches!(known, Known::No))
+    }
+
+    /// Whether the file is there, as far as the index knows; it counts as used just now. `None` if that takes a look at the
+    /// disk ([`holds_after_look`](Self::holds_after_look)).
+    pub fn holds(&self, key: &BlockKey) -> Option<bool> {
+        let mut state = locked(&self.state);
+        let Some(state) = state.as_mut() else { return Some(false) };
+        match state.index.get(key) {
+            Some(_) => {
+                state.index.touch(key);
+                Some(true)
+            }
+            None if state.swept => Some(false),
+            None => None,
+        }
+    }
+
+    /// The same by a look at the disk. Blocks.
+    pub fn holds_after_look(&self, key: &BlockKey) -> bool {
+        self.adopt(*key);
+        self.holds(key) == Some(true)
     }
 
     fn known(&self, key: &BlockKey) -> Option<Known> {

@@ -120,7 +120,8 @@ impl Index {
     }
 }
 
-fn pages(len: u32) -> u64 {
+/// What a file of `len` bytes takes of a disk.
+pub fn pages(len: u32) -> u64 {
     u64::from(len).next_multiple_of(PAGE_BYTES)
 }
 

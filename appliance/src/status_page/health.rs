@@ -140,7 +140,7 @@ mod tests {
             bytes_max: 2,
             files: 1,
         };
-        CacheReport { hits: 0, misses: 0, evictions: 0, corrupt, disks: vec![disk] }
+        CacheReport { hits: 0, misses: 0, warmed: 0, evictions: 0, corrupt, disks: vec![disk] }
     }
 
     fn journal(bytes_used: u64, oldest_seconds: Option<u64>) -> JournalReport {

@@ -149,7 +149,7 @@ fn wan(status: &Status, history: &History, now: Instant) -> Html {
 }
 
 fn caches(status: &Status, cache: &CacheReport) -> Html {
-    let CacheReport { hits, misses, evictions, corrupt, disks } = cache;
+    let CacheReport { hits, misses, warmed: _, evictions, corrupt, disks } = cache;
     let share = (hits * 100)
         .checked_div(hits + misses)
         .map_or("none was read yet".to_owned(), |share| format!("{share} % of {} blocks", hits + misses));
@@ -292,7 +292,8 @@ mod tests {
     const HOSTILE: &str = "/<img src=x onerror=alert(1)>\"'&";
 
     fn figures(judge: Judge) -> Figures {
-        let cache = CacheReport { hits: 3, misses: 1, evictions: 0, corrupt: 0, disks: Vec::new() };
+        let cache =
+            CacheReport { hits: 3, misses: 1, warmed: 0, evictions: 0, corrupt: 0, disks: Vec::new() };
         let journal = JournalReport {
             files: 0,
             uploading: 0,
