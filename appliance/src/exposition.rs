@@ -291,6 +291,12 @@ fn cache(page: Page, report: &CacheReport) -> Page {
         )
         .values(
             Gauge,
+            "cache_disk_pinned_bytes",
+            "Of the bytes cached on it, those that go last.",
+            each(disks, |disk| disk.pinned_bytes),
+        )
+        .values(
+            Gauge,
             "cache_disk_files",
             "Files on it: blocks of at most 1 MiB, and lists of digests.",
             each(disks, |disk| disk.files),

@@ -21,6 +21,7 @@ pub mod lock_ledger;
 pub mod mirror;
 pub mod object;
 pub mod pair;
+pub mod pins;
 pub mod port;
 pub mod probe;
 pub mod reload;

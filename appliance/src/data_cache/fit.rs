@@ -12,64 +12,89 @@ use super::key::{BlockKey, DIGESTS, ObjectKey};
 /// Bytes that a digest list has for each block.
 const LIST_BYTES_PER_BLOCK: u64 = 32;
 
+/// A disk, and how much of it may be used.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    /// See [`BlockKey::score`].
+    pub seed: u64,
+    /// See [`BlockKey::score`].
+    pub weight: u64,
+    /// Most bytes.
+    pub bytes: u64,
+    /// Most files.
+    pub files: u64,
+}
+
 /// Adds up what objects take.
 #[derive(Debug)]
 pub struct Fit {
-    disks: Vec<Load>,
-    /// Counted already: an object is kept once, whoever has it. No longer of use, and not added to, once it does not fit;
+    disks: Vec<(Disk, Load)>,
+    /// Counted already: an object is kept once, whoever has it. No longer of use, and not added to, once there is no room;
     /// so it is bounded by what the disks hold.
     objects: HashSet<ObjectKey>,
     bytes: u64,
     is_over: bool,
 }
 
-#[derive(Debug)]
+/// What is on a disk already.
+#[derive(Clone, Copy, Debug, Default)]
 struct Load {
-    seed: u64,
-    bytes_max: u64,
-    files_max: u64,
     bytes: u64,
     files: u64,
 }
 
 impl Fit {
-    /// Nothing yet, on disks of these seeds, most bytes and most files.
-    pub fn new(disks: impl Iterator<Item = (u64, u64, u64)>) -> Self {
-        let load = |(seed, bytes_max, files_max)| Load { seed, bytes_max, files_max, bytes: 0, files: 0 };
-        Self { disks: disks.map(load).collect(), objects: HashSet::new(), bytes: 0, is_over: false }
+    /// Nothing yet, on these disks.
+    pub fn new(disks: impl Iterator<Item = Disk>) -> Self {
+        let disks = disks.map(|disk| (disk, Load::default())).collect();
+        Self { disks, objects: HashSet::new(), bytes: 0, is_over: false }
     }
 
-    /// One object more.
+    /// One object more, whether or not it has room.
     pub fn add(&mut self, content: &Content) {
         if content.size == 0 || !(self.is_over || self.objects.insert(content.into())) {
             return;
         }
-        let blocks = content.blocks();
-        if blocks > 1 {
-            self.add_file(BlockKey::new(content, DIGESTS), blocks * LIST_BYTES_PER_BLOCK);
-        }
-        for block in 0..blocks {
-            // An object of so many blocks fits nowhere.
-            let Ok(number) = u32::try_from(block) else { break };
-            self.add_file(BlockKey::new(content, number), content.block_len(block));
-        }
+        self.is_over |= !self.load(content);
         if self.is_over {
             self.objects = HashSet::new();
         }
     }
 
-    fn add_file(&mut self, key: BlockKey, len: u64) {
-        let len = pages(u32::try_from(len).unwrap_or(u32::MAX));
-        self.bytes += len;
-        let disks = self.disks.iter().enumerate();
-        let Some(disk) = key.choose(disks.map(|(number, disk)| (number, disk.seed, disk.bytes_max))) else {
-            self.is_over = true;
-            return;
-        };
-        let disk = &mut self.disks[disk];
-        disk.bytes += len;
-        disk.files += 1;
-        self.is_over |= disk.bytes > disk.bytes_max || disk.files > disk.files_max;
+    /// One object more, if it has room: whether it has.
+    pub fn admit(&mut self, content: &Content) -> bool {
+        if content.size == 0 || self.objects.contains(&content.into()) {
+            return true;
+        }
+        let before = (self.bytes, self.disks.clone());
+        let has_room = self.load(content);
+        if has_room {
+            self.objects.insert(content.into());
+        } else {
+            (self.bytes, self.disks) = before;
+        }
+        has_room
+    }
+
+    fn load(&mut self, content: &Content) -> bool {
+        let blocks = content.blocks();
+        let list = (blocks > 1).then_some((DIGESTS, blocks * LIST_BYTES_PER_BLOCK));
+        // An object of more blocks than there are numbers fits nowhere.
+        let numbers = (0..blocks).map_while(|block| u32::try_from(block).ok());
+        let files = numbers.map(|number| (number, content.block_len(number.into())));
+        let mut has_room = true;
+        for (number, len) in list.into_iter().chain(files) {
+            let len = pages(u32::try_from(len).unwrap_or(u32::MAX));
+            self.bytes += len;
+            let disks = self.disks.iter().enumerate();
+            let disks = disks.map(|(number, (disk, _))| (number, disk.seed, disk.weight));
+            let Some(disk) = BlockKey::new(content, number).choose(disks) else { return false };
+            let (Disk { bytes, files, .. }, load) = &mut self.disks[disk];
+            load.bytes += len;
+            load.files += 1;
+            has_room &= load.bytes <= *bytes && load.files <= *files;
+        }
+        has_room
     }
 
     /// Whether all of it has room at once.
@@ -84,7 +109,7 @@ impl Fit {
 
     /// Bytes there may be on all disks.
     pub fn room(&self) -> u64 {
-        self.disks.iter().map(|disk| disk.bytes_max).sum()
+        self.disks.iter().map(|(disk, _)| disk.bytes).sum()
     }
 }
 
@@ -94,7 +119,11 @@ mod tests {
     use protocol::digest::ObjectHasher;
 
     use super::*;
-    use crate::data_cache::index::{Entry, Index};
+    use crate::data_cache::index::{Bounds, Entry, Index};
+
+    fn disk(seed: u64, bytes: u64, files: u64) -> Disk {
+        Disk { seed, weight: bytes, bytes, files }
+    }
 
     fn content(seed: u64, size: u64) -> Content {
         let mut hasher = ObjectHasher::new();
@@ -109,8 +138,8 @@ mod tests {
             seeds in prop::collection::vec(0u64..20, 0..30),
             bytes_max in 1u64..40_000_000, files_max in 1u64..60,
         ) {
-            let mut fit = Fit::new([(7, bytes_max, files_max)].into_iter());
-            let mut index = Index::new(bytes_max, files_max as usize);
+            let mut fit = Fit::new([disk(7, bytes_max, files_max)].into_iter());
+            let mut index = Index::new(Bounds::new(bytes_max, files_max as usize, 0.0));
             let mut is_kept = true;
             for seed in seeds {
                 let content = content(seed, seed * 37 % 11 * 450_000);
@@ -144,7 +173,7 @@ mod tests {
         assert!(none.is_within(), "nothing has room everywhere");
         none.add(&content(1, 5));
         assert!(!none.is_within() && none.room() == 0);
-        let mut fit = Fit::new([(1, 3 << 20, 10), (2, 3 << 20, 10)].into_iter());
+        let mut fit = Fit::new([disk(1, 3 << 20, 10), disk(2, 3 << 20, 10)].into_iter());
         for _ in 0..9 {
             fit.add(&content(1, 1_000_000));
         }
@@ -154,6 +183,9 @@ mod tests {
             BlockKey::new(content, 0).choose([(0, 1, 3 << 20), (1, 2, 3 << 20)].into_iter()) == Some(0)
         };
         let of_first: Vec<_> = (2..).map(|seed| content(seed, 1 << 20)).filter(is_of_first).take(4).collect();
+        // One has its place taken already: three MiB hold two more beside it, or three without it.
+        let admitted = of_first.iter().filter(|content| fit.admit(content)).count();
+        assert!((2..=3).contains(&admitted) && fit.is_within(), "{fit:?}");
         of_first.iter().for_each(|content| fit.add(content));
         assert!(!fit.is_within() && fit.bytes() < fit.room(), "{fit:?}");
     }

@@ -14,6 +14,7 @@
 //! | `digests` | digest lists in memory |
 //! | `fills` | one download for many readers |
 //! | `fit` | whether objects have room here (pure) |
+//! | `pinned` | which objects are to be kept |
 //! | `maintenance` | the thread that sweeps and revives disks |
 
 mod digests;
@@ -24,6 +25,7 @@ mod index;
 mod index_log;
 mod key;
 mod maintenance;
+mod pinned;
 
 #[doc(hidden)]
 pub mod fuzz {
@@ -51,8 +53,10 @@ use self::digests::DigestLists;
 use self::disk::Disk;
 use self::fills::Fills;
 pub use self::fit::Fit;
+use self::index::Bounds;
 use self::key::{BlockKey, DIGESTS};
 use self::maintenance::Maintenance;
+use self::pinned::Pinned;
 
 /// One disk of the cache.
 #[derive(Clone, Debug)]
@@ -74,12 +78,14 @@ pub struct Settings {
     pub entries_max: usize,
     /// Most fills at once.
     pub fills_max: usize,
+    /// Which part of each disk pinned objects may have, from 0 to 1.
+    pub pinned_share: f64,
 }
 
 impl Settings {
     /// The usual sizes, on these disks.
     pub fn new(disks: Vec<DiskSettings>) -> Self {
-        Self { disks, open_files_max: 1_024, entries_max: 1 << 20, fills_max: 32 }
+        Self { disks, open_files_max: 1_024, entries_max: 1 << 20, fills_max: 32, pinned_share: 0.5 }
     }
 }
 
@@ -127,6 +133,10 @@ pub struct DiskUsage {
     pub bytes: u64,
     /// Most bytes on it.
     pub bytes_max: u64,
+    /// Bytes that are pinned.
+    pub pinned: u64,
+    /// Most bytes that are.
+    pub pinned_max: u64,
     /// Blocks and lists of digests.
     pub files: u64,
 }
@@ -146,6 +156,7 @@ impl<E> Clone for DataCache<E> {
 #[derive(Debug)]
 struct Inner<E> {
     disks: Arc<[Disk]>,
+    pinned: Arc<Pinned>,
     lists: Mutex<DigestLists>,
     fills: Fills<E>,
     counters: Arc<Counters>,
@@ -159,15 +170,29 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
     /// to read the index logs.
     pub fn open(settings: Settings) -> Self {
         let counters = Arc::new(Counters::default());
-        let disk =
-            |disk| Disk::new(disk, settings.open_files_max, settings.entries_max, Arc::clone(&counters));
-        let disks: Arc<[Disk]> = settings.disks.iter().map(disk).collect();
+        let pinned = Arc::new(Pinned::default());
+        let Settings { disks, open_files_max, entries_max, fills_max, pinned_share } = settings;
+        let disk = |disk: &DiskSettings| {
+            let bounds = Bounds::new(disk.bytes_max, entries_max, pinned_share);
+            Disk::new(disk, open_files_max, bounds, Arc::clone(&counters), Arc::clone(&pinned))
+        };
+        let disks: Arc<[Disk]> = disks.iter().map(disk).collect();
         maintenance::revive(&disks);
         let maintenance = Maintenance::start(Arc::clone(&disks));
-        let fills = Fills::new(settings.fills_max);
+        let fills = Fills::new(fills_max);
         let lists = Mutex::default();
         let readers = AtomicUsize::new(0);
-        Self { inner: Arc::new(Inner { disks, lists, fills, counters, readers, _maintenance: maintenance }) }
+        Self {
+            inner: Arc::new(Inner {
+                disks,
+                pinned,
+                lists,
+                fills,
+                counters,
+                readers,
+                _maintenance: maintenance,
+            }),
+        }
     }
 
     /// A block that is open and was verified. Never touches a disk. Counts a hit if found, nothing if not.
@@ -318,8 +343,39 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
 
     /// Finds out whether objects have room on the disks that are in service now, when all else goes.
     pub fn fit(&self) -> Fit {
+        self.fit_within(|bounds| (bounds.bytes, bounds.files))
+    }
+
+    /// The same for objects that are to be pinned.
+    pub fn fit_pinned(&self) -> Fit {
+        self.fit_within(|bounds| (bounds.pinned_bytes, bounds.pinned_files))
+    }
+
+    fn fit_within(&self, room: impl Fn(Bounds) -> (u64, usize)) -> Fit {
         let up = self.inner.disks.iter().filter(|disk| disk.is_up());
-        Fit::new(up.map(|disk| (disk.seed, disk.bytes_max, disk.files_max() as u64)))
+        Fit::new(up.map(|disk| {
+            let (bytes, files) = room(disk.bounds());
+            fit::Disk { seed: disk.seed, weight: disk.bytes_max, bytes, files: files as u64 }
+        }))
+    }
+
+    /// Keeps an object: what is there of it, and what comes, goes last, as far as the share of what is pinned allows.
+    pub fn pin(&self, content: &Content) {
+        self.inner.pinned.insert(content.into());
+        for key in files_of(content) {
+            if let Some(disk) = self.disk(&key) {
+                self.inner.disks[disk].pin(&key);
+            }
+        }
+    }
+
+    /// Lets an object go in its turn again.
+    pub fn unpin(&self, content: &Content) {
+        self.inner.pinned.remove(&content.into());
+        for key in files_of(content) {
+            // Also where it was put while another disk was out of service.
+            self.inner.disks.iter().for_each(|disk| disk.unpin(&key));
+        }
     }
 
     /// What happened since the start.
@@ -385,6 +441,12 @@ impl Drop for Reader<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The files that an object may have here.
+fn files_of(content: &Content) -> impl Iterator<Item = BlockKey> {
+    let blocks = (0..content.blocks()).map_while(|block| u32::try_from(block).ok());
+    std::iter::once(DIGESTS).chain(blocks).map(move |block| BlockKey::new(content, block))
 }
 
 fn list_key(content: &Content) -> BlockKey {

@@ -138,6 +138,8 @@ mod tests {
             is_in_service,
             bytes_used: 1,
             bytes_max: 2,
+            pinned_bytes: 0,
+            pinned_bytes_max: 1,
             files: 1,
         };
         CacheReport { hits: 0, misses: 0, warmed: 0, evictions: 0, corrupt, disks: vec![disk] }

@@ -153,11 +153,12 @@ fn caches(status: &Status, cache: &CacheReport) -> Html {
     let share = (hits * 100)
         .checked_div(hits + misses)
         .map_or("none was read yet".to_owned(), |share| format!("{share} % of {} blocks", hits + misses));
-    let disks = disks.iter().map(|CacheDiskReport { path, is_in_service, bytes_used, bytes_max, files }| {
-        let state = if *is_in_service { "" } else { ", OUT OF SERVICE" };
-        let (used, max) = (amount::bytes(*bytes_used), amount::bytes(*bytes_max));
-        fact(path, format_args!("{used} of {max} in {files} files{state}"))
-    });
+    let disks =
+        disks.iter().map(|CacheDiskReport { path, is_in_service, bytes_used, bytes_max, files, .. }| {
+            let state = if *is_in_service { "" } else { ", OUT OF SERVICE" };
+            let (used, max) = (amount::bytes(*bytes_used), amount::bytes(*bytes_max));
+            fact(path, format_args!("{used} of {max} in {files} files{state}"))
+        });
     let directories = status.customers.iter().map(|customer| {
         let heard = customer
             .feed_seconds
@@ -351,6 +352,8 @@ mod tests {
             is_in_service: false,
             bytes_used: 1,
             bytes_max: 2,
+            pinned_bytes: 1,
+            pinned_bytes_max: 1,
             files: 1,
         };
         figures.cache.disks.push(disk);

@@ -58,6 +58,7 @@ impl TestPort {
             open_files_max: 64,
             entries_max: 1_024,
             fills_max: 8,
+            pinned_share: 0.5,
         });
         let settings = directory_cache::Settings {
             entries_max: NonZeroUsize::new(10_000).unwrap(),

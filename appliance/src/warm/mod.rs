@@ -57,9 +57,9 @@ pub struct Warmer<C> {
 
 /// Where to begin.
 pub(crate) struct Start<C> {
-    path: String,
-    customer: Arc<Customer<C>>,
-    entry: Arc<Entry>,
+    pub(crate) path: String,
+    pub(crate) customer: Arc<Customer<C>>,
+    pub(crate) entry: Arc<Entry>,
 }
 
 impl<C: StorageCenter> Start<C> {
@@ -95,9 +95,8 @@ enum Stop {
 }
 
 impl<C: StorageCenter> Warmer<C> {
-    /// Of what `translator` exports, into `blocks`.
-    pub fn new(translator: Arc<Translator<C>>, blocks: DataCache<CenterError>) -> Self {
-        let fetcher = Fetcher::new(blocks.clone());
+    /// Of what `translator` exports, into `blocks`, by the fetcher of that cache.
+    pub fn new(translator: Arc<Translator<C>>, blocks: DataCache<CenterError>, fetcher: Fetcher) -> Self {
         Self { translator, blocks, fetcher, turn: Arc::new(Semaphore::new(1)) }
     }
 

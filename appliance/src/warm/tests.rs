@@ -24,7 +24,8 @@ fn put(center: &FakeCenter, parent: ObjectId, name: &str, bytes: &[u8]) -> Objec
 }
 
 fn warmer(port: &TestPort) -> Arc<Warmer<FakeCenter>> {
-    Arc::new(Warmer::new(Arc::clone(&port.translator), port.blocks.clone()))
+    let fetcher = Fetcher::new(port.blocks.clone());
+    Arc::new(Warmer::new(Arc::clone(&port.translator), port.blocks.clone(), fetcher))
 }
 
 fn order(paths: &[&str], dry_run: bool) -> Value {

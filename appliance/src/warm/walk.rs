@@ -93,6 +93,11 @@ impl<C: StorageCenter> Walk<C> {
         Self { customer, first: Some((path, entry)), folders: Vec::new() }
     }
 
+    /// Whose files they are.
+    pub fn customer(&self) -> &Arc<Customer<C>> {
+        &self.customer
+    }
+
     /// The next step; `None` at the end. What is removed meanwhile is not told.
     pub async fn next(&mut self) -> Option<Step> {
         if let Some((path, entry)) = self.first.take() {
