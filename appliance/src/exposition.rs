@@ -265,9 +265,10 @@ fn cache(page: Page, report: &CacheReport) -> Page {
     ) -> impl Iterator<Item = (Labels, N)> {
         disks.iter().map(move |disk| (Labels::of("disk", &disk.path), value(disk)))
     }
-    let CacheReport { hits, misses, evictions, corrupt, disks } = report;
+    let CacheReport { hits, misses, warmed, evictions, corrupt, disks } = report;
     page.value(Counter, "cache_hits_total", "Blocks found in the data cache.", *hits)
         .value(Counter, "cache_misses_total", "Blocks fetched from the storage center.", *misses)
+        .value(Counter, "cache_warmed_total", "Blocks fetched before anybody read them; no misses.", *warmed)
         .value(Counter, "cache_evictions_total", "Files thrown out for room.", *evictions)
         .value(Counter, "cache_corrupt_total", "Files thrown out because their bytes were wrong.", *corrupt)
         .values(
@@ -282,6 +283,12 @@ fn cache(page: Page, report: &CacheReport) -> Page {
             "cache_disk_limit_bytes",
             "Most bytes to be cached on it.",
             each(disks, |disk| disk.bytes_max),
+        )
+        .values(
+            Gauge,
+            "cache_disk_pinned_bytes",
+            "Of the bytes cached on it, those that go last.",
+            each(disks, |disk| disk.pinned_bytes),
         )
         .values(
             Gauge,

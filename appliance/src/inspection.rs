@@ -23,6 +23,9 @@ pub struct CacheReport {
     pub hits: u64,
     /// Blocks fetched from the center.
     pub misses: u64,
+    /// Blocks fetched before anybody read them.
+    #[serde(default)]
+    pub warmed: u64,
     /// Files thrown out for room.
     pub evictions: u64,
     /// Files whose bytes were wrong; each was thrown out and fetched again.
@@ -42,6 +45,12 @@ pub struct CacheDiskReport {
     pub bytes_used: u64,
     /// What there may be.
     pub bytes_max: u64,
+    /// Bytes of them that are pinned.
+    #[serde(default)]
+    pub pinned_bytes: u64,
+    /// Most bytes that may be.
+    #[serde(default)]
+    pub pinned_bytes_max: u64,
     /// Files on it: blocks of at most 1 MiB, and lists of digests.
     pub files: u64,
 }
@@ -108,17 +117,26 @@ pub struct JournalReport {
 
 /// How the data cache does.
 pub fn cache(cache: &DataCache<CenterError>) -> CacheReport {
-    let Counters { hits, misses, evictions, corrupt } = cache.counters();
-    let [hits, misses, evictions, corrupt] =
-        [hits, misses, evictions, corrupt].map(|counter| counter.load(Ordering::Relaxed));
-    let disk = |DiskUsage { path, is_up, bytes, bytes_max, files }| CacheDiskReport {
+    let Counters { hits, misses, warmed, evictions, corrupt } = cache.counters();
+    let [hits, misses, warmed, evictions, corrupt] =
+        [hits, misses, warmed, evictions, corrupt].map(|counter| counter.load(Ordering::Relaxed));
+    let disk = |DiskUsage { path, is_up, bytes, bytes_max, pinned, pinned_max, files }| CacheDiskReport {
         path: path.display().to_string(),
         is_in_service: is_up,
         bytes_used: bytes,
         bytes_max,
+        pinned_bytes: pinned,
+        pinned_bytes_max: pinned_max,
         files,
     };
-    CacheReport { hits, misses, evictions, corrupt, disks: cache.usage().into_iter().map(disk).collect() }
+    CacheReport {
+        hits,
+        misses,
+        warmed,
+        evictions,
+        corrupt,
+        disks: cache.usage().into_iter().map(disk).collect(),
+    }
 }
 
 /// Empties the data cache. Reads go on, from the center.
@@ -173,14 +191,23 @@ impl CacheReport {
 /// For people.
 impl fmt::Display for CacheReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { hits, misses, evictions, corrupt, disks } = self;
+        let Self { hits, misses, warmed, evictions, corrupt, disks } = self;
         let share = self.hit_percent().map_or("-".to_owned(), |share| format!("{share} %"));
         write!(f, "since the start: {hits} hits, {misses} misses ({share} hits), {evictions} thrown out")?;
+        if *warmed > 0 {
+            write!(f, ", {warmed} fetched before anybody read them")?;
+        }
         if *corrupt > 0 {
             write!(f, ", {corrupt} WRONG ON DISK: check the disks")?;
         }
-        for CacheDiskReport { path, is_in_service, bytes_used, bytes_max, files } in disks {
-            let state = if *is_in_service { "" } else { ", OUT OF SERVICE" };
+        for CacheDiskReport { path, is_in_service, bytes_used, bytes_max, pinned_bytes, files, .. } in disks {
+            let mut state = String::new();
+            if *pinned_bytes > 0 {
+                state.push_str(&format!(", {pinned_bytes} bytes pinned"));
+            }
+            if !is_in_service {
+                state.push_str(", OUT OF SERVICE");
+            }
             write!(f, "\n{path}: {bytes_used} of {bytes_max} bytes in {files} files{state}")?;
         }
         Ok(())
@@ -256,12 +283,18 @@ mod tests {
             is_in_service: false,
             bytes_used: 5,
             bytes_max: 9,
+            pinned_bytes: 4,
+            pinned_bytes_max: 4,
             files: 1,
         };
-        let mut cache = CacheReport { hits: 3, misses: 1, evictions: 0, corrupt: 2, disks: vec![disk] };
+        let mut cache =
+            CacheReport { hits: 3, misses: 1, warmed: 0, evictions: 0, corrupt: 2, disks: vec![disk] };
         let said = cache.to_string();
         assert!(
-            said.contains("75 % hits") && said.contains("2 WRONG") && said.contains("OUT OF SERVICE"),
+            said.contains("75 % hits")
+                && said.contains("4 bytes pinned")
+                && said.contains("2 WRONG")
+                && said.contains("OUT OF SERVICE"),
             "{said}"
         );
         (cache.hits, cache.misses) = (0, 0);

@@ -21,6 +21,7 @@ pub mod lock_ledger;
 pub mod mirror;
 pub mod object;
 pub mod pair;
+pub mod pins;
 pub mod port;
 pub mod probe;
 pub mod reload;
@@ -29,6 +30,7 @@ pub mod status_page;
 pub mod traffic;
 pub mod translator;
 pub mod uploader;
+pub mod warm;
 mod whole_file;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod new_password;
 mod password_command;
 mod setup_command;
 mod support_command;
+mod warm_command;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -41,6 +42,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
+use warm_command::ListError;
 
 /// The C library's allocator keeps for each of its arenas, which threads take in turn, what was once in use there at
 /// most, some 4 MiB of blocks: the process grows with every thread that did such work, though what is in use does not.
@@ -96,7 +98,7 @@ enum Command {
     Clients(Asking),
     /// Say what the running port still owes to the storage center.
     Journal(Asking),
-    /// Look at the running port's data cache, or empty it.
+    /// Look at the running port's data cache, fill it ahead, or empty it.
     Cache {
         #[command(subcommand)]
         command: CacheCommand,
@@ -194,7 +196,7 @@ fn main() -> ExitCode {
             Command::Exports(asking) => ask_command::exports(&asking).await,
             Command::Clients(asking) => ask_command::clients(&asking).await,
             Command::Journal(asking) => ask_command::journal(&asking).await,
-            Command::Cache { command } => ask_command::cache(&command).await,
+            Command::Cache { command } => return ask_command::cache(&command).await,
             Command::Doctor(arguments) => return Ok(doctor_command::execute(&arguments).await),
             Command::SupportBundle(arguments) => {
                 support_command::execute(&arguments).await.map_err(Failure::from)
@@ -248,6 +250,8 @@ enum Failure {
     Signals(std::io::Error),
     #[error("the storage port answered something else: {0}; is it of another version?")]
     Answer(#[from] serde_json::Error),
+    #[error(transparent)]
+    List(#[from] ListError),
 }
 
 /// The log goes to standard error, as much of it as is wanted; what is worth knowing later is kept as well.

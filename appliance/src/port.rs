@@ -45,6 +45,7 @@ use crate::object::Objects;
 use crate::pair::register::CenterRegister;
 use crate::pair::role::Role;
 use crate::pair::{self, Paired};
+use crate::pins::{self, Pinner};
 use crate::reload::Reloader;
 use crate::status::{self, PairStatus};
 use crate::status_page::password::PasswordHash;
@@ -53,6 +54,7 @@ use crate::traffic::Traffic;
 use crate::translator::handle::HandleKey;
 use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;
+use crate::warm::{Fetcher, Warmer};
 
 /// How long the start waits for a center that does not answer; then it serves what it knows.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
@@ -64,6 +66,10 @@ const SNAPSHOT_EVERY_MIN: Duration = Duration::from_secs(1);
 const SNAPSHOT_SHARE: u32 = 50;
 /// Blocks kept open per cache disk.
 const OPEN_FILES_MAX: usize = 1_024;
+/// In the state directory: what is pinned.
+const PINS: &str = "pins.json";
+/// One part in so many of the directory cache may be rows below pins.
+const PINNED_ROWS_SHARE: usize = 2;
 /// In the state directory: the key of the handles of a port that is not one of a pair.
 pub const HANDLE_KEY: &str = "handle_key";
 /// Entries of the data cache's index per disk: a terabyte in blocks of 1 MiB.
@@ -174,6 +180,8 @@ pub struct Port {
     reloader: Arc<Reloader>,
     paired: Option<(Arc<Paired>, TcpListener)>,
     blocks: DataCache<CenterError>,
+    fetcher: Fetcher,
+    pinner: Arc<Pinner<Center>>,
     cifs: Option<Cifs>,
     metrics: Option<SocketAddr>,
     status_page: Option<(config::StatusPage, Option<TlsAcceptor>, Option<PasswordHash>)>,
@@ -264,6 +272,15 @@ impl Port {
             turn,
         );
         let translator = Arc::new(translator);
+        let fetcher = Fetcher::new(blocks.clone());
+        let pinner = Pinner::open(pins::Parts {
+            list: state_dir.join(PINS),
+            rows_max: config.cache.directory_entries.get() / PINNED_ROWS_SHARE,
+            translator: Arc::clone(&translator),
+            customers: customers.clone(),
+            blocks: blocks.clone(),
+            fetcher: fetcher.clone(),
+        });
         let cifs = match &config.cifs {
             Some(cifs) => {
                 let exports = translator.current_exports();
@@ -331,6 +348,8 @@ impl Port {
             reloader: Arc::new(reloader),
             paired,
             blocks,
+            fetcher,
+            pinner: Arc::new(pinner),
             cifs,
             metrics: config.metrics.map(|metrics| metrics.listen),
             status_page: config.status_page.clone().map(|page| (page, tls, password)),
@@ -364,6 +383,8 @@ impl Port {
             reloader,
             paired,
             blocks,
+            fetcher,
+            pinner,
             cifs,
             metrics,
             status_page,
@@ -409,7 +430,13 @@ impl Port {
             }));
         }
         let mut operations = operations(reloader, sources);
-        add_inspections(&mut operations, blocks, server.attendance(), journal.clone());
+        let warmer = Arc::new(Warmer::new(Arc::clone(&translator), blocks.clone(), fetcher));
+        operations.add_task("cache-warm", move |order| warmer.begin(order));
+        add_pins(&mut operations, &pinner);
+        let dropped = Arc::clone(&pinner);
+        tasks.spawn(pinner.run());
+        let refill = move || dropped.look_again();
+        add_inspections(&mut operations, blocks, server.attendance(), journal.clone(), refill);
         let paired = paired.map(|(paired, listener)| {
             paired.add_operations(&mut operations);
             tasks.spawn(Arc::clone(&paired).run(listener));
@@ -490,22 +517,41 @@ fn operations<C: StorageCenter>(reloader: Arc<Reloader>, sources: Arc<status::So
     operations
 }
 
-/// What is told of the port's insides: asks nobody but this process.
+/// What is kept in the data cache, as operators want it.
+fn add_pins<C: StorageCenter>(operations: &mut Operations, pinner: &Arc<Pinner<C>>) {
+    let by = Arc::clone(pinner);
+    operations.add_task("cache-pin", move |arguments| by.begin(&arguments));
+    let by = Arc::clone(pinner);
+    operations.add("cache-unpin", move |arguments| {
+        let pinner = Arc::clone(&by);
+        async move { to_value(pinner.unpin(&arguments).await?) }
+    });
+    let by = Arc::clone(pinner);
+    operations.add("cache-pins", move |_| {
+        let report = by.report();
+        async move { to_value(report) }
+    });
+}
+
+/// What is told of the port's insides: asks nobody but this process. What is pinned comes back by `refill` after the cache was
+/// emptied.
 fn add_inspections(
     operations: &mut Operations,
     blocks: DataCache<CenterError>,
     attendance: Attendance,
     journal: Journal,
+    refill: impl Fn() + Send + Sync + 'static,
 ) {
-    let dropped = blocks.clone();
+    let (dropped, refill) = (blocks.clone(), Arc::new(refill));
     operations.add("cache", move |_| {
         let report = inspection::cache(&blocks);
         async move { to_value(report) }
     });
     operations.add("cache-drop", move |_| {
-        let blocks = dropped.clone();
+        let (blocks, refill) = (dropped.clone(), Arc::clone(&refill));
         async move {
             let dropped = inspection::drop_cache(&blocks).await;
+            refill();
             tracing::info!(bytes = dropped.bytes, "the data cache was emptied, as an operator wanted");
             to_value(dropped)
         }
@@ -597,6 +643,7 @@ fn data_cache_settings(config: &Config) -> data_cache::Settings {
         open_files_max: OPEN_FILES_MAX,
         entries_max: BLOCKS_MAX,
         fills_max: FILLS_MAX,
+        pinned_share: config.cache.pinned_share,
     }
 }
 

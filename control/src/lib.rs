@@ -1,8 +1,9 @@
 //! The control socket of a daemon: how this machine's administrator, and its other daemon, ask the running one.
 //!
 //! A Unix socket in the daemon's state directory, for the daemon's own user and root, and for the directory's group if that
-//! was given the bit set-group-id. One request is one line of JSON, and so is its answer ([`message`]), but for a watch, which is answered by a line whenever there is news; [`socket`]
-//! carries them, [`Operations`] knows who answers what, [`watching`] listens to a watch. Nobody on a network
+//! was given the bit set-group-id. One request is one line of JSON, and so is its answer ([`message`]), but for a watch, which
+//! is answered by a line whenever there is news, and a task, which is done while its caller listens and tells how far it is;
+//! [`socket`] carries them, [`Operations`] knows who answers what, [`watching`] listens to lines. Nobody on a network
 //! reaches it.
 
 pub mod message;
@@ -27,6 +28,7 @@ pub type Lines = BoxStream<'static, Value>;
 enum Operation {
     Question(Box<dyn Fn(Value) -> Answer + Send + Sync>),
     Watch(Box<dyn Fn() -> Lines + Send + Sync>),
+    Task(Box<dyn Fn(Value) -> Result<Lines, String> + Send + Sync>),
 }
 
 /// What becomes of a request.
@@ -34,7 +36,9 @@ pub(crate) enum Response {
     /// One line.
     Reply(Reply),
     /// A line whenever there is news.
-    Lines(Lines),
+    Watch(Lines),
+    /// Lines of something that is done while they are taken.
+    Task(Lines),
 }
 
 /// What can be asked, by name.
@@ -56,6 +60,17 @@ impl Operations {
         self.0.insert(name, Operation::Watch(Box::new(watch)));
     }
 
+    /// Lets `task` be done: it is given the request's arguments, and answers with lines that say how far it is, the last of
+    /// which says what came of it, or with one line that says why it is not begun. Who hangs up ends it: dropping the lines
+    /// must.
+    pub fn add_task(
+        &mut self,
+        name: &'static str,
+        task: impl Fn(Value) -> Result<Lines, String> + Send + Sync + 'static,
+    ) {
+        self.0.insert(name, Operation::Task(Box::new(task)));
+    }
+
     /// Asks as a caller at the socket does, from within the daemon.
     ///
     /// # Errors
@@ -64,7 +79,7 @@ impl Operations {
         match self.answer(Request::new(operation, arguments)).await {
             Response::Reply(Reply { outcome: Outcome::Result(value), .. }) => Ok(value),
             Response::Reply(Reply { outcome: Outcome::Error(why), .. }) => Err(why),
-            Response::Lines(_) => Err(format!("`{operation}` is followed, not asked")),
+            Response::Watch(_) | Response::Task(_) => Err(format!("`{operation}` is followed, not asked")),
         }
     }
 
@@ -80,7 +95,11 @@ impl Operations {
             Some(Operation::Question(operation)) => {
                 Response::Reply(operation(request.arguments).await.into())
             }
-            Some(Operation::Watch(watch)) => Response::Lines(watch()),
+            Some(Operation::Watch(watch)) => Response::Watch(watch()),
+            Some(Operation::Task(task)) => match task(request.arguments) {
+                Ok(lines) => Response::Task(lines),
+                Err(why) => Response::Reply(Reply::refused(why)),
+            },
             None => {
                 let known: Vec<_> = self.0.keys().copied().collect();
                 let known = known.join(", ");

@@ -19,18 +19,21 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::message::{Outcome, Reply, Request, VERSION};
+use crate::watching::Watching;
 use crate::{Lines, Operations, Response};
 
 /// The socket's name in the state directory.
 const NAME: &str = "control";
-/// Longest request.
-const REQUEST_BYTES_MAX: u64 = 16 << 10;
+/// Longest request: a list of some forty thousand paths.
+pub const REQUEST_BYTES_MAX: u64 = 4 << 20;
 /// Longest answer: a thousand exports take a tenth of it.
 const REPLY_BYTES_MAX: u64 = 4 << 20;
 /// Requests at once; others wait to be accepted.
 const CONNECTIONS_MAX: usize = 8;
 /// Watches at once, beside the requests: one for the judge, one for who looks on.
 const WATCHES_MAX: usize = 2;
+/// Tasks at once, beside both. What costs more than a place is the task's own matter.
+const TASKS_MAX: usize = 4;
 /// How long a request may take to arrive, and an answer to be taken.
 const TRANSFER_TIME: Duration = Duration::from_secs(5);
 /// How long a caller waits for an answer.
@@ -59,6 +62,25 @@ pub enum AskError {
     /// It answered that it did not do it.
     #[error("{0}")]
     Refused(String),
+}
+
+impl AskError {
+    /// What it means that the socket in `state_dir` did not serve.
+    fn of(daemon: &'static str, state_dir: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                Self::NotRunning { daemon, state_dir: state_dir.to_owned() }
+            }
+            io::ErrorKind::PermissionDenied => Self::Denied(daemon, error),
+            _ => Self::Broken(daemon, error),
+        }
+    }
+}
+
+/// Room for those who listen for long.
+struct Places {
+    watches: Semaphore,
+    tasks: Semaphore,
 }
 
 /// The folder of the socket, open. A socket's address has room for about 100 bytes of path, and a state directory may be
@@ -124,7 +146,7 @@ pub async fn serve(socket: ControlSocket, operations: Arc<Operations>) {
 async fn serve_within(transfer_time: Duration, socket: ControlSocket, operations: Arc<Operations>) {
     let socket = Arc::new(socket);
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let watches = Arc::new(Semaphore::new(WATCHES_MAX));
+    let places = Arc::new(Places { watches: Semaphore::new(WATCHES_MAX), tasks: Semaphore::new(TASKS_MAX) });
     let mut conversations = JoinSet::new();
     loop {
         // Never closed.
@@ -132,11 +154,11 @@ async fn serve_within(transfer_time: Duration, socket: ControlSocket, operations
         while conversations.try_join_next().is_some() {}
         match socket.listener.accept().await {
             Ok((stream, _)) => {
-                let (operations, watches) = (Arc::clone(&operations), Arc::clone(&watches));
+                let (operations, places) = (Arc::clone(&operations), Arc::clone(&places));
                 let asked = Arc::clone(&socket);
                 conversations.spawn(async move {
                     if let Err(error) =
-                        converse(&asked, stream, &operations, &watches, slot, transfer_time).await
+                        converse(&asked, stream, &operations, &places, slot, transfer_time).await
                     {
                         tracing::debug!("a request at the control socket was not answered: {error}");
                     }
@@ -154,7 +176,7 @@ async fn converse(
     socket: &ControlSocket,
     mut stream: UnixStream,
     operations: &Operations,
-    watches: &Semaphore,
+    places: &Places,
     slot: OwnedSemaphorePermit,
     transfer_time: Duration,
 ) -> io::Result<()> {
@@ -173,16 +195,19 @@ async fn converse(
              {{\"version\":{VERSION},\"operation\":\"status\"}}: {error}"
         ))),
     };
-    let reply = match (response, watches.try_acquire()) {
-        (Response::Reply(reply), _) => reply,
-        (Response::Lines(lines), Ok(_watch)) => {
-            drop(slot);
-            return tell(stream, lines, transfer_time).await;
+    let (lines, room, full) = match response {
+        Response::Reply(reply) => {
+            write_line(&mut stream, &reply, transfer_time).await?;
+            return stream.shutdown().await;
         }
-        (Response::Lines(_), Err(_)) => {
-            Reply::refused(format!("{WATCHES_MAX} watch already: there is no room for another"))
-        }
+        Response::Watch(lines) => (lines, &places.watches, format!("{WATCHES_MAX} watch")),
+        Response::Task(lines) => (lines, &places.tasks, format!("{TASKS_MAX} tasks are done")),
     };
+    if let Ok(_place) = room.try_acquire() {
+        drop(slot);
+        return tell(stream, lines, transfer_time).await;
+    }
+    let reply = Reply::refused(format!("{full} already: there is no room for another"));
     write_line(&mut stream, &reply, transfer_time).await?;
     stream.shutdown().await
 }
@@ -226,14 +251,31 @@ pub async fn ask(
     match reply.unwrap_or_else(|late| Err(late.into())) {
         Ok(Reply { outcome: Outcome::Result(value), .. }) => Ok(value),
         Ok(Reply { outcome: Outcome::Error(why), .. }) => Err(AskError::Refused(why)),
-        Err(error) => Err(match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                AskError::NotRunning { daemon, state_dir: state_dir.to_owned() }
-            }
-            io::ErrorKind::PermissionDenied => AskError::Denied(daemon, error),
-            _ => AskError::Broken(daemon, error),
-        }),
+        Err(error) => Err(AskError::of(daemon, state_dir, error)),
     }
+}
+
+/// Has the daemon whose state directory this is do a task, and hands each of its lines to `take` as it comes, until the
+/// last. Dropped, it ends the task.
+///
+/// # Errors
+/// See [`AskError`].
+pub async fn have_done(
+    daemon: &'static str,
+    state_dir: &Path,
+    request: &Request,
+    mut take: impl FnMut(serde_json::Value),
+) -> Result<(), AskError> {
+    let failed = |error| AskError::of(daemon, state_dir, error);
+    let mut watching = Watching::ask(state_dir, request).await.map_err(failed)?;
+    while let Some(line) = watching.next().await.map_err(failed)? {
+        match serde_json::from_value(line.clone()) {
+            // No line of a task has a version.
+            Ok(Reply { outcome: Outcome::Error(why), .. }) => return Err(AskError::Refused(why)),
+            _ => take(line),
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn connect(state_dir: &Path) -> io::Result<UnixStream> {
@@ -320,6 +362,50 @@ mod tests {
         let mode = fs::metadata(dir.join(NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
         served.task.abort();
+    }
+
+    /// A task is begun with its arguments, tells its lines, and ends with its caller.
+    #[tokio::test]
+    async fn a_task_is_done_while_its_caller_listens() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = Arc::new(tokio::sync::Notify::new());
+        let ended = Arc::clone(&gone);
+        let mut operations = Operations::default();
+        operations.add_task("count", move |to: Value| {
+            let to = to.as_u64().ok_or("to where?")?;
+            Ok(futures::stream::iter(0..to).map(|number| json!({ "number": number })).boxed())
+        });
+        operations.add_task("wait", move |_| {
+            struct Ended(Arc<tokio::sync::Notify>);
+            impl Drop for Ended {
+                fn drop(&mut self) {
+                    self.0.notify_one();
+                }
+            }
+            let ended = Ended(Arc::clone(&ended));
+            let first = futures::stream::iter([json!({ "begun": true })]);
+            let never = futures::stream::pending().map(move |line| {
+                let _ = &ended;
+                line
+            });
+            Ok(first.chain(never).boxed())
+        });
+        let task = tokio::spawn(serve(bind(dir.path()).unwrap(), Arc::new(operations)));
+        let mut lines = Vec::new();
+        let request = Request::new("count", json!(3));
+        have_done("port", dir.path(), &request, |line| lines.push(line)).await.unwrap();
+        assert_eq!(lines, [json!({"number": 0}), json!({"number": 1}), json!({"number": 2})]);
+        let refused = have_done("port", dir.path(), &Request::new("count", Value::Null), |_| ()).await;
+        assert_eq!(refused.unwrap_err().to_string(), "to where?");
+
+        let begun = tokio::sync::Notify::new();
+        let request = Request::new("wait", Value::Null);
+        tokio::select! {
+            ended = have_done("port", dir.path(), &request, |_| begun.notify_one()) => panic!("{ended:?}"),
+            () = begun.notified() => {}
+        }
+        timeout(Duration::from_secs(20), gone.notified()).await.expect("the task ends with its caller");
+        task.abort();
     }
 
     #[tokio::test]

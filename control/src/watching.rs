@@ -1,4 +1,4 @@
-//! The other end of a watch: reading the lines that a daemon writes for as long as somebody listens.
+//! The other end of a watch or a task: reading the lines that a daemon writes for as long as somebody listens.
 
 use std::io;
 use std::path::Path;
@@ -30,9 +30,14 @@ impl Watching {
     /// # Errors
     /// Nobody listens there, or not to this user: try again.
     pub async fn start(state_dir: &Path, operation: &str) -> io::Result<Self> {
+        Self::ask(state_dir, &Request::new(operation, Value::Null)).await
+    }
+
+    /// The same with a whole request.
+    pub(crate) async fn ask(state_dir: &Path, request: &Request) -> io::Result<Self> {
         let mut stream = connect(state_dir).await?;
         let process = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
-        let mut line = serde_json::to_vec(&Request::new(operation, Value::Null))?;
+        let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         timeout(REQUEST_TIME, stream.write_all(&line)).await??;
         Ok(Self { stream: BufReader::new(stream), process })

@@ -55,7 +55,7 @@ pub(super) const KEYS: Known = &[
             "client_rpcbind_port",
         ],
     ),
-    ("cache", &["disk", "directory_entries", "believe_seconds"]),
+    ("cache", &["disk", "directory_entries", "believe_seconds", "pinned_share"]),
     ("cache.disk", &["path", "bytes"]),
     ("journal", &["dir", "bytes"]),
     ("upload", &["quiet_ms"]),

@@ -136,6 +136,9 @@ impl Config {
             let path = disk.path.display();
             return Err(format!("cache disk {path}: give it at least {CACHE_DISK_BYTES_MIN} `bytes`"));
         }
+        if !(0.0..=1.0).contains(&self.cache.pinned_share) {
+            return Err("[cache]: `pinned_share` is a part of each disk, from 0.0 to 1.0".into());
+        }
         if self.journal.bytes < JOURNAL_BYTES_MIN {
             return Err(format!("[journal]: give it at least {JOURNAL_BYTES_MIN} `bytes`"));
         }

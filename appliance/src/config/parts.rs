@@ -219,6 +219,9 @@ pub struct Cache {
     /// How long an entry is believed while the center answers but its change feed does not.
     #[serde(default = "Cache::default_believe")]
     pub believe_seconds: u64,
+    /// Which part of each disk may be pinned.
+    #[serde(default = "Cache::default_pinned_share")]
+    pub pinned_share: f64,
 }
 
 impl Cache {
@@ -228,6 +231,10 @@ impl Cache {
 
     fn default_believe() -> u64 {
         30
+    }
+
+    fn default_pinned_share() -> f64 {
+        0.5
     }
 }
 

@@ -15,9 +15,10 @@ use lru::LruCache;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::index::{Entry, Index};
+use super::index::{Bounds, Entry, Index};
 use super::index_log::{Change, IndexLog};
 use super::key::BlockKey;
+use super::pinned::Pinned;
 use super::{BlockFile, Counters, DiskSettings, DiskUsage, locked};
 
 /// How often a file is tried, each time after mending what was in its way.
@@ -33,9 +34,10 @@ pub struct Disk {
     pub seed: u64,
     /// Most bytes of blocks.
     pub bytes_max: u64,
-    entries_max: usize,
+    bounds: Bounds,
     open_files_max: NonZeroUsize,
     counters: Arc<Counters>,
+    pinned: Arc<Pinned>,
     temporary: AtomicU64,
     /// `None`: out of service.
     state: Mutex<Option<State>>,
@@ -76,8 +78,9 @@ impl Disk {
     pub fn new(
         settings: &DiskSettings,
         open_files_max: usize,
-        entries_max: usize,
+        bounds: Bounds,
         counters: Arc<Counters>,
+        pinned: Arc<Pinned>,
     ) -> Self {
         let mut seed = [0; 8];
         seed.copy_from_slice(&blake3::hash(settings.path.as_os_str().as_encoded_bytes()).as_bytes()[..8]);
@@ -85,9 +88,10 @@ impl Disk {
             path: settings.path.clone(),
             seed: u64::from_le_bytes(seed),
             bytes_max: settings.bytes_max,
-            entries_max,
+            bounds,
             open_files_max: NonZeroUsize::new(open_files_max).unwrap_or(NonZeroUsize::MIN),
             counters,
+            pinned,
             temporary: AtomicU64::new(0),
             state: Mutex::new(None),
         }
@@ -108,6 +112,11 @@ impl Disk {
         locked(&self.state).as_ref().map_or(0, |state| state.index.bytes())
     }
 
+    /// What there may be on it.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// How it is.
     pub fn usage(&self) -> DiskUsage {
         let state = locked(&self.state);
@@ -117,6 +126,8 @@ impl Disk {
             is_up: index.is_some(),
             bytes: index.map_or(0, Index::bytes),
             bytes_max: self.bytes_max,
+            pinned: index.map_or(0, Index::pinned_bytes),
+            pinned_max: self.bounds.pinned_bytes,
             files: index.map_or(0, Index::len) as u64,
         }
     }
@@ -148,13 +159,14 @@ impl Disk {
             std::fs::remove_dir_all(&temporary)?;
         }
         create_folder(&temporary)?;
-        let mut index = Index::new(self.bytes_max, self.entries_max);
+        let mut index = Index::new(self.bounds);
         let mut surplus = Vec::new();
         let log = IndexLog::open(&self.path.join("index.log"), |change| match change {
             Change::Added(key, len) => match index.reserve(len) {
                 Some(evicted) => {
                     surplus.extend(evicted);
                     index.commit(key, Entry { len, verified: false });
+                    self.pin_if_wanted(&mut index, &key);
                 }
                 None => surplus.push(key),
             },
@@ -180,6 +192,27 @@ impl Disk {
         Some(file)
     }
 
+    /// Keeps a file that is there; one that comes later is kept by itself, for its object is pinned already.
+    pub fn pin(&self, key: &BlockKey) {
+        if let Some(state) = &mut *locked(&self.state) {
+            state.index.pin(key);
+        }
+    }
+
+    /// Lets a file go in its turn.
+    pub fn unpin(&self, key: &BlockKey) {
+        if let Some(state) = &mut *locked(&self.state) {
+            state.index.unpin(key);
+        }
+    }
+
+    /// A file came into the index.
+    fn pin_if_wanted(&self, index: &mut Index, key: &BlockKey) {
+        if self.pinned.contains(&key.object) {
+            index.pin(key);
+        }
+    }
+
     /// Whether the file is known and its bytes were checked since the start.
     pub fn is_verified(&self, key: &BlockKey) -> bool {
         self.known(key).is_some_and(|known| matches!(known, Known::Entry(Entry { verified: true, .. })))
@@ -188,6 +221,27 @@ impl Disk {
     /// Whether a look at the disk may find the file.
     pub fn may_have(&self, key: &BlockKey) -> bool {
         self.known(key).is_some_and(|known| !matches!(known, Known::No))
+    }
+
+    /// Whether the file is there, as far as the index knows; it counts as used just now. `None` if that takes a look at the
+    /// disk ([`holds_after_look`](Self::holds_after_look)).
+    pub fn holds(&self, key: &BlockKey) -> Option<bool> {
+        let mut state = locked(&self.state);
+        let Some(state) = state.as_mut() else { return Some(false) };
+        match state.index.get(key) {
+            Some(_) => {
+                state.index.touch(key);
+                Some(true)
+            }
+            None if state.swept => Some(false),
+            None => None,
+        }
+    }
+
+    /// The same by a look at the disk. Blocks.
+    pub fn holds_after_look(&self, key: &BlockKey) -> bool {
+        self.adopt(*key);
+        self.holds(key) == Some(true)
     }
 
     fn known(&self, key: &BlockKey) -> Option<Known> {
@@ -336,6 +390,7 @@ impl Disk {
         let mut long = false;
         if let Some(state) = &mut *locked(&self.state) {
             state.index.commit(*key, Entry { len: block.len, verified: true });
+            self.pin_if_wanted(&mut state.index, key);
             state.settle(key);
             state.open.put(*key, block.clone());
             // A lost record is found by the sweep of the next start.
@@ -426,6 +481,7 @@ impl Disk {
         // Longer than any block is no block.
         match u32::try_from(metadata.len()) {
             Ok(len) if state.index.adopt(key, len) => {
+                self.pin_if_wanted(&mut state.index, &key);
                 // A lost record is found again by the sweep of the next start.
                 state.log.append(Change::Added(key, len)).ok();
             }
@@ -507,7 +563,8 @@ mod tests {
         const LEN: u32 = 4_096;
         let dir = TempDir::new().unwrap();
         let settings = DiskSettings { path: dir.path().to_owned(), bytes_max: LEN.into() };
-        let disk = Disk::new(&settings, 10, 10, Arc::default());
+        let bounds = Bounds::new(LEN.into(), 10, 0.0);
+        let disk = Disk::new(&settings, 10, bounds, Arc::default(), Arc::default());
         disk.open().unwrap();
         let keys = [1, 2].map(|number| BlockKey { object: ObjectKey([number; 16]), block: 0 });
         let [old, new] = keys;

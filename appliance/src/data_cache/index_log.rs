@@ -123,6 +123,7 @@ pub fn decode(record: &[u8; RECORD_BYTES]) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_cache::index::Bounds;
 
     fn key(number: u32) -> BlockKey {
         BlockKey { object: ObjectKey([3; 16]), block: number }
@@ -158,7 +159,7 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         let (old, new) = (dir.path().join("log"), dir.path().join("log.new"));
         let mut log = IndexLog::open(&old, |_| ()).unwrap();
-        let mut index = Index::new(1 << 20, 100);
+        let mut index = Index::new(Bounds::new(1 << 20, 100, 0.0));
         for number in [1, 2] {
             index.adopt(key(number), number);
         }

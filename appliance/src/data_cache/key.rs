@@ -59,6 +59,12 @@ impl BlockKey {
         (key.path().split_once('/')?.1 == name).then_some(key)
     }
 
+    /// Which of these disks, told by number, seed and size, has or gets this block: the one that wants it most.
+    pub fn choose(&self, disks: impl Iterator<Item = (usize, u64, u64)>) -> Option<usize> {
+        let scores = disks.map(|(number, seed, bytes_max)| (self.score(seed, bytes_max), number));
+        scores.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, number)| number)
+    }
+
     /// How much a disk wants this block (weighted rendezvous hashing): the disk that wants it most gets it. When a
     /// disk goes, only its own blocks move; a disk twice as large gets twice as many.
     pub fn score(&self, disk_seed: u64, bytes_max: u64) -> f64 {

@@ -13,15 +13,19 @@
 //! | `disk` | one disk |
 //! | `digests` | digest lists in memory |
 //! | `fills` | one download for many readers |
+//! | `fit` | whether objects have room here (pure) |
+//! | `pinned` | which objects are to be kept |
 //! | `maintenance` | the thread that sweeps and revives disks |
 
 mod digests;
 mod disk;
 mod fills;
+mod fit;
 mod index;
 mod index_log;
 mod key;
 mod maintenance;
+mod pinned;
 
 #[doc(hidden)]
 pub mod fuzz {
@@ -39,7 +43,7 @@ mod tests;
 use std::fs::File;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -48,8 +52,11 @@ use protocol::digest::{BlockDigests, Content};
 use self::digests::DigestLists;
 use self::disk::Disk;
 use self::fills::Fills;
+pub use self::fit::Fit;
+use self::index::Bounds;
 use self::key::{BlockKey, DIGESTS};
 use self::maintenance::Maintenance;
+use self::pinned::Pinned;
 
 /// One disk of the cache.
 #[derive(Clone, Debug)]
@@ -71,12 +78,14 @@ pub struct Settings {
     pub entries_max: usize,
     /// Most fills at once.
     pub fills_max: usize,
+    /// Which part of each disk pinned objects may have, from 0 to 1.
+    pub pinned_share: f64,
 }
 
 impl Settings {
     /// The usual sizes, on these disks.
     pub fn new(disks: Vec<DiskSettings>) -> Self {
-        Self { disks, open_files_max: 1_024, entries_max: 1 << 20, fills_max: 32 }
+        Self { disks, open_files_max: 1_024, entries_max: 1 << 20, fills_max: 32, pinned_share: 0.5 }
     }
 }
 
@@ -105,6 +114,8 @@ pub struct Counters {
     pub hits: AtomicU64,
     /// Blocks not found.
     pub misses: AtomicU64,
+    /// Blocks fetched for nobody yet: warmed.
+    pub warmed: AtomicU64,
     /// Files thrown out for space.
     pub evictions: AtomicU64,
     /// Files whose bytes were wrong.
@@ -122,6 +133,10 @@ pub struct DiskUsage {
     pub bytes: u64,
     /// Most bytes on it.
     pub bytes_max: u64,
+    /// Bytes that are pinned.
+    pub pinned: u64,
+    /// Most bytes that are.
+    pub pinned_max: u64,
     /// Blocks and lists of digests.
     pub files: u64,
 }
@@ -141,9 +156,12 @@ impl<E> Clone for DataCache<E> {
 #[derive(Debug)]
 struct Inner<E> {
     disks: Arc<[Disk]>,
+    pinned: Arc<Pinned>,
     lists: Mutex<DigestLists>,
     fills: Fills<E>,
     counters: Arc<Counters>,
+    /// Calls that wait for a fill because somebody reads.
+    readers: AtomicUsize,
     _maintenance: Maintenance,
 }
 
@@ -152,14 +170,29 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
     /// to read the index logs.
     pub fn open(settings: Settings) -> Self {
         let counters = Arc::new(Counters::default());
-        let disk =
-            |disk| Disk::new(disk, settings.open_files_max, settings.entries_max, Arc::clone(&counters));
-        let disks: Arc<[Disk]> = settings.disks.iter().map(disk).collect();
+        let pinned = Arc::new(Pinned::default());
+        let Settings { disks, open_files_max, entries_max, fills_max, pinned_share } = settings;
+        let disk = |disk: &DiskSettings| {
+            let bounds = Bounds::new(disk.bytes_max, entries_max, pinned_share);
+            Disk::new(disk, open_files_max, bounds, Arc::clone(&counters), Arc::clone(&pinned))
+        };
+        let disks: Arc<[Disk]> = disks.iter().map(disk).collect();
         maintenance::revive(&disks);
         let maintenance = Maintenance::start(Arc::clone(&disks));
-        let fills = Fills::new(settings.fills_max);
+        let fills = Fills::new(fills_max);
         let lists = Mutex::default();
-        Self { inner: Arc::new(Inner { disks, lists, fills, counters, _maintenance: maintenance }) }
+        let readers = AtomicUsize::new(0);
+        Self {
+            inner: Arc::new(Inner {
+                disks,
+                pinned,
+                lists,
+                fills,
+                counters,
+                readers,
+                _maintenance: maintenance,
+            }),
+        }
     }
 
     /// A block that is open and was verified. Never touches a disk. Counts a hit if found, nothing if not.
@@ -252,6 +285,7 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
         if let Some(found) = self.get(content, block).await {
             return Ok(Block::File(found));
         }
+        let _reader = Reader::new(&self.inner.readers);
         let key = BlockKey::new(content, block);
         let fill = || async move {
             // Another fill may have ended between the look and the flight.
@@ -263,6 +297,85 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
             Ok(kept.map_or(Block::Bytes(bytes), Block::File))
         };
         self.inner.fills.join(key, fill).await
+    }
+
+    /// What `fill` gives, kept for later: for a block that is not there and that nobody reads yet, so no hit and no miss.
+    /// Who comes to read it meanwhile shares the fill, as in [`fetch`](Self::fetch).
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub async fn warm<F, Fut>(&self, content: &Content, block: u32, fill: F) -> Result<Block, E>
+    where
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<Bytes, E>> + Send,
+    {
+        let fill = || async move {
+            let bytes = fill().await?;
+            self.counters().warmed.fetch_add(1, Ordering::Relaxed);
+            let kept = self.insert(content, block, bytes.clone()).await;
+            Ok(kept.map_or(Block::Bytes(bytes), Block::File))
+        };
+        self.inner.fills.join(BlockKey::new(content, block), fill).await
+    }
+
+    /// Whether somebody who reads waits for a block at present: who fetches for later then lets him go first.
+    pub fn has_readers_waiting(&self) -> bool {
+        self.inner.readers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a block is there; it counts as used just now. Its bytes are not looked at.
+    pub async fn holds(&self, content: &Content, block: u32) -> bool {
+        self.holds_file(BlockKey::new(content, block)).await
+    }
+
+    /// Whether the digests that an object's blocks need after a restart are there.
+    pub async fn holds_digests(&self, content: &Content) -> bool {
+        content.blocks() <= 1 || self.holds_file(list_key(content)).await
+    }
+
+    async fn holds_file(&self, key: BlockKey) -> bool {
+        let Some(disk) = self.disk(&key) else { return false };
+        match self.inner.disks[disk].holds(&key) {
+            Some(holds) => holds,
+            None => self.on_disk(key, move |disk| Some(disk.holds_after_look(&key))).await.unwrap_or(false),
+        }
+    }
+
+    /// Finds out whether objects have room on the disks that are in service now, when all else goes.
+    pub fn fit(&self) -> Fit {
+        self.fit_within(|bounds| (bounds.bytes, bounds.files))
+    }
+
+    /// The same for objects that are to be pinned.
+    pub fn fit_pinned(&self) -> Fit {
+        self.fit_within(|bounds| (bounds.pinned_bytes, bounds.pinned_files))
+    }
+
+    fn fit_within(&self, room: impl Fn(Bounds) -> (u64, usize)) -> Fit {
+        let up = self.inner.disks.iter().filter(|disk| disk.is_up());
+        Fit::new(up.map(|disk| {
+            let (bytes, files) = room(disk.bounds());
+            fit::Disk { seed: disk.seed, weight: disk.bytes_max, bytes, files: files as u64 }
+        }))
+    }
+
+    /// Keeps an object: what is there of it, and what comes, goes last, as far as the share of what is pinned allows.
+    pub fn pin(&self, content: &Content) {
+        self.inner.pinned.insert(content.into());
+        for key in files_of(content) {
+            if let Some(disk) = self.disk(&key) {
+                self.inner.disks[disk].pin(&key);
+            }
+        }
+    }
+
+    /// Lets an object go in its turn again.
+    pub fn unpin(&self, content: &Content) {
+        self.inner.pinned.remove(&content.into());
+        for key in files_of(content) {
+            // Also where it was put while another disk was out of service.
+            self.inner.disks.iter().for_each(|disk| disk.unpin(&key));
+        }
     }
 
     /// What happened since the start.
@@ -300,8 +413,7 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
     /// Which disk has, or gets, a block: of those in service the one that wants it most.
     fn disk(&self, key: &BlockKey) -> Option<usize> {
         let up = self.inner.disks.iter().enumerate().filter(|(_, disk)| disk.is_up());
-        let scores = up.map(|(number, disk)| (key.score(disk.seed, disk.bytes_max), number));
-        scores.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, number)| number)
+        key.choose(up.map(|(number, disk)| (number, disk.seed, disk.bytes_max)))
     }
 
     /// Works on the disk of a block, off the runtime.
@@ -313,6 +425,28 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
         let (disks, disk) = (Arc::clone(&self.inner.disks), self.disk(&key)?);
         tokio::task::spawn_blocking(move || work(&disks[disk])).await.ok().flatten()
     }
+}
+
+/// One who reads and waits, counted.
+struct Reader<'a>(&'a AtomicUsize);
+
+impl<'a> Reader<'a> {
+    fn new(readers: &'a AtomicUsize) -> Self {
+        readers.fetch_add(1, Ordering::Relaxed);
+        Self(readers)
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The files that an object may have here.
+fn files_of(content: &Content) -> impl Iterator<Item = BlockKey> {
+    let blocks = (0..content.blocks()).map_while(|block| u32::try_from(block).ok());
+    std::iter::once(DIGESTS).chain(blocks).map(move |block| BlockKey::new(content, block))
 }
 
 fn list_key(content: &Content) -> BlockKey {

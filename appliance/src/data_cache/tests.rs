@@ -358,3 +358,35 @@ async fn an_emptied_cache_is_empty_and_takes_blocks_again() {
     object.insert(&cache).await;
     assert_eq!(bytes_of(&cache.get(&object.content, 1).await.unwrap()), object.block(1));
 }
+
+/// What is fetched for nobody yet is there for who comes, and is neither a hit nor a miss; who waits for a block is seen.
+#[tokio::test]
+async fn a_block_is_warmed_without_being_counted_as_read() {
+    let dir = TempDir::new().unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    let object = Object::new(1, 2 * MIB + 5);
+    assert!(!cache.holds(&object.content, 1).await && !cache.holds_digests(&object.content).await);
+    let warmed = cache.warm(&object.content, 1, async || Ok(object.block(1))).await.unwrap();
+    assert!(matches!(warmed, Block::File(_)));
+    cache.insert_digests(&object.content, &object.digests).await;
+    assert!(cache.holds(&object.content, 1).await && cache.holds_digests(&object.content).await);
+    let Counters { hits, misses, warmed, .. } = cache.counters();
+    assert_eq!((count(hits), count(misses), count(warmed)), (0, 0, 1));
+
+    let mut reading = Box::pin(cache.fetch(&object.content, 0, std::future::pending));
+    assert!(futures::future::poll_immediate(&mut reading).await.is_none());
+    // The look at the disk is over when the fill has begun.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !cache.has_readers_waiting() {
+        assert!(Instant::now() < deadline, "a reader is not seen");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(futures::future::poll_immediate(&mut reading).await.is_none());
+    }
+    drop(reading);
+    assert!(!cache.has_readers_waiting());
+    // After a restart, before and after the disk was looked through.
+    drop(cache);
+    std::fs::remove_file(dir.path().join("cache/index.log")).unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    assert!(cache.holds(&object.content, 1).await && !cache.holds(&object.content, 0).await);
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use protocol::id::FeedPosition;
 use protocol::vfs::{Answer, Answered, CHANGES_MAX, Operation, Request};
 
-use super::{Contact, Directory};
+use super::{Contact, Directory, News};
 use crate::center::{CenterError, StorageCenter};
 
 /// How long the VFS holds a poll without changes. Long, for it costs nothing; short of the 30 s that it allows.
@@ -79,6 +79,7 @@ impl<C: StorageCenter> Directory<C> {
         if !is_same {
             core.clear(position);
             core.set_root(row.id);
+            self.tell(News::All);
         }
         core.insert(row, position, Instant::now());
         Ok(core.position().unwrap_or(position))
@@ -102,9 +103,11 @@ impl<C: StorageCenter> Directory<C> {
                 if let Some(root) = root {
                     core.set_root(root);
                 }
+                self.tell(News::All);
             } else {
                 changes.iter().for_each(|change| core.apply(change));
                 core.advance(position);
+                changes.iter().for_each(|change| self.tell(News::Changed(change.id)));
             }
             drop(core);
             since = position;

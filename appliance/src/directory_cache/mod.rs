@@ -35,7 +35,7 @@ use protocol::name::Name;
 use protocol::vfs::{
     Answer, Answered, Changed, ENTRIES_MAX, Operation, Request, Target, Usage, VfsErrorCode,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use self::core::{Core, Trust};
 pub use self::core::{Entry, Named, Page};
@@ -45,6 +45,8 @@ use crate::host;
 /// A cached row in a snapshot takes a name (255 bytes) and little else, but metadata may be long: on average a
 /// snapshot stays far below this.
 const SNAPSHOT_BYTES_PER_ENTRY: u64 = 4 << 10;
+/// Changes that who listens may be behind; then he has to look at everything.
+const NEWS_MAX: usize = 4_096;
 
 /// How a directory cache is set up.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,30 @@ pub struct Condition {
     pub entries: usize,
 }
 
+/// What the change feed has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// This row changed, or is gone.
+    Changed(ObjectId),
+    /// Anything may have changed.
+    All,
+}
+
+/// Hears what the change feed tells, once it was taken in.
+#[derive(Debug)]
+pub struct Listener(broadcast::Receiver<News>);
+
+impl Listener {
+    /// The next news; never again once the directory is gone.
+    pub async fn next(&mut self) -> News {
+        match self.0.recv().await {
+            Ok(news) => news,
+            Err(broadcast::error::RecvError::Lagged(_)) => News::All,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
 /// When what happened.
 #[derive(Clone, Copy, Debug)]
 struct Times {
@@ -96,6 +122,7 @@ pub struct Directory<C> {
     times: Mutex<Times>,
     /// Wakes the feed to see at once whether the center is there.
     probe: Notify,
+    news: broadcast::Sender<News>,
     /// The core's revision of the last snapshot.
     saved: AtomicU64,
 }
@@ -107,7 +134,8 @@ impl<C: StorageCenter> Directory<C> {
         let core = Mutex::new(Core::new(settings.entries_max, &host::random()));
         let times = Mutex::new(Times { turned: Instant::now(), fed: None });
         let (probe, saved) = (Notify::new(), AtomicU64::new(0));
-        Self { center, customer, settings, core, contact, times, probe, saved }
+        let news = broadcast::Sender::new(NEWS_MAX);
+        Self { center, customer, settings, core, contact, times, probe, news, saved }
     }
 
     /// The customer's root folder.
@@ -232,6 +260,16 @@ impl<C: StorageCenter> Directory<C> {
             Answer::Usage(usage) => Ok(usage),
             _ => Err(CenterError::unexpected_answer()),
         }
+    }
+
+    /// Hears of changes from now on.
+    pub fn listen(&self) -> Listener {
+        Listener(self.news.subscribe())
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody may be listening.
+        let _ = self.news.send(news);
     }
 
     /// Whether the center answered the last time.

@@ -2,6 +2,7 @@
 //! (design decision 14).
 
 mod read_ahead;
+mod warm;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -13,6 +14,7 @@ use protocol::digest::{BLOCK_BYTES, BlockDigests, Content};
 use tokio::sync::Semaphore;
 
 use self::read_ahead::ReadAhead;
+pub use self::warm::Warmed;
 use crate::center::{CenterError, StorageCenter};
 use crate::data_cache::{Block, BlockFile, DataCache};
 use crate::directory_cache::Directory;

@@ -139,9 +139,11 @@ mod tests {
             is_in_service,
             bytes_used: 1,
             bytes_max: 2,
+            pinned_bytes: 0,
+            pinned_bytes_max: 1,
             files: 1,
         };
-        CacheReport { hits: 0, misses: 0, evictions: 0, corrupt, disks: vec![disk] }
+        CacheReport { hits: 0, misses: 0, warmed: 0, evictions: 0, corrupt, disks: vec![disk] }
     }
 
     fn journal(bytes_used: u64, oldest_seconds: Option<u64>) -> JournalReport {

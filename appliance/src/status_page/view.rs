@@ -149,15 +149,16 @@ fn wan(status: &Status, history: &History, now: Instant) -> Html {
 }
 
 fn caches(status: &Status, cache: &CacheReport) -> Html {
-    let CacheReport { hits, misses, evictions, corrupt, disks } = cache;
+    let CacheReport { hits, misses, warmed: _, evictions, corrupt, disks } = cache;
     let share = cache
         .hit_percent()
         .map_or("none was read yet".to_owned(), |share| format!("{share} % of {} blocks", hits + misses));
-    let disks = disks.iter().map(|CacheDiskReport { path, is_in_service, bytes_used, bytes_max, files }| {
-        let state = if *is_in_service { "" } else { ", OUT OF SERVICE" };
-        let (used, max) = (amount::bytes(*bytes_used), amount::bytes(*bytes_max));
-        fact(path, format_args!("{used} of {max} in {files} files{state}"))
-    });
+    let disks =
+        disks.iter().map(|CacheDiskReport { path, is_in_service, bytes_used, bytes_max, files, .. }| {
+            let state = if *is_in_service { "" } else { ", OUT OF SERVICE" };
+            let (used, max) = (amount::bytes(*bytes_used), amount::bytes(*bytes_max));
+            fact(path, format_args!("{used} of {max} in {files} files{state}"))
+        });
     let directories = status.customers.iter().map(|customer| {
         let heard = customer
             .feed_seconds
@@ -291,7 +292,8 @@ mod tests {
     const HOSTILE: &str = "/<img src=x onerror=alert(1)>\"'&";
 
     fn figures(judge: Judge) -> Figures {
-        let cache = CacheReport { hits: 3, misses: 1, evictions: 0, corrupt: 0, disks: Vec::new() };
+        let cache =
+            CacheReport { hits: 3, misses: 1, warmed: 0, evictions: 0, corrupt: 0, disks: Vec::new() };
         let journal = JournalReport {
             files: 0,
             uploading: 0,
@@ -349,6 +351,8 @@ mod tests {
             is_in_service: false,
             bytes_used: 1,
             bytes_max: 2,
+            pinned_bytes: 1,
+            pinned_bytes_max: 1,
             files: 1,
         };
         figures.cache.disks.push(disk);

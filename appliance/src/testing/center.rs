@@ -10,10 +10,11 @@ use client::Source;
 use futures::TryStreamExt;
 use protocol::digest::{BlockDigests, Content, Fingerprint, ObjectHasher};
 use protocol::id::{FeedPosition, ObjectId, Timestamp, Token};
+use protocol::metadata::UnixMetadata;
 use protocol::name::Name;
 use protocol::vfs::{
     Answer, Answered, Before, Body, Change, Changed, Existing, FolderChange, Kind, Operation, Request, Row,
-    Target, Usage, VfsError, VfsErrorCode,
+    Target, Upload, Usage, VfsError, VfsErrorCode,
 };
 use tokio::sync::Notify;
 
@@ -96,8 +97,44 @@ impl FakeCenter {
         }
     }
 
+    /// Another port's new folder.
+    pub(crate) fn folder_elsewhere(&self, parent: ObjectId, name: &str) -> ObjectId {
+        let made = self.elsewhere(Operation::CreateFolder {
+            parent,
+            name: Name::new(name.as_bytes()).unwrap(),
+            metadata: UnixMetadata::default_with_mode(0o755).encode(),
+        });
+        made.row.unwrap().id
+    }
+
+    /// Another port's new file.
+    pub(crate) fn file_elsewhere(&self, parent: ObjectId, name: &str, upload: Upload) -> ObjectId {
+        let made = self.elsewhere(Operation::CreateFile {
+            parent,
+            name: Name::new(name.as_bytes()).unwrap(),
+            metadata: UnixMetadata::default_with_mode(0o644).encode(),
+            upload: None,
+            existing: Existing::Refuse,
+        });
+        let id = made.row.unwrap().id;
+        self.replace_elsewhere(id, upload);
+        id
+    }
+
+    /// What another port wrote.
+    pub(crate) fn replace_elsewhere(&self, id: ObjectId, upload: Upload) {
+        self.elsewhere(Operation::Update {
+            id,
+            if_version: None,
+            metadata: None,
+            modified: None,
+            changed: None,
+            upload: Some(upload),
+        });
+    }
+
     /// Another port's upload.
-    pub(crate) fn store_elsewhere(&self, bytes: &[u8]) -> protocol::vfs::Upload {
+    pub(crate) fn store_elsewhere(&self, bytes: &[u8]) -> Upload {
         let mut hasher = ObjectHasher::new();
         hasher.update(bytes);
         let (content, _) = hasher.finish();
@@ -105,7 +142,7 @@ impl FakeCenter {
         let mut state = self.state();
         state.objects.insert(content.fingerprint, (content, Bytes::copy_from_slice(bytes)));
         state.references.insert((content.fingerprint, token));
-        protocol::vfs::Upload { content, token }
+        Upload { content, token }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

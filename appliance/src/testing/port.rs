@@ -16,6 +16,7 @@ use protocol::srl::Secret;
 use tokio::task::JoinSet;
 
 use super::center::FakeCenter;
+use crate::center::CenterError;
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
@@ -33,7 +34,9 @@ pub(crate) struct TestPort {
     pub(crate) center: Arc<FakeCenter>,
     pub(crate) customer: Arc<Customer<FakeCenter>>,
     pub(crate) journal: Journal,
-    pub(crate) translator: Translator<FakeCenter>,
+    pub(crate) translator: Arc<Translator<FakeCenter>>,
+    /// Of 64 MiB, in at most 1024 files.
+    pub(crate) blocks: DataCache<CenterError>,
     /// Runs only when a test starts it.
     pub(crate) uploader: Arc<Uploader<FakeCenter>>,
     key: HandleKey,
@@ -55,13 +58,14 @@ impl TestPort {
             open_files_max: 64,
             entries_max: 1_024,
             fills_max: 8,
+            pinned_share: 0.5,
         });
         let settings = directory_cache::Settings {
             entries_max: NonZeroUsize::new(10_000).unwrap(),
             believe: Duration::from_secs(30),
         };
         let directory = Arc::new(Directory::new(Arc::clone(&center), CUSTOMER, settings));
-        let objects = Objects::new(blocks, Arc::clone(&center), Arc::clone(&directory));
+        let objects = Objects::new(blocks.clone(), Arc::clone(&center), Arc::clone(&directory));
         let secret = Secret::new(b"0123456789abcdef".to_vec()).unwrap();
         let customer =
             Arc::new(Customer::new(CUSTOMER, secret, Arc::clone(&center), Arc::clone(&directory), objects));
@@ -86,7 +90,8 @@ impl TestPort {
             async move { directory.follow().await }
         });
         directory.reachable().await;
-        Self { center, customer, journal, translator, uploader, key, tasks, _dir: dir }
+        let translator = Arc::new(translator);
+        Self { center, customer, journal, translator, blocks, uploader, key, tasks, _dir: dir }
     }
 
     /// Uploads from now on what is written.

@@ -14,6 +14,16 @@ use crate::customer::Customer;
 use crate::directory_cache::Entry;
 use crate::uploader::content_of;
 
+/// What a path leads to.
+pub struct Located<C> {
+    /// Of an export of which kind.
+    pub tree: Tree,
+    /// Whose.
+    pub customer: Arc<Customer<C>>,
+    /// The folder or file.
+    pub entry: Arc<Entry>,
+}
+
 impl<C: StorageCenter> Translator<C> {
     /// MOUNT: the folder at `path`, an export or one below it.
     pub(super) async fn mount_path(&self, caller: &Caller, path: &str) -> FsResult<Handle> {
@@ -26,14 +36,24 @@ impl<C: StorageCenter> Translator<C> {
             return Err(FsError::AccessDenied);
         }
         let customer = self.customers.get(&export.customer).ok_or(FsError::NotFound)?;
-        let mut entry = root(export, customer).await?;
-        for name in rest {
-            entry = child(customer, &entry, name.as_bytes()).await?;
-        }
+        let entry = descend(export, customer, &rest).await?;
         if content_of(&entry.row).is_some() {
             return Err(FsError::NotDirectory);
         }
         Ok(self.handle_in(export, &entry))
+    }
+
+    /// What an operator means by a path: an export, or what is in it, whoever may use it and whether or not the port is on
+    /// duty.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotDirectory` where a name on the way is a file's, and those of the center.
+    pub async fn locate(&self, path: &str) -> FsResult<Located<C>> {
+        let exports = self.exports.load_full();
+        let (export, rest) = exports.find(path).ok_or(FsError::NotFound)?;
+        let customer = self.customers.get(&export.customer).ok_or(FsError::NotFound)?;
+        let entry = descend(export, customer, &rest).await?;
+        Ok(Located { tree: export.tree, customer: Arc::clone(customer), entry })
     }
 
     fn handle_in(&self, export: &Export, entry: &Entry) -> Handle {
@@ -134,6 +154,19 @@ async fn root<C: StorageCenter>(export: &Export, customer: &Customer<C>) -> FsRe
                 );
             }
         })?;
+    }
+    Ok(entry)
+}
+
+/// What is at the end of `names`, from the root of an export on.
+async fn descend<C: StorageCenter>(
+    export: &Export,
+    customer: &Customer<C>,
+    names: &[&str],
+) -> FsResult<Arc<Entry>> {
+    let mut entry = root(export, customer).await?;
+    for name in names {
+        entry = child(customer, &entry, name.as_bytes()).await?;
     }
     Ok(entry)
 }

@@ -52,6 +52,7 @@ use self::access::{Identity, Permissions};
 use self::attributes::permissions;
 use self::export::{Export, Exports};
 use self::handle::{HandleKey, Place, Tree};
+pub use self::lookup::Located;
 use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
 use crate::directory_cache::Entry;
