@@ -12,8 +12,22 @@ use crate::tools::run_ok;
 
 /// Runs first in the guest.
 const INIT: &str = include_str!("../../guest/init");
-/// What the kernel is given beside what is built into it.
-const MODULES: [&str; 4] = ["virtio_pci", "virtio_console", "virtio_net", "nfsv3"];
+/// What the kernel is given beside what is built into it. From `ecb` on it is what the CIFS client would load by itself: ciphers,
+/// and names in UTF-8.
+const MODULES: [&str; 12] = [
+    "virtio_pci",
+    "virtio_console",
+    "virtio_net",
+    "nfsv3",
+    "ecb",
+    "cmac",
+    "ctr",
+    "ghash-generic",
+    "gcm",
+    "sha512_generic",
+    "nls_utf8",
+    "cifs",
+];
 /// Programs of the host's packages, and where they stand. The shell is not busybox's, which would take its own `mount`
 /// and `umount` for these.
 const PROGRAMS: [&str; 11] = [
