@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::pair::role::Role;
 use crate::traffic::Traffic;
+use crate::wan::Throttle;
 
 /// The change feed tries for so long to reach the center. Shortly, for it finds out on behalf of all other calls.
 const FEED_DEADLINE: Duration = Duration::from_secs(2);
@@ -142,17 +143,18 @@ impl From<CenterError> for FsError {
 }
 
 /// A center as the port asks it: that a newer generation is in force is heard by [`Role`], whoever asked, and what goes
-/// over the WAN is counted.
+/// over the WAN is counted, and takes no more of it than it may.
 pub struct Fenced<C> {
     center: C,
     role: Arc<Role>,
     traffic: Arc<Traffic>,
+    throttle: Arc<Throttle>,
 }
 
 impl<C> Fenced<C> {
     /// `center`, for the port that is `role`.
-    pub const fn new(center: C, role: Arc<Role>, traffic: Arc<Traffic>) -> Self {
-        Self { center, role, traffic }
+    pub const fn new(center: C, role: Arc<Role>, traffic: Arc<Traffic>, throttle: Arc<Throttle>) -> Self {
+        Self { center, role, traffic, throttle }
     }
 
     /// The center itself.
@@ -181,6 +183,7 @@ impl<C: StorageCenter> StorageCenter for Fenced<C> {
     }
 
     async fn fetch_range(&self, content: &Content, offset: u64, len: u64) -> Result<Bytes, CenterError> {
+        self.throttle.fetch(len).await;
         let bytes = self.center.fetch_range(content, offset, len).await?;
         self.traffic.received(bytes.len() as u64);
         Ok(bytes)
@@ -191,7 +194,7 @@ impl<C: StorageCenter> StorageCenter for Fenced<C> {
     }
 
     async fn store(&self, token: Token, content: &Content, source: Source) -> Result<(), CenterError> {
-        let stored = self.center.store(token, content, source).await;
+        let stored = self.center.store(token, content, self.throttle.paced(source)).await;
         if stored.is_ok() {
             self.traffic.sent(content.size);
         }

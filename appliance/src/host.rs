@@ -9,6 +9,14 @@ pub fn now() -> Timestamp {
     Timestamp(since_epoch.map_or(0, |elapsed| i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)))
 }
 
+/// The minute of the day where the machine stands, from 0 on; in UTC if it does not know its time zone.
+pub fn minute_of_day() -> u16 {
+    let now = jiff::Timestamp::from_nanosecond(now().0.into()).unwrap_or_default();
+    let now = jiff::tz::TimeZone::system().to_datetime(now);
+    // Neither is negative, nor more than 23 and 59.
+    u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs())
+}
+
 /// Fresh random bytes.
 #[allow(clippy::disallowed_methods)] // The shell's one source of randomness.
 pub fn random<const N: usize>() -> [u8; N] {

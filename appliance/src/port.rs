@@ -54,6 +54,7 @@ use crate::traffic::Traffic;
 use crate::translator::handle::HandleKey;
 use crate::translator::{Translator, Turn};
 use crate::uploader::Uploader;
+use crate::wan::Throttle;
 use crate::warm::{Fetcher, Warmer};
 
 /// How long the start waits for a center that does not answer; then it serves what it knows.
@@ -187,6 +188,7 @@ pub struct Port {
     status_page: Option<(config::StatusPage, Option<TlsAcceptor>, Option<PasswordHash>)>,
     journal_dir: PathBuf,
     traffic: Arc<Traffic>,
+    throttle: Arc<Throttle>,
     /// Held as long as the port lives.
     _lock: File,
 }
@@ -251,10 +253,16 @@ impl Port {
             believe: Duration::from_secs(config.cache.believe_seconds),
         };
         let traffic = Arc::<Traffic>::default();
+        let throttle = Arc::new(Throttle::new(config.wan.schedule(), host::minute_of_day));
         let customers: HashMap<_, _> = centers
             .into_iter()
             .map(|(id, secret, center)| {
-                let center = Arc::new(Fenced::new(center, Arc::clone(&role), Arc::clone(&traffic)));
+                let center = Arc::new(Fenced::new(
+                    center,
+                    Arc::clone(&role),
+                    Arc::clone(&traffic),
+                    Arc::clone(&throttle),
+                ));
                 let directory = Arc::new(Directory::new(Arc::clone(&center), id, directory));
                 directory.load(&snapshot_path(&state_dir, id));
                 let objects = Objects::new(blocks.clone(), Arc::clone(&center), Arc::clone(&directory));
@@ -355,6 +363,7 @@ impl Port {
             status_page: config.status_page.clone().map(|page| (page, tls, password)),
             journal_dir: config.journal.dir.clone(),
             traffic,
+            throttle,
             _lock: lock,
         })
     }
@@ -390,6 +399,7 @@ impl Port {
             status_page,
             journal_dir,
             traffic,
+            throttle,
             _lock,
         } = self;
         let directories: Directories<_> =
@@ -407,6 +417,7 @@ impl Port {
             customers: customers.clone(),
             journal: journal.clone(),
             traffic,
+            throttle,
             pair: paired.as_ref().map(|(paired, _)| {
                 let paired = Arc::clone(paired);
                 Arc::new(move || paired.status()) as Arc<dyn Fn() -> PairStatus + Send + Sync>

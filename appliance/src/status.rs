@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use crate::traffic::{Counts, Traffic};
 use crate::translator::Translator;
 use crate::translator::export::{Export, Squash};
 use crate::translator::handle::Tree;
+use crate::wan::Throttle;
+use crate::wan::schedule::Limits;
 
 /// A port's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -118,13 +121,38 @@ pub struct WanStatus {
     /// How long the center takes to answer a question about the directory, on average of the last few, way there and back
     /// included; nothing before the first.
     pub answer_micros: Option<u64>,
+    /// Most bytes a second to the center now; nothing where there is no limit.
+    #[serde(default)]
+    pub upload_bytes_per_second: Option<u64>,
+    /// The same from it.
+    #[serde(default)]
+    pub fetch_bytes_per_second: Option<u64>,
 }
 
-impl From<Counts> for WanStatus {
-    fn from(counts: Counts) -> Self {
+impl WanStatus {
+    fn new(counts: Counts, limits: Limits) -> Self {
         let Counts { received, sent, answer } = counts;
         let micros = |answer: Duration| u64::try_from(answer.as_micros()).unwrap_or(u64::MAX);
-        Self { received_bytes: received, sent_bytes: sent, answer_micros: answer.map(micros) }
+        Self {
+            received_bytes: received,
+            sent_bytes: sent,
+            answer_micros: answer.map(micros),
+            upload_bytes_per_second: limits.upload.map(NonZeroU64::get),
+            fetch_bytes_per_second: limits.fetch.map(NonZeroU64::get),
+        }
+    }
+}
+
+/// What is limited; nothing if nothing is.
+impl fmt::Display for WanStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = [(self.upload_bytes_per_second, "to"), (self.fetch_bytes_per_second, "from")];
+        for (limit, way) in limits {
+            if let Some(limit) = limit {
+                writeln!(f, "wan: now at most {limit} bytes a second {way} the storage center")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -140,6 +168,8 @@ pub struct Sources<C> {
     pub journal: Journal,
     /// What goes over the WAN.
     pub traffic: Arc<Traffic>,
+    /// Limits it.
+    pub throttle: Arc<Throttle>,
     /// Says how the pair stands, if there is one.
     pub pair: Option<Arc<dyn Fn() -> PairStatus + Send + Sync>>,
 }
@@ -172,7 +202,7 @@ impl<C: StorageCenter> Sources<C> {
                 bytes_used: usage.bytes_used,
                 bytes_max: usage.bytes_max,
             },
-            wan: self.traffic.counts().into(),
+            wan: WanStatus::new(self.traffic.counts(), self.throttle.limits()),
             pair: self.pair.as_ref().map(|pair| pair()),
         }
     }
@@ -218,7 +248,7 @@ impl ExportStatus {
 /// For people.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, pid, uptime_seconds, exports, customers, journal, wan: _, pair } = self;
+        let Self { version, pid, uptime_seconds, exports, customers, journal, wan, pair } = self;
         let uptime = Duration::from_secs(*uptime_seconds);
         writeln!(f, "storage-port {version}, process {pid}, serving for {uptime:?}")?;
         for customer in customers {
@@ -228,6 +258,7 @@ impl fmt::Display for Status {
         for export in exports {
             writeln!(f, "{export}")?;
         }
+        wan.fmt(f)?;
         let JournalStatus { files, bytes_used, bytes_max } = journal;
         write!(f, "journal: {files} files to upload, {bytes_used} of {bytes_max} bytes used")?;
         pair.as_ref().map_or(Ok(()), |pair| write!(f, "\n{pair}"))

@@ -47,7 +47,7 @@ fn edit(config: &Path, from: &str, to: &str) {
 #[test]
 fn the_port_says_what_is_wrong_with_its_configuration() {
     let site = Site::start();
-    let cases: [(&str, &str, &[&str]); 7] = [
+    let cases: [(&str, &str, &[&str]); 9] = [
         ("quiet_ms", "quiet_msec", &["quiet_msec", "quiet_ms"]),
         ("squash = \"none\"", "squash = \"some\"", &["some", "none", "root", "all"]),
         ("listen = \"127.0.0.1:", "listen = \"localhost-not-an-address:", &["listen"]),
@@ -55,6 +55,8 @@ fn the_port_says_what_is_wrong_with_its_configuration() {
         ("customer = 1\n", "customer = 9\n", &["9", "customer"]),
         ("customer-1.secret", "customer-8.secret", &["customer-8.secret"]),
         ("path = \"/SRL\"", "path = \"/export\"", &["/export"]),
+        ("[upload]", "[wan]\nfetch_bytes_per_second = 65535\n[upload]", &["65535", "65536"]),
+        ("[upload]", "[[wan.hours]]\nfrom = \"8:00\"\nuntil = \"24:00\"\n[upload]", &["8:00", "08:30"]),
     ];
     for (number, (from, to, words)) in cases.into_iter().enumerate() {
         let (_, config) = site.write_port_config(&format!("port-{number}"), &PortSettings::default());

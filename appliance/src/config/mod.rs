@@ -10,6 +10,7 @@ mod pair;
 mod parts;
 mod secret;
 mod status_page;
+mod wan;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ pub use self::parts::{
 pub use self::secret::SecretError;
 pub(crate) use self::secret::{read_cifs_users, read_key, read_or_make_key, read_pair_key};
 pub use self::status_page::StatusPage;
+pub use self::wan::{Wan, WanHours};
 use crate::status_page::password::PasswordHash;
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
 use crate::translator::handle::ExportId;
@@ -59,6 +61,9 @@ pub struct Config {
     /// When it goes to the center.
     #[serde(default)]
     pub upload: Upload,
+    /// How much of the way to the center may be taken.
+    #[serde(default)]
+    pub wan: Wan,
     /// Where the exports are shared with CIFS clients as well, if anywhere.
     pub cifs: Option<Cifs>,
     /// The other port with which this one shares its addresses, if there is one.
@@ -142,6 +147,7 @@ impl Config {
         if self.journal.bytes < JOURNAL_BYTES_MIN {
             return Err(format!("[journal]: give it at least {JOURNAL_BYTES_MIN} `bytes`"));
         }
+        self.wan.check()?;
         self.cifs.as_ref().map_or(Ok(()), Cifs::check)?;
         self.pair.as_ref().map_or(Ok(()), Pair::check)?;
         self.status_page.as_ref().map_or(Ok(()), StatusPage::check)?;
