@@ -34,7 +34,7 @@ pub struct Pair {
     /// What a durable write waits for while the other port is away.
     #[serde(default)]
     pub when_alone: WhenAlone,
-    /// How long the other port may take to have a record on its disk before this one goes on alone.
+    /// How long the other port may take to have a record on its disk before this one goes on alone. The same on both.
     #[serde(default = "Pair::default_acknowledge")]
     pub acknowledge_ms: NonZeroU64,
 }
