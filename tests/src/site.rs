@@ -395,6 +395,13 @@ impl Port {
             (site.copies(md5_hex) >= 2).then_some(())
         });
     }
+
+    /// Waits until all that was written is the center's, its directory's as well: other ports see it from then on.
+    pub fn wait_nothing_owed(&self) {
+        poll::until("nothing is owed", Duration::from_secs(60), || {
+            (told(&self.config(), &["journal"])["owed_bytes"] == 0).then_some(())
+        });
+    }
 }
 
 /// What a command of the port with this configuration says, for people.

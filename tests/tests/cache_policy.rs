@@ -68,10 +68,7 @@ impl Tree {
         mount.put(&photos, b"large.mov", &large).unwrap();
         files.push(("photos/large.mov".to_owned(), large));
         files.iter().for_each(|(_, bytes)| port.wait_uploaded(site, &data::md5_hex(bytes)));
-        // All of them are the center's now, as every port sees.
-        poll::until("nothing is owed", PATIENCE, || {
-            (told(&port.config(), &["journal"])["owed_bytes"] == 0).then_some(())
-        });
+        port.wait_nothing_owed();
         Self { files }
     }
 
@@ -257,6 +254,7 @@ fn a_pinned_folder_stays_whatever_else_is_read() {
         elsewhere.put(&root, format!("flood-{number}").as_bytes(), bytes).unwrap();
         writer.wait_uploaded(&site, &data::md5_hex(bytes));
     }
+    writer.wait_nothing_owed();
     let mut mount = port.mount("/export");
     let mut read_flood = |port: &Port| {
         for (number, bytes) in flood.iter().enumerate() {

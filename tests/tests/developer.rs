@@ -151,7 +151,7 @@ fn the_center_takes_what_the_code_of_the_page_signs() {
     let (bytes, root) = (data::bytes(5, 100_000), mount.root());
     mount.put(&root, b"cat.jpg", &bytes).unwrap();
     let md5 = data::md5_hex(&bytes);
-    port.wait_uploaded(&site, &md5);
+    port.wait_nothing_owed();
     let secret = fs::read_to_string(site.secret_file(1)).unwrap();
     let (center, request) = (site.center_url(), format!("32/{md5}"));
     thread::scope(|scope| {

@@ -38,6 +38,7 @@ fn a_limited_port_takes_no_more_than_it_may() {
     let uploaded = begun.elapsed();
     let least = |rate: u64| Duration::from_secs_f64((BYTES - (1 << 20)) as f64 / rate as f64);
     assert!(uploaded >= least(UPLOAD_RATE), "{uploaded:?}");
+    writer.wait_nothing_owed();
 
     let mut mount = reader.mount("/export");
     let file = mount.walk("large").unwrap();
