@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use crate::poll;
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a daemon may take to stop after SIGTERM.
 const STOP_PATIENCE: Duration = Duration::from_secs(40);
+/// Below it are the ports of services a machine may run.
+const FIRST_PORT: u16 = 10_000;
 
 /// A running daemon.
 pub struct Daemon {
@@ -195,9 +199,26 @@ pub fn cpu_seconds(pid: u32) -> f64 {
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// A TCP port of the loopback address that was free a moment ago.
+/// A TCP port of the loopback address that nobody has, and that stays free until it is asked for: it lies outside of the
+/// range from which the kernel takes ports for connections, and this process gives no port twice.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+        // Test programs side by side begin at different places.
+        let spread = u16::try_from(process::id() % 200).unwrap() * 100;
+        AtomicU16::new(FIRST_PORT + spread)
+    });
+    let of_connections = ports_of_connections();
+    (0..u16::MAX - FIRST_PORT)
+        .map(|_| NEXT.fetch_add(1, Ordering::Relaxed).max(FIRST_PORT))
+        .find(|port| !of_connections.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap_or_else(|| panic!("no TCP port is free outside of {of_connections:?}"))
+}
+
+/// The ports from which the kernel takes one for each connection that names none (ip(7)).
+fn ports_of_connections() -> RangeInclusive<u16> {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let mut ends = range.split_whitespace().map(|end| end.parse().unwrap());
+    ends.next().unwrap()..=ends.next().unwrap()
 }
 
 fn parse_ready(addresses: &str) -> HashMap<String, SocketAddr> {
