@@ -25,6 +25,7 @@ pub mod pins;
 pub mod port;
 pub mod probe;
 pub mod reload;
+pub mod samba_gateway;
 pub mod status;
 pub mod status_page;
 pub mod traffic;

@@ -18,6 +18,7 @@ use nfs::server::{Addresses, BindError, Server};
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
 use rustix::fs::FlockOperation;
+use samba::kept::Kept;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -167,7 +168,7 @@ pub enum StartError {
 type Center = Fenced<client::Center>;
 
 /// The gateway, when it serves, and, unless that is another one's decision, its server that listens already.
-type Cifs = (CifsGateway<Translator<Center>>, Duty, Option<cifs::server::Server>);
+type Cifs = (CifsGateway<Translator<Center>>, Duty, Option<cifs_gateway::Serving>);
 
 /// A port that has opened everything it needs and serves nobody yet.
 pub struct Port {
@@ -194,12 +195,12 @@ pub struct Port {
 }
 
 impl Port {
-    /// Opens the state, the journal, the caches and the sockets, as `config` says, which was read from `path`. Needs a tokio runtime; blocks on disks, but nobody is
-    /// served yet.
+    /// Opens the state, the journal, the caches and the sockets, as `config` says, which was read from `path`. `samba` keeps Samba
+    /// where the configuration wants it. Needs a tokio runtime; blocks on disks, but nobody is served yet.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn open(config: &Config, path: &Path) -> Result<Self, StartError> {
+    pub async fn open(config: &Config, path: &Path, samba: Option<Kept>) -> Result<Self, StartError> {
         let exports = config
             .exports()
             .map_err(|same| ConfigError::Impossible { path: PathBuf::new(), message: same.to_string() })?;
@@ -292,11 +293,12 @@ impl Port {
         let cifs = match &config.cifs {
             Some(cifs) => {
                 let exports = translator.current_exports();
-                let gateway = CifsGateway::prepare(cifs, &exports, &cifs_key, Arc::clone(&translator))?;
+                let (kept, filesystem) = (samba.map(Arc::new), Arc::clone(&translator));
+                let gateway = CifsGateway::prepare(cifs, &exports, &cifs_key, filesystem, kept).await?;
                 // Of a pair, the port on duty listens alone; else an address that is taken is told at once.
                 let server = match &config.pair {
                     Some(_) => None,
-                    None => Some(gateway.promote().await.map_err(GatewayError::from)?),
+                    None => Some(gateway.promote().await?),
                 };
                 Some((gateway, duty, server))
             }

@@ -1,12 +1,12 @@
 //! A file or folder that a client has open.
 
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use nfs::filesystem::{Attributes, FileKind, Filesystem, FsError, Segment, SetAttributes, Stability};
+use nfs::local::bytes_of;
 use smb_server::{DirEntry, FileInfo, FileTimes, Handle as OpenHandle, SmbError, SmbResult};
 
 use crate::backend::{Found, Tree};
@@ -62,19 +62,6 @@ impl<F: Filesystem> OpenFile<F> {
     }
 }
 
-/// Of a segment's bytes.
-async fn bytes_of(segment: Segment) -> SmbResult<Bytes> {
-    let (file, offset, len) = match segment {
-        Segment::Bytes(bytes) => return Ok(bytes),
-        Segment::File { file, offset, len } => (file, offset, len),
-    };
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; len as usize];
-        file.read_exact_at(&mut bytes, offset).map(|()| Bytes::from(bytes))
-    });
-    read.await.map_err(|error| SmbError::Io(std::io::Error::other(error)))?.map_err(SmbError::Io)
-}
-
 #[async_trait]
 impl<F: Filesystem> OpenHandle for OpenFile<F> {
     async fn read(&self, offset: u64, len: u32) -> SmbResult<Bytes> {
@@ -86,7 +73,7 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
             let (segments, is_end) = self.read_once(at, len - got).await?;
             let before = got;
             for segment in segments {
-                let bytes = bytes_of(segment).await?;
+                let bytes = bytes_of(segment).await.map_err(SmbError::Io)?;
                 got = got.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
                 parts.push(bytes);
             }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nfs::filesystem::Filesystem;
+use nfs::local::Keys;
 use smb_server::{Access, BuildError, SmbServer};
 use uuid::Uuid;
 
 use crate::backend::{Backend, Tree};
-use crate::caller::{Actor, Keys};
+use crate::caller::Actor;
 use crate::shares::Share;
 use crate::users::User;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nfs::filesystem::{Filesystem, SetAttributes, Time};
+use nfs::local::Keys;
 use nfs::memory::MemoryFilesystem;
 use proptest::prelude::*;
 use smb_server::{
@@ -10,7 +11,7 @@ use smb_server::{
 };
 
 use crate::backend::{Backend, SCANNED_MAX, Tree};
-use crate::caller::{Actor, Keys};
+use crate::caller::Actor;
 use crate::users::Identity;
 
 const READ: OpenOptions = OpenOptions {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::daemon::free_port;
@@ -60,6 +61,8 @@ impl Shared {
     /// With those keys of [cifs] as well.
     pub fn start(more: &str) -> Self {
         let site = Site::start();
+        // Samba's users pass below it.
+        fs::set_permissions(site.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let (dir, config) = site.write_port_config("port", &settings(&site, server, more));
         write_users(&site, &config);
@@ -80,6 +83,13 @@ impl Shared {
     /// Alice, who knows her password.
     pub fn alice(&self) -> Smbclient {
         Smbclient::new(self.server, "alice", "Secret 1")
+    }
+
+    /// The share of the export in which bob acts as himself: the port's own server has one for each user, Samba one for
+    /// all.
+    pub fn share_of_bob(&self) -> &'static str {
+        let config = fs::read_to_string(self.port.config()).unwrap();
+        if config.contains("engine = \"samba\"") { "export" } else { "export-bob" }
     }
 
     /// What comes of alice's commands in the export's share.
