@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use cifs::server::{self, ServeError, Server, Settings};
 use cifs::shares::{Export, ShareError, shares};
+use cifs::usage::Usage;
 use cifs::users::{SealKey, User, UsersError};
 use nfs::duty::Duty;
 use nfs::filesystem::Filesystem;
 
+use crate::cifs_attendance::CifsAttendance;
 use crate::config::{self, Config, SecretError, read_cifs_users, read_key};
 use crate::host;
 use crate::port::HANDLE_KEY;
@@ -89,6 +91,7 @@ fn users(text: &str, key: &[u8], path: &Path) -> Result<Vec<User>, GatewayError>
 pub struct CifsGateway<F> {
     settings: Settings,
     filesystem: Arc<F>,
+    attendance: Arc<CifsAttendance>,
 }
 
 impl<F: Filesystem> CifsGateway<F> {
@@ -117,18 +120,26 @@ impl<F: Filesystem> CifsGateway<F> {
         }
         let mut guid = [0; 16];
         guid.copy_from_slice(&blake3::derive_key(GUID_CONTEXT, key)[..16]);
+        let (shares, usage) = (shares(&trees, &users)?, Arc::<Usage>::default());
+        let attendance = CifsAttendance::new(config.listen, shares.clone(), Arc::clone(&usage));
         let settings = Settings {
             listen: config.listen,
             name: config.name.clone(),
             guid,
             seed: host::random(),
-            shares: shares(&trees, &users)?,
+            shares,
             users,
             signing: config.signing.into(),
             encryption: config.encryption.into(),
+            usage,
         };
         server::check(&settings, &filesystem)?;
-        Ok(Self { settings, filesystem })
+        Ok(Self { settings, filesystem, attendance: Arc::new(attendance) })
+    }
+
+    /// Knows how the shares are used.
+    pub fn attendance(&self) -> Arc<CifsAttendance> {
+        Arc::clone(&self.attendance)
     }
 
     /// Listens: the beginning of a time of serving.
@@ -150,7 +161,11 @@ impl<F: Filesystem> CifsGateway<F> {
                 };
                 let address = server.address();
                 tracing::info!(%address, "CIFS clients are served");
-                if let Err(error) = server.serve().await {
+                let served = tokio::select! {
+                    served = server.serve() => served,
+                    () = self.attendance.follow(address) => Ok(()),
+                };
+                if let Err(error) = served {
                     tracing::error!("CIFS clients are served no longer: {error}; listening anew");
                     tokio::time::sleep(AGAIN).await;
                 }
