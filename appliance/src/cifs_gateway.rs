@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cifs::server::{self, ServeError, Settings};
-use cifs::shares::{Export, ShareError, shares};
+use cifs::shares::{Export, Share, ShareError, names, shares};
+use cifs::usage::Usage;
 use cifs::users::{SealKey, User, UsersError};
 use nfs::duty::Duty;
 use nfs::filesystem::Filesystem;
 use samba::kept::Kept;
 
+use crate::cifs_attendance::{CifsAttendance, ShareStatus, Shared};
 use crate::config::{self, Config, Engine, SecretError, read_cifs_users, read_key};
 use crate::host;
 use crate::port::HANDLE_KEY;
@@ -93,7 +95,10 @@ fn users(text: &str, key: &[u8], path: &Path) -> Result<Vec<User>, GatewayError>
 }
 
 /// See the module.
-pub struct CifsGateway<F>(Server<F>);
+pub struct CifsGateway<F> {
+    server: Server<F>,
+    attendance: Arc<CifsAttendance>,
+}
 
 enum Server<F> {
     BuiltIn { settings: Box<Settings>, filesystem: Arc<F> },
@@ -148,25 +153,43 @@ impl<F: Filesystem> CifsGateway<F> {
                 let users = users.unwrap_or_default();
                 let mut guid = [0; 16];
                 guid.copy_from_slice(&blake3::derive_key(GUID_CONTEXT, key)[..16]);
+                let (shares, usage) = (shares(&trees, &users)?, Arc::<Usage>::default());
+                let attendance =
+                    CifsAttendance::new(config.listen, shared(&shares), Some(Arc::clone(&usage)));
                 let settings = Box::new(Settings {
                     listen: config.listen,
                     name: config.name.clone(),
                     guid,
                     seed: host::random(),
-                    shares: shares(&trees, &users)?,
+                    shares,
                     users,
                     signing: config.signing.into(),
                     encryption: config.encryption.into(),
+                    usage,
                 });
                 server::check(&settings, &filesystem)?;
-                Ok(Self(Server::BuiltIn { settings, filesystem }))
+                let server = Server::BuiltIn { settings, filesystem };
+                Ok(Self { server, attendance: Arc::new(attendance) })
             }
             Engine::Samba => {
                 let kept = kept.ok_or(SambaError::NoKeeper)?;
+                let names = names(&trees)?;
+                let all: Vec<String> = users.iter().flatten().map(|user| user.name.clone()).collect();
+                let shares = trees.iter().zip(&names).map(|(tree, name)| Shared {
+                    export: tree.path.clone(),
+                    share: ShareStatus { name: name.clone(), users: all.clone() },
+                });
+                let attendance = Arc::new(CifsAttendance::new(config.listen, shares.collect(), None));
+                let trees = names.into_iter().zip(trees).collect();
                 let samba = Samba::prepare(config, trees, users.as_deref(), kept, filesystem).await?;
-                Ok(Self(Server::Samba(samba)))
+                Ok(Self { server: Server::Samba(samba), attendance })
             }
         }
+    }
+
+    /// Knows how the shares are used.
+    pub fn attendance(&self) -> Arc<CifsAttendance> {
+        Arc::clone(&self.attendance)
     }
 
     /// Listens: the beginning of a time of serving.
@@ -174,7 +197,7 @@ impl<F: Filesystem> CifsGateway<F> {
     /// # Errors
     /// The address cannot be had, or Samba not be started.
     pub async fn promote(&self) -> Result<Serving, GatewayError> {
-        match &self.0 {
+        match &self.server {
             Server::BuiltIn { settings, filesystem } => {
                 Ok(Serving::BuiltIn(server::Server::bind(settings, filesystem).await?))
             }
@@ -193,7 +216,11 @@ impl<F: Filesystem> CifsGateway<F> {
                 };
                 let address = server.address();
                 tracing::info!(%address, "CIFS clients are served");
-                if let Err(error) = server.serve().await {
+                let served = tokio::select! {
+                    served = server.serve() => served,
+                    () = self.attendance.follow(address) => Ok(()),
+                };
+                if let Err(error) = served {
                     tracing::error!("CIFS clients are served no longer: {error}; listening anew");
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -237,4 +264,13 @@ fn trees(exports: &Exports) -> Vec<Export> {
         }
     }
     trees
+}
+
+/// As operators are told of them.
+fn shared(shares: &[Share]) -> Vec<Shared> {
+    let shared = shares.iter().map(|share| Shared {
+        export: share.export.path.clone(),
+        share: ShareStatus { name: share.name.clone(), users: share.users.clone() },
+    });
+    shared.collect()
 }

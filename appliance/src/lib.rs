@@ -5,6 +5,7 @@
 //! puts these together as the [`config`] says; [`reload`] changes them while they run, asked through the control socket.
 
 pub mod center;
+pub mod cifs_attendance;
 pub mod cifs_gateway;
 pub mod config;
 pub mod customer;

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use control::Operations;
 use control::socket::ControlSocket;
-use nfs::attendance::Attendance;
 use nfs::duty::Duty;
 use nfs::nsm::ledger::Ledger;
 use nfs::server::{Addresses, BindError, Server};
@@ -34,7 +33,7 @@ use crate::directory_cache::{self, Directory};
 use crate::event_log::EventLog;
 use crate::exposition;
 use crate::host;
-use crate::inspection;
+use crate::inspection::{self, ClientsReport};
 use crate::journal::{self, Journal, JournalError};
 use crate::lock_ledger::LockLedger;
 use crate::mirror::identity::{Identity, IdentityError};
@@ -413,6 +412,7 @@ impl Port {
         }
         tasks.spawn(Arc::clone(&uploader).run());
         tasks.spawn(save_at_intervals(directories.clone(), state_dir.clone()));
+        let cifs_attendance = cifs.as_ref().map(|(gateway, _, _)| gateway.attendance());
         let sources = status::Sources {
             since: Instant::now(),
             translator: Arc::clone(&translator),
@@ -424,6 +424,7 @@ impl Port {
                 let paired = Arc::clone(paired);
                 Arc::new(move || paired.status()) as Arc<dyn Fn() -> PairStatus + Send + Sync>
             }),
+            cifs: cifs_attendance.clone(),
         };
         let sources = Arc::new(sources);
         if let Some(address) = metrics {
@@ -449,7 +450,9 @@ impl Port {
         let dropped = Arc::clone(&pinner);
         tasks.spawn(pinner.run());
         let refill = move || dropped.look_again();
-        add_inspections(&mut operations, blocks, server.attendance(), journal.clone(), refill);
+        let attendance = server.attendance();
+        let clients = move || inspection::clients(&attendance, cifs_attendance.as_deref(), Instant::now());
+        add_inspections(&mut operations, blocks, clients, journal.clone(), refill);
         let paired = paired.map(|(paired, listener)| {
             paired.add_operations(&mut operations);
             tasks.spawn(Arc::clone(&paired).run(listener));
@@ -551,7 +554,7 @@ fn add_pins<C: StorageCenter>(operations: &mut Operations, pinner: &Arc<Pinner<C
 fn add_inspections(
     operations: &mut Operations,
     blocks: DataCache<CenterError>,
-    attendance: Attendance,
+    clients: impl Fn() -> ClientsReport + Send + Sync + 'static,
     journal: Journal,
     refill: impl Fn() + Send + Sync + 'static,
 ) {
@@ -570,7 +573,7 @@ fn add_inspections(
         }
     });
     operations.add("clients", move |_| {
-        let report = inspection::clients(&attendance, Instant::now());
+        let report = clients();
         async move { to_value(report) }
     });
     operations.add("journal", move |_| {

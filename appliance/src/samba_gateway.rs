@@ -12,7 +12,7 @@ use std::time::Duration;
 use ::samba::accounts::{Accounts, Taken};
 use ::samba::conf::{self, Places, Settings, Share};
 use ::samba::kept::{Kept, KeptError};
-use cifs::shares::{Export, ShareError, names};
+use cifs::shares::Export;
 use cifs::users::User;
 use nfs::filesystem::Filesystem;
 use tokio::runtime::Handle;
@@ -44,9 +44,6 @@ pub enum SambaError {
     /// A user.
     #[error(transparent)]
     User(#[from] Taken),
-    /// The exports.
-    #[error(transparent)]
-    Shares(#[from] ShareError),
     /// A file for Samba.
     #[error("cannot write {path} for Samba: {error}")]
     Write {
@@ -104,19 +101,19 @@ pub struct Serving {
 }
 
 impl Samba {
-    /// Writes what Samba reads, and mounts the exports. Nobody listens yet.
+    /// Writes what Samba reads, and mounts the exports, each to be shared under a name. Nobody listens yet.
     ///
     /// # Errors
     /// See [`SambaError`].
     pub async fn prepare<F: Filesystem>(
         config: &config::Cifs,
-        exports: Vec<Export>,
+        exports: Vec<(String, Export)>,
         users: Option<&[User]>,
         kept: Arc<Kept>,
         filesystem: Arc<F>,
     ) -> Result<Self, SambaError> {
-        let shares = names(&exports)?.into_iter().zip(&exports);
-        let shares = shares.map(|(name, export)| Share { name, read_only: export.read_only });
+        let shares =
+            exports.iter().map(|(name, export)| Share { name: name.clone(), read_only: export.read_only });
         let settings = Settings {
             listen: config.listen,
             name: config.name.clone(),
@@ -129,7 +126,7 @@ impl Samba {
         write(kept.places(), &conf::text(&settings, kept.places()), users)?;
         let (runtime, keeper) = (Handle::current(), Arc::clone(&kept));
         let mounted = spawn_blocking(move || {
-            for (place, export) in exports.into_iter().enumerate() {
+            for (place, (_, export)) in exports.into_iter().enumerate() {
                 let device = keeper.mount(&keeper.places().mount(place))?;
                 let filesystem = Arc::clone(&filesystem);
                 fuse_mount::serve(filesystem, export.path, host::random(), device, runtime.clone())

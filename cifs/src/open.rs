@@ -15,6 +15,7 @@ use crate::convert;
 use crate::listing::Pages;
 use crate::names;
 use crate::pattern::Pattern;
+use crate::usage::Counted;
 
 /// Most entries of one listing, which the server holds in memory while a client reads it: some 150 MB.
 const LISTED_MAX: usize = 1_000_000;
@@ -29,11 +30,13 @@ pub(crate) struct OpenFile<F> {
     found: Found,
     /// Written, and perhaps not yet on a disk.
     is_dirty: AtomicBool,
+    _counted: Counted,
 }
 
 impl<F: Filesystem> OpenFile<F> {
     pub fn new(tree: Arc<Tree<F>>, found: Found) -> Self {
-        Self { tree, found, is_dirty: AtomicBool::new(false) }
+        let _counted = Counted::new(&tree.usage);
+        Self { tree, found, is_dirty: AtomicBool::new(false), _counted }
     }
 
     async fn attributes(&self) -> SmbResult<Attributes> {
@@ -81,6 +84,7 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
                 break;
             }
         }
+        self.tree.usage.add_read(u64::from(got));
         // Nearly always one: nothing is copied then.
         if let [whole] = &parts[..] {
             return Ok(whole.clone());
@@ -108,6 +112,7 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
             at += u64::from(count);
             rest = rest.split_off(rest.len().min(count as usize));
         }
+        self.tree.usage.add_written(at - offset);
         // No more than was asked for, which the protocol bounds to 8 MiB.
         u32::try_from(at - offset).map_err(|_| SmbError::NotSupported)
     }

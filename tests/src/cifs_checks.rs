@@ -280,7 +280,7 @@ const CHECKS: &[Check] = &[
     }),
     ("hidden is kept", |shared| {
         shared.put("shy", b"x")?;
-        shared.export("setmode shy +h").good().map(drop)
+        shared.export("setmode shy +h; ls shy").says(" H ")
     }),
     ("a second stream of a file", |shared| {
         let from = shared.local("put", b"x");

@@ -60,12 +60,20 @@ pub fn write_users(site: &Site, config: &Path) {
 impl Shared {
     /// With those keys of [cifs] as well.
     pub fn start(more: &str) -> Self {
+        Self::start_away(more, |center| center)
+    }
+
+    /// The same with the center where `away` says that it is reached.
+    pub fn start_away(more: &str, away: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
         let site = Site::start();
         // Samba's users pass below it.
         fs::set_permissions(site.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let (dir, config) = site.write_port_config("port", &settings(&site, server, more));
         write_users(&site, &config);
+        let text = fs::read_to_string(&config).unwrap();
+        let (center, reached) = (site.center_address(), away(site.center_address()));
+        fs::write(&config, text.replace(&center.to_string(), &reached.to_string())).unwrap();
         let port = site.start_port(dir, &config);
         let shared = Self { site, port, server };
         // Everybody's, as `chmod 777` by an NFS client that is root makes it.

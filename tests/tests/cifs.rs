@@ -15,7 +15,7 @@ use e2e::mount::mode;
 use e2e::poll;
 use e2e::shared::{Shared, settings, users_file, write_users};
 use e2e::site::Site;
-use e2e::tools::{run, run_ok};
+use e2e::tools::{curl, run, run_ok};
 
 /// What the server of `smb-server` does not do; told to users in README.md.
 const NOT_DONE: &[&str] =
@@ -85,6 +85,49 @@ fn what_was_closed_survives_the_port() {
         shared.port.daemon.restart();
         assert!(shared.get(&name).unwrap() == bytes, "round {round}");
     }
+}
+
+/// Who is connected by CIFS stands beside who is by NFS, and what is shared beside
+/// what is exported.
+#[test]
+fn who_uses_the_shares_is_told() {
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let shared = Shared::start(&format!("[metrics]\nlisten = \"{listen}\"\n"));
+    let said = |command: &str| {
+        let config = shared.port.config();
+        let port = binary("storage-port");
+        let told = run_ok(port.to_str().unwrap(), &[command, "--config", config.to_str().unwrap()]);
+        String::from_utf8(told).unwrap()
+    };
+    let value = |name: &str| {
+        let page = String::from_utf8(curl(&format!("http://{listen}/metrics"), &[]).2).unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix(&format!("storage_port_cifs_{name} ")));
+        line.unwrap_or_else(|| panic!("{name} in {page}")).parse::<f64>().unwrap()
+    };
+    let exports = said("exports");
+    assert!(exports.contains("; by CIFS as export (alice), export-bob (bob)"), "{exports}");
+    let status = said("status");
+    assert!(status.contains(&format!("cifs: served at {}, 0 connections", shared.server)), "{status}");
+    assert!(!said("clients").contains("CIFS"));
+    assert_eq!((value("serving"), value("connections")), (1.0, 0.0));
+
+    let mut alice = shared.alice().stay("export");
+    let told = poll::until("alice's connection", Duration::from_secs(20), || {
+        let told = said("clients");
+        told.contains("127.0.0.1: ").then_some(told).filter(|told| told.contains("CIFS: 1 connections"))
+    });
+    assert_eq!(told.lines().count(), 1, "by NFS and by CIFS it is one machine: {told}");
+    assert!(said("status").contains("1 connections of 1 clients"));
+    shared.put("counted", &[1; 70_000]).unwrap();
+    poll::until("both counts", Duration::from_secs(20), || {
+        (value("clients") == 1.0 && value("connections") == 1.0).then_some(())
+    });
+    assert_eq!((value("written_bytes_total"), value("open_files")), (70_000.0, 0.0));
+    drop(alice.stdin.take());
+    assert!(alice.wait().unwrap().success());
+    poll::until("alice is gone", Duration::from_secs(20), || {
+        (value("connections") == 0.0 && !said("clients").contains("CIFS")).then_some(())
+    });
 }
 
 /// PORT-1: encryption that is required is.

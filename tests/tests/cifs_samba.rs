@@ -13,6 +13,7 @@ use e2e::data;
 use e2e::mount::mode;
 use e2e::poll;
 use e2e::shared::{Shared, users_file};
+use e2e::site;
 use e2e::tools::run;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -24,6 +25,7 @@ const NOT_DONE: &[&str] = &[
     "the share of another user is refused",
     // It is not written, but deleted by who may write its folder, as by NFS.
     "what is read-only stays as it is",
+    "hidden is kept",
     "a second stream of a file",
 ];
 
@@ -157,6 +159,21 @@ fn what_is_wrong_with_samba_is_said() {
     let _taken = std::net::TcpListener::bind(shared.server).unwrap();
     told(&good, &["serve"], &[&shared.server.to_string(), "[cifs]"]);
     assert!(Path::new(&config).exists());
+}
+
+/// Who is connected is told whatever serves.
+#[test]
+fn who_uses_samba_is_told() {
+    let shared = Shared::start(SAMBA);
+    let config = shared.port.config();
+    let exports = site::said(&config, &["exports"]);
+    assert!(exports.contains("; by CIFS as export (alice, bob)"), "{exports}");
+    let mut alice = shared.alice().stay("export");
+    poll::until("alice's connection", Duration::from_secs(20), || {
+        site::said(&config, &["status"]).contains("1 connections of 1 clients").then_some(())
+    });
+    drop(alice.stdin.take());
+    assert!(alice.wait().unwrap().success());
 }
 
 /// A site's own lines of `[global]` hold, with which it joins a domain.
