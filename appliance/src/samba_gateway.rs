@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use ::samba::kept::{Kept, KeptError};
 use cifs::shares::Export;
 use cifs::users::User;
 use nfs::filesystem::Filesystem;
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{self, Config, Engine};
 use crate::host;
@@ -154,7 +155,7 @@ impl Samba {
             asked.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
         let deadline = Instant::now() + START;
-        while TcpStream::connect_timeout(&asked, LOOK).is_err() {
+        while !matches!(timeout(LOOK, TcpStream::connect(asked)).await, Ok(Ok(_))) {
             if Instant::now() > deadline {
                 let log = self.kept.places().run();
                 return Err(SambaError::Deaf { address: self.listen, log });
