@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use appliance::config::{Config, Pair, RpcbindMode};
+use appliance::config::{Config, Engine, Pair, RpcbindMode};
 use appliance::host;
 use appliance::mirror::identity::Identity;
 use appliance::port::{self, StartError, check_online};
@@ -138,7 +138,9 @@ fn sockets(config: &Config) -> Vec<Wanted> {
         let rpcbind = (listen.ip(), rpcbind_port(config)).into();
         sockets.extend([stream("rpcbind", rpcbind), datagram("rpcbind", rpcbind)]);
     }
-    sockets.extend(config.cifs.as_ref().map(|cifs| stream("CIFS", cifs.listen)));
+    // Where Samba serves, it has the address, and that is as it should be.
+    let own = config.cifs.as_ref().filter(|cifs| cifs.engine == Engine::BuiltIn);
+    sockets.extend(own.map(|cifs| stream("CIFS", cifs.listen)));
     sockets.extend(config.pair.as_ref().map(|pair| stream("the other port's journal", pair.listen)));
     sockets
 }
@@ -215,6 +217,13 @@ mod tests {
             sockets(config).iter().map(word).collect()
         };
         assert_eq!(told(&config), ["NFS tcp 127.0.0.1:2049", "MOUNT udp 127.0.0.1:2049"]);
+        let cifs =
+            |engine: &str| toml::from_str(&format!("listen = \"127.0.0.1:445\"\nengine = \"{engine}\""));
+        config.cifs = Some(cifs("built-in").unwrap());
+        assert_eq!(told(&config)[2..], ["CIFS tcp 127.0.0.1:445"]);
+        config.cifs = Some(cifs("samba").unwrap());
+        assert_eq!(told(&config).len(), 2, "Samba's address is not the port's own");
+        config.cifs = None;
         config.nfs.mount_listen = Some("127.0.0.1:20048".parse().unwrap());
         config.nfs.rpcbind = RpcbindMode::Serve;
         assert_eq!(

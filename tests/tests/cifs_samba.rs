@@ -168,6 +168,10 @@ fn who_uses_samba_is_told() {
     let config = shared.port.config();
     let exports = site::said(&config, &["exports"]);
     assert!(exports.contains("; by CIFS as export (alice, bob)"), "{exports}");
+    let doctor =
+        run(binary("storage-port").to_str().unwrap(), &["doctor", "--config", config.to_str().unwrap()]);
+    let found = String::from_utf8(doctor.stdout).unwrap();
+    assert!(!found.contains("445") && !found.contains("CIFS"), "{found}");
     let mut alice = shared.alice().stay("export");
     poll::until("alice's connection", Duration::from_secs(20), || {
         site::said(&config, &["status"]).contains("1 connections of 1 clients").then_some(())
