@@ -47,6 +47,8 @@ impl Process {
 
     /// Ends it and all it has started with kill -9.
     pub fn kill_9(&mut self) {
+        // Held still first: none of them shall notice the end of another, and tidy up or start it anew.
+        self.freeze();
         self.signal_all(Signal::KILL);
         if let Some(mut child) = self.child.take() {
             child.wait().unwrap();
