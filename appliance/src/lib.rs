@@ -10,7 +10,6 @@ pub mod config;
 pub mod customer;
 pub mod data_cache;
 pub mod directory_cache;
-pub mod event_log;
 pub mod exposition;
 #[doc(hidden)]
 pub mod fuzz;

@@ -17,11 +17,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use appliance::config::Config;
-use appliance::event_log::EventLog;
 use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
+use appliance::status_page;
 use ask_command::{Asking, CacheCommand};
 use cifs_command::{CifsCommand, CifsError};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -32,6 +32,7 @@ use control::socket::{self, AskError};
 use doctor_command::DoctorArguments;
 use manual::{Manual, ManualError};
 use nfs::server::Addresses;
+use page_server::page::event_log::EventLog;
 use password_command::PasswordCommandError;
 use serde_json::json;
 use setup_command::SetupArguments;
@@ -175,7 +176,7 @@ fn main() -> ExitCode {
         Command::Serve { ready_fd: Some(number), .. } => Readiness::take(*number).map(Some),
         _ => Ok(None),
     };
-    let events = EventLog::default();
+    let events = status_page::event_log();
     log(&events);
     if matches!(arguments.command, Command::Serve { .. }) {
         confine();
