@@ -138,6 +138,7 @@ fn sockets(config: &Config) -> Vec<Wanted> {
         let rpcbind = (listen.ip(), rpcbind_port(config)).into();
         sockets.extend([stream("rpcbind", rpcbind), datagram("rpcbind", rpcbind)]);
     }
+    sockets.extend(config.cifs.as_ref().map(|cifs| stream("CIFS", cifs.listen)));
     sockets.extend(config.pair.as_ref().map(|pair| stream("the other port's journal", pair.listen)));
     sockets
 }

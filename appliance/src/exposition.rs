@@ -14,6 +14,7 @@ use nfs::tally::Counted;
 use protocol::id::Timestamp;
 
 use crate::center::{CenterError, StorageCenter};
+use crate::cifs_attendance::CifsStatus;
 use crate::data_cache::DataCache;
 use crate::inspection::{self, CacheDiskReport, CacheReport, JournalReport};
 use crate::journal::Journal;
@@ -97,7 +98,8 @@ impl Figures {
         let page = customers(page, &self.status.customers);
         let page = cache(page, &self.cache);
         let page = self.journal(page);
-        self.clients(page)
+        let page = self.clients(page);
+        cifs(page, self.status.cifs.as_ref())
     }
 
     fn process(&self, page: Page) -> Page {
@@ -165,7 +167,7 @@ impl Figures {
         });
         let took =
             self.calls.iter().map(|counted| (Labels::of("procedure", counted.procedure), counted.took));
-        page.value(Gauge, "clients", "Machines that are connected.", self.clients)
+        page.value(Gauge, "clients", "Machines that are connected by NFS.", self.clients)
             .value(Gauge, "connections", "Their connections.", self.connections)
             .value(Gauge, "locks_held", "Locked ranges and shares.", held as u64)
             .value(Gauge, "locks_waiting", "Locks that a client waits for.", waiting as u64)
@@ -187,6 +189,41 @@ impl Figures {
                 took,
             )
     }
+}
+
+/// Of a port without `[cifs]` none of these is there.
+fn cifs(page: Page, cifs: Option<&CifsStatus>) -> Page {
+    page.known(
+        Gauge,
+        "cifs_serving",
+        "1 if this port answers CIFS clients. Absent without [cifs], as are the following.",
+        cifs.map(|cifs| cifs.is_serving),
+    )
+    .known(
+        Gauge,
+        "cifs_clients",
+        "Machines that are connected by CIFS.",
+        cifs.map(|cifs| cifs.clients as u64),
+    )
+    .known(Gauge, "cifs_connections", "Their connections.", cifs.map(|cifs| cifs.connections as u64))
+    .known(
+        Gauge,
+        "cifs_open_files",
+        "Files and folders that CIFS clients have open. Absent where Samba serves, as are the following.",
+        cifs.and_then(|cifs| cifs.open_files),
+    )
+    .known(
+        Counter,
+        "cifs_read_bytes_total",
+        "Bytes that were read by CIFS.",
+        cifs.and_then(|cifs| cifs.read_bytes),
+    )
+    .known(
+        Counter,
+        "cifs_written_bytes_total",
+        "Bytes that were written by CIFS.",
+        cifs.and_then(|cifs| cifs.written_bytes),
+    )
 }
 
 fn pair(page: Page, pair: Option<&PairStatus>) -> Page {

@@ -1,15 +1,18 @@
 //! The operations `cache`, `cache-drop`, `clients` and `journal`: what an operator asks of a running port beside its
 //! status. No center is asked.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use nfs::attendance::Attendance;
+use nfs::attendance::{Attendance, Client};
 use protocol::id::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::center::CenterError;
+use crate::cifs_attendance::{CifsAttendance, Present};
 use crate::data_cache::{Counters, DataCache, DiskUsage};
 use crate::journal::{Journal, Owed};
 
@@ -81,12 +84,24 @@ pub struct ClientsReport {
 pub struct ClientReport {
     /// Its address.
     pub address: String,
-    /// Its open connections.
+    /// Its open connections of NFS.
     pub connections: usize,
     /// For so long it has had one at least; nothing of a client without any.
     pub connected_seconds: Option<u64>,
     /// What it mounted and has not unmounted since.
     pub mounts: Vec<MountReport>,
+    /// Its connections of CIFS, if it has any: as the kernel told them within the last second.
+    #[serde(default)]
+    pub cifs: Option<CifsReport>,
+}
+
+/// A client's connections of CIFS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CifsReport {
+    /// How many are open.
+    pub connections: usize,
+    /// For so long it has had one at least.
+    pub connected_seconds: u64,
 }
 
 /// One mount.
@@ -146,23 +161,36 @@ pub async fn drop_cache(cache: &DataCache<CenterError>) -> CacheDropped {
     CacheDropped { bytes: before.saturating_sub(cache.bytes()), is_whole }
 }
 
-/// Who uses the port at `now`.
-pub fn clients(attendance: &Attendance, now: Instant) -> ClientsReport {
-    let seconds = |then| now.saturating_duration_since(then).as_secs();
-    let all = attendance.list();
+/// Who uses the port at `now`, by NFS and, if that is served, by CIFS.
+pub fn clients(attendance: &Attendance, cifs: Option<&CifsAttendance>, now: Instant) -> ClientsReport {
+    let all = together(attendance.list(), cifs.map(CifsAttendance::list).unwrap_or_default(), now);
     let left_off = all.len().saturating_sub(CLIENTS_MAX);
-    let clients = all.into_iter().take(CLIENTS_MAX).map(|client| ClientReport {
-        address: client.address.to_string(),
-        connections: client.connections,
-        connected_seconds: client.connected.map(seconds),
-        mounts: client
-            .mounts
-            .into_iter()
-            .map(|(path, at)| MountReport { path, seconds: seconds(at) })
-            .collect(),
-    });
     let calls = attendance.calls().iter().flat_map(|counted| counted.outcomes).map(|(_, count)| count).sum();
-    ClientsReport { clients: clients.collect(), left_off, calls }
+    ClientsReport { clients: all.into_iter().take(CLIENTS_MAX).collect(), left_off, calls }
+}
+
+/// A machine that comes by both is one client.
+fn together(by_nfs: Vec<Client>, by_cifs: BTreeMap<IpAddr, Present>, now: Instant) -> Vec<ClientReport> {
+    let seconds = |then| now.saturating_duration_since(then).as_secs();
+    let mut all: BTreeMap<IpAddr, ClientReport> = BTreeMap::new();
+    let new = |address: IpAddr| ClientReport {
+        address: address.to_string(),
+        connections: 0,
+        connected_seconds: None,
+        mounts: Vec::new(),
+        cifs: None,
+    };
+    for Client { address, connections, connected, mounts } in by_nfs {
+        let client = all.entry(address).or_insert_with(|| new(address));
+        (client.connections, client.connected_seconds) = (connections, connected.map(seconds));
+        let mounts = mounts.into_iter().map(|(path, at)| MountReport { path, seconds: seconds(at) });
+        client.mounts.extend(mounts);
+    }
+    for (address, Present { connections, since }) in by_cifs {
+        let client = all.entry(address).or_insert_with(|| new(address));
+        client.cifs = Some(CifsReport { connections, connected_seconds: seconds(since) });
+    }
+    all.into_values().collect()
 }
 
 /// What is in the journal at `now`.
@@ -227,18 +255,27 @@ impl fmt::Display for CacheDropped {
     }
 }
 
+impl ClientReport {
+    /// How it is connected, for people.
+    pub fn connected(&self) -> String {
+        let for_seconds = |connections, seconds| {
+            format!("{connections} connections, connected for {:?}", Duration::from_secs(seconds))
+        };
+        let by_nfs = self.connected_seconds.map(|seconds| for_seconds(self.connections, seconds));
+        let by_cifs =
+            self.cifs.map(|cifs| format!("CIFS: {}", for_seconds(cifs.connections, cifs.connected_seconds)));
+        let all: Vec<String> = by_nfs.into_iter().chain(by_cifs).collect();
+        if all.is_empty() { "not connected".to_owned() } else { all.join("; ") }
+    }
+}
+
 impl fmt::Display for ClientsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clients, left_off, calls: _ } = self;
         let mut lines = Vec::new();
-        for ClientReport { address, connections, connected_seconds, mounts } in clients {
-            let mut line = match connected_seconds {
-                Some(seconds) => {
-                    let since = Duration::from_secs(*seconds);
-                    format!("{address}: {connections} connections, connected for {since:?}")
-                }
-                None => format!("{address}: not connected"),
-            };
+        for client in clients {
+            let mut line = format!("{}: {}", client.address, client.connected());
+            let mounts = &client.mounts;
             for MountReport { path, seconds } in mounts {
                 line.push_str(&format!("; mounted {path} {:?} ago", Duration::from_secs(*seconds)));
             }
@@ -304,7 +341,16 @@ mod tests {
             connections: 0,
             connected_seconds: None,
             mounts: vec![MountReport { path: "/export".into(), seconds: 61 }],
+            cifs: None,
         };
+        let both = ClientReport {
+            connections: 2,
+            connected_seconds: Some(5),
+            cifs: Some(CifsReport { connections: 1, connected_seconds: 3 }),
+            ..client.clone()
+        };
+        let said = "2 connections, connected for 5s; CIFS: 1 connections, connected for 3s";
+        assert_eq!(both.connected(), said);
         let clients = ClientsReport { clients: vec![client], left_off: 2, calls: 0 };
         assert_eq!(clients.to_string(), "192.0.2.9: not connected; mounted /export 61s ago\nand 2 more");
         assert_eq!(
@@ -312,5 +358,19 @@ mod tests {
             "nobody is connected"
         );
         assert!(CacheDropped { bytes: 1, is_whole: false }.to_string().contains("again in a minute"));
+    }
+
+    #[test]
+    fn who_comes_by_both_is_one_client() {
+        let (one, other) = (IpAddr::from([192, 0, 2, 7]), IpAddr::from([192, 0, 2, 8]));
+        let since = Instant::now();
+        let present = Present { connections: 2, since };
+        let by_nfs =
+            vec![Client { address: other, connections: 1, connected: Some(since), mounts: Vec::new() }];
+        let by_cifs = BTreeMap::from([(one, present), (other, present)]);
+        let all = together(by_nfs, by_cifs, since + Duration::from_secs(9));
+        let cifs = Some(CifsReport { connections: 2, connected_seconds: 9 });
+        let told = all.iter().map(|client| (client.address.as_str(), client.connections, client.cifs));
+        assert_eq!(told.collect::<Vec<_>>(), [("192.0.2.7", 0, cifs), ("192.0.2.8", 1, cifs)]);
     }
 }

@@ -5,6 +5,7 @@
 //! puts these together as the [`config`] says; [`reload`] changes them while they run, asked through the control socket.
 
 pub mod center;
+pub mod cifs_attendance;
 pub mod cifs_gateway;
 pub mod config;
 pub mod customer;
@@ -24,6 +25,7 @@ pub mod pins;
 pub mod port;
 pub mod probe;
 pub mod reload;
+pub mod samba_gateway;
 pub mod status;
 pub mod status_page;
 pub mod traffic;

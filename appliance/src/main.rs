@@ -21,6 +21,7 @@ use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
+use appliance::samba_gateway;
 use appliance::status_page;
 use ask_command::{Asking, CacheCommand};
 use cifs_command::{CifsCommand, CifsError};
@@ -34,6 +35,9 @@ use manual::{Manual, ManualError};
 use nfs::server::Addresses;
 use page_server::page::event_log::EventLog;
 use password_command::PasswordCommandError;
+use samba::conf::Places;
+use samba::keeper;
+use samba::kept::Kept;
 use serde_json::json;
 use setup_command::SetupArguments;
 use support_command::{SupportArguments, SupportError};
@@ -72,6 +76,13 @@ enum Command {
         /// An open descriptor on which to write a newline once clients can mount (s6's notification-fd).
         #[arg(long, value_name = "NUMBER")]
         ready_fd: Option<RawFd>,
+    },
+    /// Mount, and keep Samba, for a port that serves: its standard input says what.
+    #[command(hide = true)]
+    KeepSamba {
+        /// Where everything of Samba's lies.
+        #[arg(long)]
+        dir: PathBuf,
     },
     /// Find out as a client does whether the running port serves: NULL, MOUNT, GETATTR.
     Probe {
@@ -178,7 +189,9 @@ fn main() -> ExitCode {
     };
     let events = status_page::event_log();
     log(&events);
-    if matches!(arguments.command, Command::Serve { .. }) {
+    let mut samba = None;
+    if let Command::Serve { config, .. } = &arguments.command {
+        samba = begin_keeper(config);
         confine();
     }
     let runtime = match tokio::runtime::Runtime::new() {
@@ -190,7 +203,8 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
-            Command::Serve { config, .. } => serve(&config, readiness?, events).await,
+            Command::Serve { config, .. } => serve(&config, readiness?, events, samba).await,
+            Command::KeepSamba { dir } => keeper::run(Places::new(dir)).await.map_err(Failure::Keeper),
             Command::Probe { config, address, or_standby } => probe(&config, address, or_standby).await,
             Command::Reload { config } => reload(&config).await,
             Command::Status(asking) => ask_command::status(&asking).await,
@@ -247,6 +261,8 @@ enum Failure {
     Manual(#[from] ManualError),
     #[error(transparent)]
     Readiness(#[from] ReadinessError),
+    #[error("Samba is kept no longer: {0}")]
+    Keeper(std::io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error("the storage port answered something else: {0}; is it of another version?")]
@@ -270,11 +286,25 @@ fn confine() {
     }
 }
 
-async fn serve(path: &Path, readiness: Option<Readiness>, events: EventLog) -> Result<(), Failure> {
+/// Whom the port has do what it may not do itself once it is confined, if its configuration wants that. A configuration
+/// that is no good is told of when it is read in earnest.
+fn begin_keeper(config: &Path) -> Option<Kept> {
+    let places = samba_gateway::places(&Config::load(config).ok()?)?;
+    let arguments = ["keep-samba".as_ref(), "--dir".as_ref(), places.dir().as_os_str()];
+    let begun = Kept::begin(places.clone(), &arguments);
+    begun.inspect_err(|error| tracing::error!("cannot start the process that keeps Samba: {error}")).ok()
+}
+
+async fn serve(
+    path: &Path,
+    readiness: Option<Readiness>,
+    events: EventLog,
+    samba: Option<Kept>,
+) -> Result<(), Failure> {
     // From the first moment: nobody who reloads early shall end a port that is starting.
     let hangups = signal(SignalKind::hangup()).map_err(Failure::Signals)?;
     let config = Config::load(path).map_err(StartError::from)?;
-    let port = Port::open(&config, path).await?;
+    let port = Port::open(&config, path, samba).await?;
     let reloads = tokio::spawn(reload_at_hangup(hangups, port.reloader()));
     let ready = |addresses: &Addresses| {
         announce(addresses);

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use control::Operations;
 use control::socket::ControlSocket;
-use nfs::attendance::Attendance;
 use nfs::duty::Duty;
 use nfs::nsm::ledger::Ledger;
 use nfs::server::{Addresses, BindError, Server};
@@ -19,6 +18,7 @@ use page_server::page::event_log::EventLog;
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
 use rustix::fs::FlockOperation;
+use samba::kept::Kept;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -33,7 +33,7 @@ use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
 use crate::exposition;
 use crate::host;
-use crate::inspection;
+use crate::inspection::{self, ClientsReport};
 use crate::journal::{self, Journal, JournalError};
 use crate::lock_ledger::LockLedger;
 use crate::mirror::identity::{Identity, IdentityError};
@@ -167,7 +167,7 @@ pub enum StartError {
 type Center = Fenced<client::Center>;
 
 /// The gateway, when it serves, and, unless that is another one's decision, its server that listens already.
-type Cifs = (CifsGateway<Translator<Center>>, Duty, Option<cifs::server::Server>);
+type Cifs = (CifsGateway<Translator<Center>>, Duty, Option<cifs_gateway::Serving>);
 
 /// A port that has opened everything it needs and serves nobody yet.
 pub struct Port {
@@ -194,12 +194,12 @@ pub struct Port {
 }
 
 impl Port {
-    /// Opens the state, the journal, the caches and the sockets, as `config` says, which was read from `path`. Needs a tokio runtime; blocks on disks, but nobody is
-    /// served yet.
+    /// Opens the state, the journal, the caches and the sockets, as `config` says, which was read from `path`. `samba` keeps Samba
+    /// where the configuration wants it. Needs a tokio runtime; blocks on disks, but nobody is served yet.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn open(config: &Config, path: &Path) -> Result<Self, StartError> {
+    pub async fn open(config: &Config, path: &Path, samba: Option<Kept>) -> Result<Self, StartError> {
         let exports = config
             .exports()
             .map_err(|same| ConfigError::Impossible { path: PathBuf::new(), message: same.to_string() })?;
@@ -292,11 +292,12 @@ impl Port {
         let cifs = match &config.cifs {
             Some(cifs) => {
                 let exports = translator.current_exports();
-                let gateway = CifsGateway::prepare(cifs, &exports, &cifs_key, Arc::clone(&translator))?;
+                let (kept, filesystem) = (samba.map(Arc::new), Arc::clone(&translator));
+                let gateway = CifsGateway::prepare(cifs, &exports, &cifs_key, filesystem, kept).await?;
                 // Of a pair, the port on duty listens alone; else an address that is taken is told at once.
                 let server = match &config.pair {
                     Some(_) => None,
-                    None => Some(gateway.promote().await.map_err(GatewayError::from)?),
+                    None => Some(gateway.promote().await?),
                 };
                 Some((gateway, duty, server))
             }
@@ -411,6 +412,7 @@ impl Port {
         }
         tasks.spawn(Arc::clone(&uploader).run());
         tasks.spawn(save_at_intervals(directories.clone(), state_dir.clone()));
+        let cifs_attendance = cifs.as_ref().map(|(gateway, _, _)| gateway.attendance());
         let sources = status::Sources {
             since: Instant::now(),
             translator: Arc::clone(&translator),
@@ -422,6 +424,7 @@ impl Port {
                 let paired = Arc::clone(paired);
                 Arc::new(move || paired.status()) as Arc<dyn Fn() -> PairStatus + Send + Sync>
             }),
+            cifs: cifs_attendance.clone(),
         };
         let sources = Arc::new(sources);
         if let Some(address) = metrics {
@@ -447,7 +450,9 @@ impl Port {
         let dropped = Arc::clone(&pinner);
         tasks.spawn(pinner.run());
         let refill = move || dropped.look_again();
-        add_inspections(&mut operations, blocks, server.attendance(), journal.clone(), refill);
+        let attendance = server.attendance();
+        let clients = move || inspection::clients(&attendance, cifs_attendance.as_deref(), Instant::now());
+        add_inspections(&mut operations, blocks, clients, journal.clone(), refill);
         let paired = paired.map(|(paired, listener)| {
             paired.add_operations(&mut operations);
             tasks.spawn(Arc::clone(&paired).run(listener));
@@ -549,7 +554,7 @@ fn add_pins<C: StorageCenter>(operations: &mut Operations, pinner: &Arc<Pinner<C
 fn add_inspections(
     operations: &mut Operations,
     blocks: DataCache<CenterError>,
-    attendance: Attendance,
+    clients: impl Fn() -> ClientsReport + Send + Sync + 'static,
     journal: Journal,
     refill: impl Fn() + Send + Sync + 'static,
 ) {
@@ -568,7 +573,7 @@ fn add_inspections(
         }
     });
     operations.add("clients", move |_| {
-        let report = inspection::clients(&attendance, Instant::now());
+        let report = clients();
         async move { to_value(report) }
     });
     operations.add("journal", move |_| {

@@ -10,6 +10,7 @@ use protocol::id::CustomerId;
 use serde::{Deserialize, Serialize};
 
 use crate::center::StorageCenter;
+use crate::cifs_attendance::{CifsAttendance, CifsStatus, ShareStatus};
 use crate::customer::Customer;
 use crate::directory_cache::Condition;
 use crate::journal::Journal;
@@ -19,6 +20,9 @@ use crate::translator::export::{Export, Squash};
 use crate::translator::handle::Tree;
 use crate::wan::Throttle;
 use crate::wan::schedule::Limits;
+
+/// Most users of a share that people are told.
+const SHOWN_MAX: usize = 4;
 
 /// A port's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -41,6 +45,9 @@ pub struct Status {
     /// Of a port of a pair.
     #[serde(default)]
     pub pair: Option<PairStatus>,
+    /// Of a port with `[cifs]`.
+    #[serde(default)]
+    pub cifs: Option<CifsStatus>,
 }
 
 /// How this port stands to the other one. Who is well enough to serve the judge says: `port-failover status`.
@@ -80,6 +87,9 @@ pub struct ExportStatus {
     pub read_only: bool,
     /// `none`, `root` or `all`.
     pub squash: String,
+    /// By which CIFS clients have it: as at the start of the port.
+    #[serde(default)]
+    pub shares: Vec<ShareStatus>,
 }
 
 /// How one customer's storage center stands.
@@ -172,6 +182,8 @@ pub struct Sources<C> {
     pub throttle: Arc<Throttle>,
     /// Says how the pair stands, if there is one.
     pub pair: Option<Arc<dyn Fn() -> PairStatus + Send + Sync>>,
+    /// How CIFS is used, if it is served.
+    pub cifs: Option<Arc<CifsAttendance>>,
 }
 
 impl<C: StorageCenter> Sources<C> {
@@ -195,7 +207,7 @@ impl<C: StorageCenter> Sources<C> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_seconds: since(self.since),
-            exports: self.translator.current_exports().iter().map(ExportStatus::from).collect(),
+            exports: self.translator.current_exports().iter().map(|export| self.export(export)).collect(),
             customers,
             journal: JournalStatus {
                 files: usage.files as u64,
@@ -204,7 +216,13 @@ impl<C: StorageCenter> Sources<C> {
             },
             wan: WanStatus::new(self.traffic.counts(), self.throttle.limits()),
             pair: self.pair.as_ref().map(|pair| pair()),
+            cifs: self.cifs.as_ref().map(|cifs| cifs.status()),
         }
+    }
+
+    fn export(&self, export: &Export) -> ExportStatus {
+        let shares = self.cifs.as_ref().map(|cifs| cifs.shares_of(&export.path));
+        ExportStatus { shares: shares.unwrap_or_default(), ..ExportStatus::from(export) }
     }
 }
 
@@ -229,6 +247,7 @@ impl From<&Export> for ExportStatus {
                 Squash::All => "all",
             }
             .to_owned(),
+            shares: Vec::new(),
         }
     }
 }
@@ -243,12 +262,21 @@ impl ExportStatus {
     pub fn allowed_to(&self) -> String {
         if self.allowed.is_empty() { "everybody".to_owned() } else { self.allowed.join(" ") }
     }
+
+    /// Its shares and who may use them, for people; empty if there are none.
+    pub fn shared_as(&self) -> String {
+        let shares = self.shares.iter().map(|ShareStatus { name, users }| match users.len() {
+            0..=SHOWN_MAX => format!("{name} ({})", users.join(", ")),
+            more => format!("{name} ({} and {} more)", users[..SHOWN_MAX].join(", "), more - SHOWN_MAX),
+        });
+        shares.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// For people.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, pid, uptime_seconds, exports, customers, journal, wan, pair } = self;
+        let Self { version, pid, uptime_seconds, exports, customers, journal, wan, pair, cifs } = self;
         let uptime = Duration::from_secs(*uptime_seconds);
         writeln!(f, "storage-port {version}, process {pid}, serving for {uptime:?}")?;
         for customer in customers {
@@ -257,6 +285,9 @@ impl fmt::Display for Status {
         }
         for export in exports {
             writeln!(f, "{export}")?;
+        }
+        if let Some(cifs) = cifs {
+            writeln!(f, "{cifs}")?;
         }
         wan.fmt(f)?;
         let JournalStatus { files, bytes_used, bytes_max } = journal;
@@ -272,7 +303,22 @@ impl fmt::Display for ExportStatus {
         write!(
             f,
             "export {path}: {tree} of customer {customer} below {folder}, {access}, squash {squash}, for {allowed}"
-        )
+        )?;
+        match self.shares.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; by CIFS as {}", self.shared_as()),
+        }
+    }
+}
+
+impl fmt::Display for CifsStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listen, is_serving, clients, connections, open_files, .. } = self;
+        if !is_serving {
+            return write!(f, "cifs: not served at {listen} now");
+        }
+        write!(f, "cifs: served at {listen}, {connections} connections of {clients} clients")?;
+        open_files.map_or(Ok(()), |open| write!(f, ", {open} files open"))
     }
 }
 

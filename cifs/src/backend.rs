@@ -14,6 +14,7 @@ use crate::convert;
 use crate::listing::Pages;
 use crate::names;
 use crate::open::OpenFile;
+use crate::usage::Usage;
 
 /// In a folder with more entries a name is found as it is written alone, for to look through them takes too long.
 pub(crate) const SCANNED_MAX: usize = 10_000;
@@ -31,6 +32,8 @@ pub(crate) struct Tree<F> {
     pub read_only: bool,
     /// Of the volume, for clients that tell volumes apart by it.
     pub serial_number: u32,
+    /// Counts what is done in it.
+    pub usage: Arc<Usage>,
 }
 
 /// An object that has been found.

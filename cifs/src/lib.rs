@@ -11,6 +11,7 @@
 //! | `caller` | who a share acts as |
 //! | `backend`, `open` | a share, and an open file of it |
 //! | `listing` | a folder's entries |
+//! | [`usage`] | how much the shares are used |
 //! | [`server`] | a time of serving |
 //!
 //! It remembers nothing about files between two requests: no leases and no oplocks are given, for what is shared here
@@ -29,6 +30,7 @@ mod open;
 mod pattern;
 pub mod server;
 pub mod shares;
+pub mod usage;
 pub mod users;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! A file or folder that a client has open.
 
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use nfs::filesystem::{Attributes, FileKind, Filesystem, FsError, Segment, SetAttributes, Stability};
+use nfs::local::bytes_of;
 use smb_server::{DirEntry, FileInfo, FileTimes, Handle as OpenHandle, SmbError, SmbResult};
 
 use crate::backend::{Found, Tree};
@@ -15,6 +15,7 @@ use crate::convert;
 use crate::listing::Pages;
 use crate::names;
 use crate::pattern::Pattern;
+use crate::usage::Counted;
 
 /// Most entries of one listing, which the server holds in memory while a client reads it: some 150 MB.
 const LISTED_MAX: usize = 1_000_000;
@@ -29,11 +30,13 @@ pub(crate) struct OpenFile<F> {
     found: Found,
     /// Written, and perhaps not yet on a disk.
     is_dirty: AtomicBool,
+    _counted: Counted,
 }
 
 impl<F: Filesystem> OpenFile<F> {
     pub fn new(tree: Arc<Tree<F>>, found: Found) -> Self {
-        Self { tree, found, is_dirty: AtomicBool::new(false) }
+        let _counted = Counted::new(&tree.usage);
+        Self { tree, found, is_dirty: AtomicBool::new(false), _counted }
     }
 
     async fn attributes(&self) -> SmbResult<Attributes> {
@@ -62,19 +65,6 @@ impl<F: Filesystem> OpenFile<F> {
     }
 }
 
-/// Of a segment's bytes.
-async fn bytes_of(segment: Segment) -> SmbResult<Bytes> {
-    let (file, offset, len) = match segment {
-        Segment::Bytes(bytes) => return Ok(bytes),
-        Segment::File { file, offset, len } => (file, offset, len),
-    };
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; len as usize];
-        file.read_exact_at(&mut bytes, offset).map(|()| Bytes::from(bytes))
-    });
-    read.await.map_err(|error| SmbError::Io(std::io::Error::other(error)))?.map_err(SmbError::Io)
-}
-
 #[async_trait]
 impl<F: Filesystem> OpenHandle for OpenFile<F> {
     async fn read(&self, offset: u64, len: u32) -> SmbResult<Bytes> {
@@ -86,7 +76,7 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
             let (segments, is_end) = self.read_once(at, len - got).await?;
             let before = got;
             for segment in segments {
-                let bytes = bytes_of(segment).await?;
+                let bytes = bytes_of(segment).await.map_err(SmbError::Io)?;
                 got = got.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
                 parts.push(bytes);
             }
@@ -94,6 +84,7 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
                 break;
             }
         }
+        self.tree.usage.add_read(u64::from(got));
         // Nearly always one: nothing is copied then.
         if let [whole] = &parts[..] {
             return Ok(whole.clone());
@@ -121,6 +112,7 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
             at += u64::from(count);
             rest = rest.split_off(rest.len().min(count as usize));
         }
+        self.tree.usage.add_written(at - offset);
         // No more than was asked for, which the protocol bounds to 8 MiB.
         u32::try_from(at - offset).map_err(|_| SmbError::NotSupported)
     }

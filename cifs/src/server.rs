@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nfs::filesystem::Filesystem;
+use nfs::local::Keys;
 use smb_server::{Access, BuildError, SmbServer};
 use uuid::Uuid;
 
 use crate::backend::{Backend, Tree};
-use crate::caller::{Actor, Keys};
+use crate::caller::Actor;
 use crate::shares::Share;
+use crate::usage::Usage;
 use crate::users::User;
 
 /// Most connections, so that the port's descriptors are not used up by those who never log on.
@@ -51,6 +53,8 @@ pub struct Settings {
     pub signing: Demand,
     /// Of everything.
     pub encryption: Demand,
+    /// Counts what clients do.
+    pub usage: Arc<Usage>,
 }
 
 /// Why nobody is served. One line.
@@ -132,6 +136,7 @@ fn build<F: Filesystem>(settings: &Settings, filesystem: &Arc<F>) -> Result<SmbS
             path: share.export.path.clone(),
             read_only: share.export.read_only,
             serial_number,
+            usage: Arc::clone(&settings.usage),
         };
         // No leases: NFS clients write the same files, and no lease could be called back for them.
         let mut built = smb_server::Share::new(&share.name, Backend(Arc::new(tree))).leases(false);

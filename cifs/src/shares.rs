@@ -12,6 +12,9 @@ const NAME_CHARS_MAX: usize = 80;
 /// What names of shares cannot have in them (MS-FSCC 2.1.6).
 const FORBIDDEN: &[char] = &['"', '\\', '/', '[', ']', ':', '|', '<', '>', '+', '=', ';', ',', '*', '?'];
 
+/// Names that mean something else to clients, or to Samba.
+const RESERVED: [&str; 4] = ["IPC$", "global", "homes", "printers"];
+
 /// A tree that is to be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
@@ -65,29 +68,55 @@ pub fn shares(exports: &[Export], users: &[User]) -> Result<Vec<Share>, ShareErr
     }
     let mut shares: Vec<Share> = Vec::new();
     for export in exports {
-        let plain = export.path.trim_start_matches('/').replace('/', "-");
         for (place, identity) in identities.iter().enumerate() {
             let theirs = users.iter().filter(|user| user.identity == *identity);
             let names: Vec<String> = theirs.map(|user| user.name.clone()).collect();
             let name = match (place, names.first()) {
-                (1.., Some(first)) => format!("{plain}-{first}"),
-                _ => plain.clone(),
+                (1.., Some(first)) => format!("{}-{first}", plain_name(export)),
+                _ => plain_name(export),
             };
-            let is_bad = |letter: char| letter.is_control() || FORBIDDEN.contains(&letter);
-            if name.is_empty()
-                || name.chars().count() > NAME_CHARS_MAX
-                || name.contains(is_bad)
-                || name.eq_ignore_ascii_case("IPC$")
-            {
-                return Err(ShareError::Name { path: export.path.clone(), name });
-            }
-            if shares.iter().any(|share| share.name.eq_ignore_ascii_case(&name)) {
-                return Err(ShareError::Same(name));
-            }
+            check(&name, export, shares.iter().map(|share| &*share.name))?;
             shares.push(Share { name, export: export.clone(), identity: *identity, users: names });
         }
     }
     Ok(shares)
+}
+
+/// What the shares are called where each user acts as himself in one share for all: one for each export.
+///
+/// # Errors
+/// See [`ShareError`].
+pub fn names(exports: &[Export]) -> Result<Vec<String>, ShareError> {
+    let mut names: Vec<String> = Vec::new();
+    for export in exports {
+        let name = plain_name(export);
+        check(&name, export, names.iter().map(|name| &**name))?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn plain_name(export: &Export) -> String {
+    export.path.trim_start_matches('/').replace('/', "-")
+}
+
+fn check<'n>(
+    name: &str,
+    export: &Export,
+    mut others: impl Iterator<Item = &'n str>,
+) -> Result<(), ShareError> {
+    let is_bad = |letter: char| letter.is_control() || FORBIDDEN.contains(&letter);
+    if name.is_empty()
+        || name.chars().count() > NAME_CHARS_MAX
+        || name.contains(is_bad)
+        || RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+    {
+        return Err(ShareError::Name { path: export.path.clone(), name: name.to_owned() });
+    }
+    match others.any(|other| other.eq_ignore_ascii_case(name)) {
+        true => Err(ShareError::Same(name.to_owned())),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -124,9 +153,11 @@ mod tests {
         let one = [user("ann", 5)];
         let same = shares(&[export("/a/b"), export("/A-B")], &one);
         assert_eq!(same, Err(ShareError::Same("A-B".into())));
-        for path in ["/a:b", "/ipc$", &format!("/{}", "n".repeat(81))] {
+        for path in ["/a:b", "/ipc$", "/global", &format!("/{}", "n".repeat(81))] {
             assert!(matches!(shares(&[export(path)], &one), Err(ShareError::Name { .. })), "{path}");
         }
         assert_eq!(shares(&[export("/x")], &[]), Ok(Vec::new()));
+        assert_eq!(names(&[export("/a/b"), export("/A-B")]), Err(ShareError::Same("A-B".into())));
+        assert_eq!(names(&[export("/x")]), Ok(vec!["x".into()]));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nfs::filesystem::{Filesystem, SetAttributes, Time};
+use nfs::local::Keys;
 use nfs::memory::MemoryFilesystem;
 use proptest::prelude::*;
 use smb_server::{
@@ -10,7 +11,7 @@ use smb_server::{
 };
 
 use crate::backend::{Backend, SCANNED_MAX, Tree};
-use crate::caller::{Actor, Keys};
+use crate::caller::Actor;
 use crate::users::Identity;
 
 const READ: OpenOptions = OpenOptions {
@@ -32,6 +33,7 @@ fn share_of(filesystem: MemoryFilesystem) -> Backend<MemoryFilesystem> {
         path: "/export".into(),
         read_only: false,
         serial_number: 1,
+        usage: Arc::default(),
     }))
 }
 
@@ -249,4 +251,21 @@ proptest! {
             assert_eq!(file.read(0, 1 << 20).await.unwrap(), model);
         });
     }
+}
+
+#[tokio::test]
+async fn what_clients_do_is_counted() {
+    let share = share();
+    let usage = Arc::clone(&share.0.usage);
+    put(&share, "file", b"twelve bytes").await;
+    assert_eq!((usage.open(), usage.written_bytes(), usage.read_bytes()), (0, 12, 0), "it is closed again");
+    let (file, _) = share.open(&path("file"), READ).await.unwrap();
+    let (folder, _) = share.open(&SmbPath::root(), FOLDER).await.unwrap();
+    file.read(7, 100).await.unwrap();
+    assert_eq!((usage.open(), usage.written_bytes(), usage.read_bytes()), (2, 12, 5));
+    folder.close().await.unwrap();
+    assert_eq!(usage.open(), 1);
+    // A connection that breaks closes nothing.
+    drop(file);
+    assert_eq!(usage.open(), 0);
 }

@@ -14,6 +14,7 @@ pub mod duty;
 pub mod filesystem;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod local;
 pub mod memory;
 pub mod mount;
 pub mod nlm;

@@ -42,6 +42,7 @@ pub mod bench;
 pub mod buildroot;
 pub mod certificate;
 pub mod chromium;
+pub mod cifs_checks;
 pub mod cluster;
 pub mod conformance;
 pub mod daemon;

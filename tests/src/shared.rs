@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::daemon::free_port;
@@ -59,10 +60,20 @@ pub fn write_users(site: &Site, config: &Path) {
 impl Shared {
     /// With those keys of [cifs] as well.
     pub fn start(more: &str) -> Self {
+        Self::start_away(more, |center| center)
+    }
+
+    /// The same with the center where `away` says that it is reached.
+    pub fn start_away(more: &str, away: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
         let site = Site::start();
+        // Samba's users pass below it.
+        fs::set_permissions(site.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let (dir, config) = site.write_port_config("port", &settings(&site, server, more));
         write_users(&site, &config);
+        let text = fs::read_to_string(&config).unwrap();
+        let (center, reached) = (site.center_address(), away(site.center_address()));
+        fs::write(&config, text.replace(&center.to_string(), &reached.to_string())).unwrap();
         let port = site.start_port(dir, &config);
         let shared = Self { site, port, server };
         // Everybody's, as `chmod 777` by an NFS client that is root makes it.
@@ -80,6 +91,13 @@ impl Shared {
     /// Alice, who knows her password.
     pub fn alice(&self) -> Smbclient {
         Smbclient::new(self.server, "alice", "Secret 1")
+    }
+
+    /// The share of the export in which bob acts as himself: the port's own server has one for each user, Samba one for
+    /// all.
+    pub fn share_of_bob(&self) -> &'static str {
+        let config = fs::read_to_string(self.port.config()).unwrap();
+        if config.contains("engine = \"samba\"") { "export" } else { "export-bob" }
     }
 
     /// What comes of alice's commands in the export's share.

@@ -184,6 +184,11 @@ impl Site {
         authority
     }
 
+    /// The center's address.
+    pub fn center_address(&self) -> SocketAddr {
+        self.center_address
+    }
+
     /// The storage center's URL.
     pub fn center_url(&self) -> String {
         format!("http://{}", self.center_address)

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::daemon::binary;
 use crate::tools::run;
@@ -89,6 +89,24 @@ impl Smbclient {
     pub fn run(&self, share: &str, commands: &str) -> Said {
         let unc = format!("//{}/{share}", self.server.ip());
         self.said(&[&unc, "--command", commands])
+    }
+
+    /// Logs on to a share and stays, until the child's standard input is closed.
+    ///
+    /// # Panics
+    /// There is no smbclient.
+    pub fn stay(&self, share: &str) -> Child {
+        let unc = format!("//{}/{share}", self.server.ip());
+        let port = format!("--port={}", self.server.port());
+        Command::new("smbclient")
+            .args(["--configfile=/dev/null", &port, &self.logon])
+            .args(&self.options)
+            .arg(unc)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     /// What the server lists of itself.

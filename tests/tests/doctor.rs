@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use e2e::daemon::{Daemon, binary};
 use e2e::netns::NetworkNamespace;
 use e2e::poll;
 use e2e::site::{PortSettings, Site};
+use e2e::smbclient::{User, write_users};
 use e2e::tmpfs::Tmpfs;
 use e2e::tools::{quiet, run, run_ok};
 use serde_json::Value;
@@ -156,6 +158,16 @@ dir = "{dir}/judge-{member}"
         for word in words {
             assert!(told["text"].as_str().unwrap().contains(word), "`{word}` in {told:#}");
         }
+    }
+
+    /// Shares the exports with one user; gives the file that names him.
+    fn share(&self) -> PathBuf {
+        let users = self.site.path().join("cifs-users");
+        let config = fs::read_to_string(&self.config).unwrap();
+        let more = format!("\n[cifs]\nlisten = \"0.0.0.0:445\"\nusers = {users:?}\n");
+        fs::write(&self.config, config + &more).unwrap();
+        write_users(&users, &self.config, &[User { name: "alice", id: 1000, password: "Secret 1" }]);
+        users
     }
 
     fn edit_config(&self, from: &str, to: &str) {
@@ -354,6 +366,20 @@ fn a_port_that_is_taken_is_named() {
     let stranger = machine.own.entrance().inside(|| TcpListener::bind("192.0.2.11:2049").unwrap());
     machine.assert_names("port", &["port 2049 for NFS", &pid]);
     drop(stranger);
+    machine.share();
+    let stranger = machine.own.entrance().inside(|| TcpListener::bind("0.0.0.0:445").unwrap());
+    machine.assert_names("port", &["port 445 for CIFS", &pid]);
+    drop(stranger);
+}
+
+/// PORT-1: whoever can read the file of users can have their passwords opened where the port's key is.
+#[test]
+fn users_whom_others_can_read_are_named() {
+    let machine = Machine::new("users");
+    let users = machine.share();
+    assert!(wrong(&machine.look()).is_empty());
+    fs::set_permissions(&users, fs::Permissions::from_mode(0o640)).unwrap();
+    machine.assert_names("configuration", &[text(&users), "0640", "chmod 600"]);
 }
 
 /// A way to the storage center that loses large packets without a word.

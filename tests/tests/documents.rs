@@ -33,6 +33,8 @@ fn files() -> Vec<String> {
         "appliance",
         "center",
         "failover",
+        "fuse_mount",
+        "samba",
         "setup",
         "image",
         "buildroot",

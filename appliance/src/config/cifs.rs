@@ -16,14 +16,30 @@ pub struct Cifs {
     /// By which the server calls itself.
     #[serde(default = "Cifs::default_name")]
     pub name: String,
-    /// The file with those who may log on, for nobody but the port to read.
-    pub users: PathBuf,
+    /// What serves.
+    #[serde(default)]
+    pub engine: Engine,
+    /// The file with those who may log on, for nobody but the port to read. Samba may have others, by `include`.
+    pub users: Option<PathBuf>,
+    /// With Samba: a file with more of `[global]` of `smb.conf`, by which the site joins a domain.
+    pub include: Option<PathBuf>,
     /// Whether requests must be signed.
     #[serde(default = "Demand::required")]
     pub signing: Demand,
     /// Whether all must be encrypted.
     #[serde(default = "Demand::offered")]
     pub encryption: Demand,
+}
+
+/// `engine`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// The port itself.
+    #[default]
+    BuiltIn,
+    /// The machine's Samba, over a mount of each export.
+    Samba,
 }
 
 /// `signing` and `encryption`.
@@ -69,6 +85,15 @@ impl Cifs {
                 self.name.escape_debug()
             ));
         }
-        Ok(())
+        match (self.engine, &self.users, &self.include) {
+            (Engine::BuiltIn, None, _) => {
+                Err("[cifs] needs `users`: a file with those who may log on".into())
+            }
+            (Engine::BuiltIn, _, Some(_)) => Err("[cifs] include: for engine = \"samba\" alone".into()),
+            (Engine::Samba, None, None) => {
+                Err("[cifs] needs `users`, or `include` with where Samba finds those who may log on".into())
+            }
+            _ => Ok(()),
+        }
     }
 }

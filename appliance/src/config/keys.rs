@@ -62,7 +62,7 @@ pub(super) const KEYS: Known = &[
     ("upload", &["quiet_ms"]),
     ("wan", &["upload_bytes_per_second", "fetch_bytes_per_second", "hours"]),
     ("wan.hours", &["from", "until", "upload_bytes_per_second", "fetch_bytes_per_second"]),
-    ("cifs", &["listen", "name", "users", "signing", "encryption"]),
+    ("cifs", &["listen", "name", "engine", "users", "include", "signing", "encryption"]),
     ("metrics", metrics::server::KEYS),
     ("status_page", super::status_page::KEYS),
     (

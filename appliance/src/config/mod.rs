@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::changes::{Change, changes};
-pub use self::cifs::Cifs;
+pub use self::cifs::{Cifs, Engine};
 pub use self::pair::{Pair, WhenAlone};
 pub use self::parts::{
     Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, RpcbindMode, State, Upload,

@@ -186,11 +186,11 @@ fn exports(exports: &[ExportStatus]) -> Html {
     let rows = exports.iter().map(|export| {
         let ExportStatus { path, tree, customer, folder, squash, .. } = export;
         let place = format_args!("{customer}: {folder}");
-        row(&[path, tree, &place, &export.access(), squash, &export.allowed_to()])
+        row(&[path, tree, &place, &export.access(), squash, &export.allowed_to(), &export.shared_as()])
     });
     table(
         "Exports",
-        &["Path", "What", "Customer and folder", "Access", "Squash", "For"],
+        &["Path", "What", "Customer and folder", "Access", "Squash", "For", "CIFS shares"],
         rows,
         "storage-port exports",
     )
@@ -198,10 +198,13 @@ fn exports(exports: &[ExportStatus]) -> Html {
 
 fn clients(figures: &Figures) -> Html {
     let rows = figures.clients.clients.iter().map(|client| {
-        let ClientReport { address, connections, connected_seconds, mounts } = client;
-        let connected = connected_seconds.map_or("not connected".to_owned(), |seconds| {
-            format!("{connections} connections, for {}", span(seconds))
-        });
+        let ClientReport { address, connections, connected_seconds, mounts, cifs } = client;
+        let connected = |connections, seconds| format!("{connections} connections, for {}", span(seconds));
+        let by_nfs = connected_seconds.map(|seconds| connected(*connections, seconds));
+        let by_cifs =
+            cifs.map(|cifs| format!("CIFS: {}", connected(cifs.connections, cifs.connected_seconds)));
+        let ways: Vec<String> = by_nfs.into_iter().chain(by_cifs).collect();
+        let connected = if ways.is_empty() { "not connected".to_owned() } else { ways.join("; ") };
         let mounts = mounts.iter().map(|mount| format!("{} ({})", mount.path, ago(mount.seconds)));
         row(&[address, &connected, &mounts.collect::<Vec<_>>().join(", ")])
     });
@@ -214,7 +217,8 @@ mod tests {
     use page_server::page::health::{Degree, Health, Reason};
 
     use super::*;
-    use crate::inspection::{ClientsReport, MountReport};
+    use crate::cifs_attendance::ShareStatus;
+    use crate::inspection::{CifsReport, ClientsReport, MountReport};
     use crate::status_page::testing::{judge_status, status};
 
     const HOSTILE: &str = "/<img src=x onerror=alert(1)>\"'&";
@@ -271,6 +275,8 @@ mod tests {
         let mut figures = figures(Judge::Says(Box::new(judge)));
         figures.status.exports[0].path = HOSTILE.to_owned();
         figures.status.exports[0].folder = HOSTILE.to_owned();
+        let share = ShareStatus { name: HOSTILE.to_owned(), users: vec![HOSTILE.to_owned()] };
+        figures.status.exports[0].shares.push(share);
         if let Some(pair) = &mut figures.status.pair {
             pair.name = HOSTILE.to_owned();
         }
@@ -289,6 +295,7 @@ mod tests {
             connections: 1,
             connected_seconds: Some(1),
             mounts: vec![MountReport { path: HOSTILE.to_owned(), seconds: 1 }],
+            cifs: Some(CifsReport { connections: 1, connected_seconds: 1 }),
         });
         let (at, times) = (0, 2);
         let [level, source, text] = [(); 3].map(|()| HOSTILE.to_owned());
@@ -296,7 +303,7 @@ mod tests {
         figures.health.reasons.push(Reason { degree: Degree::Well, text: HOSTILE.to_owned() });
         let pieces = pieces(&figures, &History::default(), Instant::now());
         for (id, times) in
-            [("overview", 1), ("pair", 2), ("caches", 1), ("exports", 2), ("clients", 2), ("events", 3)]
+            [("overview", 1), ("pair", 2), ("caches", 1), ("exports", 4), ("clients", 2), ("events", 3)]
         {
             let piece = pieces[id].as_str();
             assert!(!piece.contains("<img"), "{id}: {piece}");

@@ -206,7 +206,7 @@ fn secrets(config: &Path, judge: &Path) -> Result<Secrets, SupportError> {
     if let Ok(config) = Config::load(config) {
         files.extend(config.customer.iter().map(|customer| customer.secret_file.clone()));
         files.push(config.state.dir.join(HANDLE_KEY));
-        files.extend(config.cifs.as_ref().map(|cifs| cifs.users.clone()));
+        files.extend(config.cifs.as_ref().and_then(|cifs| cifs.users.clone()));
         files.extend(
             config.status_page.into_iter().flat_map(|page| [page.password_hash_file, page.key]).flatten(),
         );

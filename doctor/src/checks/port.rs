@@ -57,6 +57,9 @@ fn taken(wanted: &Wanted, stranger: &Listener) -> Finding {
             "end it (`systemctl disable --now rpcbind.socket rpcbind`), or have it told of this port: \
              `rpcbind = \"register\"`"
         }
+        "CIFS" => {
+            "end it (Samba? `systemctl disable --now smbd`), or give CIFS another address: `listen` of [cifs]"
+        }
         _ => "end it (a kernel's or another NFS server?), or give this port another one in its configuration",
     };
     Finding::fault(
@@ -117,6 +120,18 @@ mod tests {
         assert_eq!(outcome(&judge(&plan, &Err("no /proc".into()), Daemon::Absent)), Outcome::NotChecked);
         let unknown = judge(&plan, &Ok(vec![unseen]), Daemon::Unknown);
         assert_eq!(outcome(&unknown), Outcome::NotChecked, "who may not ask does not accuse");
+    }
+
+    #[test]
+    fn a_samba_at_the_shares_is_told_from_an_nfs_server() {
+        let mut plan = plan(None);
+        let address = "0.0.0.0:445".parse().unwrap();
+        plan.sockets.push(Wanted { service: "CIFS", is_datagram: false, address });
+        let samba = listener("0.0.0.0:445", Some((445, "smbd")));
+        let told = judge(&plan, &Ok(vec![samba]), Daemon::Absent);
+        assert!(told.len() == 1 && told[0].text.contains("port 445 for CIFS is taken by smbd"), "{told:?}");
+        let mend = told[0].mend.as_deref().unwrap_or_default();
+        assert!(mend.contains("`listen` of [cifs]"), "{mend}");
     }
 
     #[test]

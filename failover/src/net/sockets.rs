@@ -50,8 +50,19 @@ impl Sockets {
         floating: &[IpAddr],
         ports: &[u16],
     ) -> Result<Vec<Connection>, SocketsError> {
-        let found = self.at(floating, ports, StateFlags::ESTABLISHED)?;
+        let found = self.at(|local| floating.contains(&local), ports, StateFlags::ESTABLISHED)?;
         Ok(found.iter().map(|socket| (remote(&socket.socket_id), local(&socket.socket_id))).collect())
+    }
+
+    /// From where somebody is connected to the address at which this process listens; an unspecified one is all of this
+    /// machine's. Needs no privilege.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn connected_to(&mut self, listen: SocketAddr) -> Result<Vec<SocketAddr>, SocketsError> {
+        let is_there = |local| listen.ip().is_unspecified() || listen.ip().to_canonical() == local;
+        let found = self.at(is_there, &[listen.port()], StateFlags::ESTABLISHED)?;
+        Ok(found.iter().map(|socket| remote(&socket.socket_id)).collect())
     }
 
     /// Ends every connection there, in whatever state it is, and says how many. The process finds its sockets failed
@@ -63,7 +74,7 @@ impl Sockets {
     pub fn destroy(&mut self, floating: &[IpAddr], ports: &[u16]) -> Result<usize, SocketsError> {
         let connections = StateFlags::all() - StateFlags::LISTEN - StateFlags::CLOSE;
         let mut ended = 0;
-        for socket in self.at(floating, ports, connections)? {
+        for socket in self.at(|local| floating.contains(&local), ports, connections)? {
             let which = request(socket.family, StateFlags::empty(), socket.socket_id);
             let order = SockDiagDestroy::new(SockDiagMessage::InetRequest(which));
             match self.netlink.ask(order, 0) {
@@ -81,7 +92,7 @@ impl Sockets {
 
     fn at(
         &mut self,
-        floating: &[IpAddr],
+        is_there: impl Fn(IpAddr) -> bool,
         ports: &[u16],
         states: StateFlags,
     ) -> Result<Vec<InetResponseHeader>, SocketsError> {
@@ -96,7 +107,7 @@ impl Sockets {
             let question = SockDiagMessage::InetRequest(request(family, states.clone(), any));
             for answer in self.netlink.dump(question)? {
                 if let SockDiagMessage::InetResponse(socket) = answer
-                    && floating.contains(&local(&socket.header.socket_id).ip())
+                    && is_there(local(&socket.header.socket_id).ip())
                 {
                     found.push(socket.header);
                 }

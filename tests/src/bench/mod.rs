@@ -4,10 +4,12 @@
 //! - [`compare`] is the plain comparison of NFSv3 servers, with [`load`] and [`report`].
 //! - [`nfs`] is the front end alone, against its goals and its limits.
 //! - [`center`] is the storage center, likewise.
+//! - [`cifs`] is the CIFS gateway, the port's own server against Samba.
 //! - [`failover`] is the pair under failures, beside keepalived.
 //! - [`peers`] starts the other NFS servers.
 
 pub mod center;
+pub mod cifs;
 pub mod compare;
 pub mod failover;
 pub mod load;

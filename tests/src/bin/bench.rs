@@ -3,6 +3,7 @@
 //! with `--sustained` against itself: after so many minutes of load beside one that was just started.
 //! `bench center [--rounds N] [--only TEXT] [--alone] [--objects N]`: the storage center beside nginx and bare loops;
 //! with `--alone` one process instead of a cluster; `--objects` is how many the node has that is started.
+//! `bench cifs [--rounds N] [--only TEXT]`: the CIFS gateway, the port's own server against Debian's Samba.
 //! `bench vfs [--rounds N]`: the directory service beside bare writers of SQLite and PostgreSQL.
 //! `bench failover [--rounds N] [--only TEXT] [--busy MINUTES]`: the pair under failures beside keepalived; with `--busy`
 //! only how often each moves the address by mistake while all processors are busy.
@@ -16,7 +17,7 @@ use std::path::Path;
 use e2e::bench::center::cluster::Layout;
 use e2e::bench::center::{self, work};
 use e2e::bench::nfs::bare;
-use e2e::bench::{compare, failover, nfs, vfs};
+use e2e::bench::{cifs, compare, failover, nfs, vfs};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -39,6 +40,7 @@ fn main() {
             Some(minutes) => failover::keep_busy(minutes.parse().unwrap()),
             None => failover::compare(rounds, &only),
         },
+        (Some("cifs"), _) => cifs::compare(rounds, &only, scratch().path()),
         (Some("vfs"), _) => vfs::compare(rounds, scratch().path()),
         (Some("nfs"), None) => nfs::compare(rounds, &only, scratch().path()),
         _ => compare::run(rounds, option("--rclone").as_deref(), scratch().path()),

@@ -1,0 +1,527 @@
+//! Who asks, and the answers: the trait of the library that speaks with the kernel.
+//!
+//! The library's thread only takes what is asked; the work is done by tasks, so that one slow answer holds up no other.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use nfs::filesystem::{
+    Access, Attributes, Caller, CreateHow, DirEntry, Filesystem, FsError, Groups, ListFrom, Listing,
+    RequestKey, SetAttributes,
+};
+use nfs::local::Keys;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::convert::{self, BELIEVE, errno};
+use crate::tree::{Make, Tree};
+
+/// Most requests that are worked on at once; the kernel keeps the others.
+const REQUESTS_MAX: usize = 256;
+/// Most requests that the kernel sends ahead of programs.
+const BACKGROUND_MAX: u16 = 64;
+/// In which space is told.
+const BLOCK_BYTES: u32 = 4_096;
+/// No number is ever given to another object.
+const GENERATION: Generation = Generation(0);
+
+/// What a file's descriptor tells of its opening.
+const READS: FileHandle = FileHandle(0);
+const WRITES: FileHandle = FileHandle(1);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Front<F> {
+    tree: Arc<Tree<F>>,
+    keys: Keys,
+    places: Arc<Semaphore>,
+    runtime: Handle,
+}
+
+impl<F: Filesystem> Front<F> {
+    pub fn new(tree: Tree<F>, seed: [u8; 8], runtime: Handle) -> Self {
+        let places = Arc::new(Semaphore::new(REQUESTS_MAX));
+        Self { tree: Arc::new(tree), keys: Keys::new(seed), places, runtime }
+    }
+
+    /// Does `work` in a task, as soon as there is a place for it.
+    fn asked<W: Future<Output = ()> + Send + 'static>(
+        &self,
+        request: &Request,
+        work: impl FnOnce(Arc<Tree<F>>, Caller) -> W,
+    ) {
+        self.begun(request, RequestKey::default(), work);
+    }
+
+    /// The same for a request that changes something.
+    fn ordered<W: Future<Output = ()> + Send + 'static>(
+        &self,
+        request: &Request,
+        work: impl FnOnce(Arc<Tree<F>>, Caller) -> W,
+    ) {
+        self.begun(request, self.keys.next(), work);
+    }
+
+    fn begun<W: Future<Output = ()> + Send + 'static>(
+        &self,
+        request: &Request,
+        key: RequestKey,
+        work: impl FnOnce(Arc<Tree<F>>, Caller) -> W,
+    ) {
+        let work = work(Arc::clone(&self.tree), caller(request, key));
+        let place = self.runtime.block_on(Arc::clone(&self.places).acquire_owned());
+        self.runtime.spawn(async move {
+            work.await;
+            drop(place);
+        });
+    }
+}
+
+fn caller(request: &Request, key: RequestKey) -> Caller {
+    Caller {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        uid: request.uid(),
+        gid: request.gid(),
+        groups: if request.uid() == 0 { Groups::default() } else { groups(request.pid()) },
+        request: key,
+    }
+}
+
+/// Of a thread, which waits for the answer: of one that does not any more there are none.
+fn groups(thread: u32) -> Groups {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    line.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+}
+
+/// Of somebody who opens a file.
+fn wanted(flags: OpenFlags) -> (&'static [Access], FileHandle) {
+    match flags.acc_mode() {
+        OpenAccMode::O_RDONLY => (&[Access(Access::READ)], READS),
+        OpenAccMode::O_WRONLY => (&[Access(Access::MODIFY)], WRITES),
+        OpenAccMode::O_RDWR => (&[Access(Access::READ), Access(Access::MODIFY)], WRITES),
+    }
+}
+
+fn mode(mode: u32) -> SetAttributes {
+    SetAttributes { mode: Some(mode & 0o7777), ..SetAttributes::default() }
+}
+
+fn entry(reply: ReplyEntry, found: Result<fuser::FileAttr, FsError>) {
+    match found {
+        Ok(attributes) => reply.entry(&BELIEVE, &attributes, GENERATION),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+fn attr(reply: ReplyAttr, found: Result<fuser::FileAttr, FsError>) {
+    match found {
+        Ok(attributes) => reply.attr(&BELIEVE, &attributes),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+fn empty(reply: ReplyEmpty, done: Result<(), FsError>) {
+    match done {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+impl<F: Filesystem> fuser::Filesystem for Front<F> {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let needed =
+            InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_ASYNC_DIO | InitFlags::FUSE_PARALLEL_DIROPS;
+        let too_old =
+            |lacking| io::Error::other(format!("the kernel's FUSE lacks {lacking:?}: Linux 4.7 has it"));
+        config.add_capabilities(needed).map_err(too_old)?;
+        // Both are taken as far as the library allows.
+        let _ = config.set_max_write(self.tree.limits().write_bytes_max);
+        let _ = config.set_max_background(BACKGROUND_MAX);
+        Ok(())
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let name = name.as_bytes().to_vec();
+        self.asked(
+            request,
+            |tree, caller| async move { entry(reply, tree.lookup(&caller, parent, &name).await) },
+        );
+    }
+
+    fn forget(&self, _request: &Request, number: INodeNo, times: u64) {
+        self.tree.forget(number, times);
+    }
+
+    fn getattr(&self, request: &Request, number: INodeNo, _file: Option<FileHandle>, reply: ReplyAttr) {
+        self.asked(request, |tree, caller| async move { attr(reply, tree.getattr(&caller, number).await) });
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        accessed: Option<TimeOrNow>,
+        modified: Option<TimeOrNow>,
+        _changed: Option<SystemTime>,
+        _file: Option<FileHandle>,
+        _born: Option<SystemTime>,
+        _changed_too: Option<SystemTime>,
+        _backup: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let mode = mode.map(|mode| mode & 0o7777);
+        let (accessed, modified) = (convert::set_time(accessed), convert::set_time(modified));
+        let set = SetAttributes { mode, uid, gid, size, accessed, modified };
+        self.ordered(
+            request,
+            |tree, caller| async move { attr(reply, tree.setattr(&caller, number, set).await) },
+        );
+    }
+
+    fn readlink(&self, request: &Request, number: INodeNo, reply: ReplyData) {
+        self.asked(request, |tree, caller| async move {
+            match tree.readlink(&caller, number).await {
+                Ok(text) => reply.data(&text),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn mknod(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _device: u32,
+        reply: ReplyEntry,
+    ) {
+        // Files come by `create`; of others the storage center has none.
+        reply.error(Errno::EPERM);
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode_bits: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let (name, make) = (name.as_bytes().to_vec(), Make::Folder(mode(mode_bits)));
+        self.ordered(request, |tree, caller| async move {
+            entry(reply, tree.make(&caller, parent, &name, &make).await);
+        });
+    }
+
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, text: &Path, reply: ReplyEntry) {
+        let name = name.as_bytes().to_vec();
+        let make = Make::Symlink(text.as_os_str().as_bytes().to_vec());
+        self.ordered(request, |tree, caller| async move {
+            entry(reply, tree.make(&caller, parent, &name, &make).await);
+        });
+    }
+
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.as_bytes().to_vec();
+        self.ordered(request, |tree, caller| async move {
+            empty(reply, tree.remove(&caller, parent, &name).await);
+        });
+    }
+
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.as_bytes().to_vec();
+        self.ordered(request, |tree, caller| async move {
+            empty(reply, tree.rmdir(&caller, parent, &name).await);
+        });
+    }
+
+    fn rename(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if !flags.is_empty() {
+            return reply.error(Errno::EINVAL);
+        }
+        let (from, to) = (name.as_bytes().to_vec(), new_name.as_bytes().to_vec());
+        self.ordered(request, |tree, caller| async move {
+            empty(reply, tree.rename(&caller, (parent, &from), (new_parent, &to)).await);
+        });
+    }
+
+    fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let (access, file) = wanted(flags);
+        self.asked(request, |tree, caller| async move {
+            match tree.check(&caller, number, access).await {
+                // No pages are kept by the kernel: NFS clients change the same file.
+                Ok(()) => reply.opened(file, FopenFlags::FOPEN_DIRECT_IO),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode_bits: u32,
+        _umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let how = match flags & libc::O_EXCL {
+            0 => CreateHow::Unchecked(mode(mode_bits)),
+            _ => CreateHow::Guarded(mode(mode_bits)),
+        };
+        let (name, make) = (name.as_bytes().to_vec(), Make::File(how));
+        let (_, file) = wanted(OpenFlags(flags));
+        self.ordered(request, |tree, caller| async move {
+            match tree.make(&caller, parent, &name, &make).await {
+                Ok(made) => reply.created(&BELIEVE, &made, GENERATION, file, FopenFlags::FOPEN_DIRECT_IO),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        _file: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.asked(request, |tree, caller| async move {
+            match tree.read(&caller, number, offset, size).await {
+                Ok(bytes) => reply.data(&bytes),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        _file: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let data = Bytes::copy_from_slice(data);
+        self.ordered(request, |tree, caller| async move {
+            match tree.write(&caller, number, offset, data).await {
+                Ok(count) => reply.written(count),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    /// At each close. As NFS clients do: what was written before a close outlives the port that took it.
+    fn flush(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        file: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        if file != WRITES {
+            return reply.ok();
+        }
+        self.ordered(request, |tree, caller| async move { empty(reply, tree.commit(&caller, number).await) });
+    }
+
+    fn fsync(&self, request: &Request, number: INodeNo, _file: FileHandle, _data: bool, reply: ReplyEmpty) {
+        self.ordered(request, |tree, caller| async move { empty(reply, tree.commit(&caller, number).await) });
+    }
+
+    fn opendir(&self, request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.asked(request, |tree, caller| async move {
+            match tree.verifier(&caller, number).await {
+                Ok(verifier) => reply.opened(FileHandle(u64::from_ne_bytes(verifier)), FopenFlags::empty()),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        folder: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
+        let from = ListFrom { cookie: offset, verifier: folder.0.to_ne_bytes(), objects: true };
+        self.asked(request, |tree, caller| async move {
+            let mut entries = Entries { tree: Arc::clone(&tree), reply };
+            match tree.list(&caller, number, from, &mut entries).await {
+                Ok(()) => entries.reply.ok(),
+                Err(error) => entries.reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        _folder: FileHandle,
+        _data: bool,
+        reply: ReplyEmpty,
+    ) {
+        // A change of names is durable before it is answered.
+        reply.ok();
+    }
+
+    // What the file system does not have. The kernel asks once, and does without or copies by itself from then on.
+
+    fn getxattr(&self, _request: &Request, _number: INodeNo, _name: &OsStr, _size: u32, reply: ReplyXattr) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn setxattr(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        _name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn listxattr(&self, _request: &Request, _number: INodeNo, _size: u32, reply: ReplyXattr) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn copy_file_range(
+        &self,
+        _request: &Request,
+        _from: INodeNo,
+        _from_file: FileHandle,
+        _from_offset: u64,
+        _to: INodeNo,
+        _to_file: FileHandle,
+        _to_offset: u64,
+        _len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fallocate(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        _file: FileHandle,
+        _offset: u64,
+        _length: u64,
+        _mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn lseek(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        _file: FileHandle,
+        _offset: i64,
+        _whence: i32,
+        reply: ReplyLseek,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn statfs(&self, request: &Request, number: INodeNo, reply: ReplyStatfs) {
+        self.asked(request, |tree, caller| async move {
+            match tree.space(&caller, number).await {
+                Ok(space) => {
+                    let block = u64::from(BLOCK_BYTES);
+                    let (total, free) = (space.bytes_total / block, space.bytes_free / block);
+                    let names = tree.limits().name_bytes_max;
+                    let (files, files_free) = (space.files_total, space.files_free);
+                    reply.statfs(total, free, free, files, files_free, BLOCK_BYTES, names, BLOCK_BYTES);
+                }
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn access(&self, request: &Request, number: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        // The last is one right of files and another of folders.
+        let rights = [
+            (AccessFlags::R_OK, Access::READ),
+            (AccessFlags::W_OK, Access::MODIFY),
+            (AccessFlags::X_OK, Access::EXECUTE | Access::LOOKUP),
+        ];
+        let wanted = rights.into_iter().filter(|(flag, _)| mask.contains(*flag));
+        let wanted: Vec<_> = wanted.map(|(_, right)| Access(right)).collect();
+        self.asked(request, |tree, caller| async move {
+            empty(reply, tree.check(&caller, number, &wanted).await);
+        });
+    }
+}
+
+/// Entries of a folder, straight into the kernel's buffer.
+struct Entries<F> {
+    tree: Arc<Tree<F>>,
+    reply: ReplyDirectoryPlus,
+}
+
+impl<F: Filesystem> Listing for Entries<F> {
+    fn begin(&mut self, _directory: &Attributes, _verifier: [u8; 8]) {}
+
+    fn add(&mut self, entry: DirEntry<'_>) -> bool {
+        // What vanished meanwhile.
+        let Some((handle, attributes)) = entry.object else { return true };
+        let number = convert::number(entry.fileid);
+        let told = convert::attributes(number, attributes);
+        let name = OsStr::from_bytes(entry.name);
+        let is_full = self.reply.add(number, entry.cookie, name, &BELIEVE, &told, GENERATION);
+        if !is_full && !matches!(entry.name, b"." | b"..") {
+            self.tree.tell(number, *handle);
+        }
+        !is_full
+    }
+}

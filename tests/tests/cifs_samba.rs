@@ -1,0 +1,188 @@
+//! The exports through CIFS where Debian's Samba serves them, over a mount of each.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::cifs_checks;
+use e2e::daemon::binary;
+use e2e::data;
+use e2e::mount::mode;
+use e2e::poll;
+use e2e::shared::{Shared, users_file};
+use e2e::site;
+use e2e::tools::run;
+use rustix::process::{Pid, Signal, kill_process};
+
+const SAMBA: &str = "engine = \"samba\"\n";
+
+/// What is not done by Samba over the mount; told to users in README.md.
+const NOT_DONE: &[&str] = &[
+    // There is none: each acts as himself in one share for all.
+    "the share of another user is refused",
+    // It is not written, but deleted by who may write its folder, as by NFS.
+    "what is read-only stays as it is",
+    "hidden is kept",
+    "a second stream of a file",
+];
+
+fn mounts_of(shared: &Shared) -> usize {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let dir = shared.port.path().to_str().unwrap().to_owned();
+    mounts.lines().filter(|line| line.contains(&dir) && line.contains("fuse.storage-port")).count()
+}
+
+/// Processes that have the port's directory among their arguments or variables, of programs called so.
+fn processes(shared: &Shared, program: &str) -> Vec<Pid> {
+    let dir = shared.port.path().join("state").to_str().unwrap().to_owned();
+    let found = fs::read_dir("/proc").unwrap().flatten().filter_map(|process| {
+        let id = process.file_name().to_str()?.parse().ok()?;
+        let name = fs::read_to_string(process.path().join("comm")).ok()?;
+        let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&[read("cmdline"), read("environ")].concat()).into_owned();
+        (name.trim_end().starts_with(program) && text.contains(&dir)).then(|| Pid::from_raw(id)).flatten()
+    });
+    found.collect()
+}
+
+/// PORT-1: of the same checks as the port's own server's those fail alone that are known to.
+#[test]
+fn clients_do_by_samba_what_they_do_by_nfs() {
+    let shared = Shared::start(SAMBA);
+    let (checks, failed) = cifs_checks::all(&shared);
+    let unknown: Vec<_> = failed.iter().filter(|(name, _)| !NOT_DONE.contains(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:#?}\n{}", shared.port.daemon.log_tail());
+    let done: Vec<_> =
+        NOT_DONE.iter().filter(|name| failed.iter().all(|(failed, _)| failed != *name)).collect();
+    assert!(done.is_empty(), "these are done now: take them out of NOT_DONE: {done:?}");
+    assert!(checks - failed.len() >= 40);
+    assert!(!shared.log().contains("panicked"), "{}", shared.log());
+}
+
+/// PORT-1: what is written by either is what is read by the other, no later than after a second.
+#[test]
+fn one_tree_by_samba_and_nfs_at_once() {
+    let shared = Shared::start(SAMBA);
+    let mut mount = shared.port.mount("/export");
+    let root = mount.root();
+    for round in 0..6_u64 {
+        let bytes = data::bytes(round, 500_000 + 1_000 * round as usize);
+        if round % 2 == 0 {
+            shared.put("shared", &bytes).unwrap();
+        } else {
+            let file = mount.put(&root, b"shared", &bytes).unwrap();
+            mount.setattr(&file, mode(0o666)).unwrap();
+            mount.truncate(&file, bytes.len() as u64).unwrap();
+        }
+        let file = mount.walk("shared").unwrap();
+        assert!(mount.read(&file).unwrap() == bytes, "by NFS, round {round}");
+        poll::until("the same by CIFS", Duration::from_secs(1), || {
+            (shared.get("shared").unwrap() == bytes).then_some(())
+        });
+    }
+}
+
+/// PORT-1: a close is a COMMIT. However the port ends, nothing of Samba's is left, and the next one serves again.
+#[test]
+fn what_was_closed_survives_the_port_and_nothing_else_does() {
+    let mut shared = Shared::start(SAMBA);
+    assert_eq!(mounts_of(&shared), 2);
+    let bytes = data::bytes(7, 5_000_000);
+    for round in 0..2 {
+        let name = format!("closed-{round}");
+        shared.put(&name, &bytes).unwrap();
+        shared.port.daemon.kill_9();
+        poll::until("Samba has ended", Duration::from_secs(10), || {
+            let left = processes(&shared, "smbd").len() + processes(&shared, "rpcd").len();
+            (left == 0 && mounts_of(&shared) == 0).then_some(())
+        });
+        shared.port.daemon.restart();
+        assert!(shared.get(&name).unwrap() == bytes, "round {round}");
+    }
+    shared.port.daemon.stop();
+    poll::until("Samba has ended", Duration::from_secs(10), || {
+        (processes(&shared, "smbd").is_empty() && mounts_of(&shared) == 0).then_some(())
+    });
+}
+
+/// Samba that ends is started anew; whoever keeps it may be killed as well, and the port that is started then begins
+/// clean.
+#[test]
+fn samba_that_ends_is_started_anew() {
+    let mut shared = Shared::start(SAMBA);
+    shared.put("kept", b"kept").unwrap();
+    for id in processes(&shared, "smbd") {
+        let _ = kill_process(id, Signal::KILL);
+    }
+    poll::until("it serves again", Duration::from_secs(20), || shared.get("kept").ok());
+    for id in processes(&shared, "storage-port").into_iter().filter(|id| *id != shared.port.daemon.pid()) {
+        kill_process(id, Signal::KILL).unwrap();
+    }
+    shared.port.daemon.kill_9();
+    shared.port.daemon.restart();
+    assert_eq!(shared.get("kept").unwrap(), b"kept");
+    assert_eq!(mounts_of(&shared), 2);
+}
+
+/// Design decision 11: what is wrong is said in one line.
+#[test]
+fn what_is_wrong_with_samba_is_said() {
+    let mut shared = Shared::start(SAMBA);
+    shared.port.daemon.stop();
+    let config = shared.port.config();
+    let good = fs::read_to_string(&config).unwrap();
+    let refusal = |command: &[&str]| {
+        let arguments = [command, &["--config", config.to_str().unwrap()]].concat();
+        let output = run(binary("storage-port").to_str().unwrap(), &arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.lines().last().unwrap_or_default().to_owned()
+    };
+    let told = |text: &str, command: &[&str], words: &[&str]| {
+        fs::write(&config, text).unwrap();
+        let line = refusal(command);
+        assert!(words.iter().all(|word| line.contains(word)), "`{line}` lacks one of {words:?}");
+    };
+    let check = ["config", "check"];
+    let users = format!("users = {:?}\n", users_file(&shared.site));
+    told(&good.replace(SAMBA, "engine = \"other\"\n"), &check, &["engine", "built-in", "samba"]);
+    told(&good.replace(&users, ""), &check, &["users", "include"]);
+    told(&good.replace(SAMBA, "include = \"/x\"\n"), &check, &["include", "samba"]);
+    told(&good.replace(SAMBA, "").replace(&users, ""), &check, &["users"]);
+    // Nobody but root could get to a mount below it.
+    fs::set_permissions(shared.site.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    told(&good, &["serve"], &["chmod o+x", shared.site.path().to_str().unwrap()]);
+    fs::set_permissions(shared.site.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let _taken = std::net::TcpListener::bind(shared.server).unwrap();
+    told(&good, &["serve"], &[&shared.server.to_string(), "[cifs]"]);
+    assert!(Path::new(&config).exists());
+}
+
+/// Who is connected is told whatever serves.
+#[test]
+fn who_uses_samba_is_told() {
+    let shared = Shared::start(SAMBA);
+    let config = shared.port.config();
+    let exports = site::said(&config, &["exports"]);
+    assert!(exports.contains("; by CIFS as export (alice, bob)"), "{exports}");
+    let mut alice = shared.alice().stay("export");
+    poll::until("alice's connection", Duration::from_secs(20), || {
+        site::said(&config, &["status"]).contains("1 connections of 1 clients").then_some(())
+    });
+    drop(alice.stdin.take());
+    assert!(alice.wait().unwrap().success());
+}
+
+/// A site's own lines of `[global]` hold, with which it joins a domain.
+#[test]
+fn the_site_s_own_settings_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let include = dir.path().join("more.conf");
+    fs::write(&include, "    veto files = /*.forbidden/\n").unwrap();
+    let shared = Shared::start(&format!("{SAMBA}include = {include:?}\n"));
+    shared.put("allowed", b"x").unwrap();
+    assert!(shared.put("a.forbidden", b"x").is_err());
+}
