@@ -30,6 +30,7 @@ pub mod status;
 pub mod status_page;
 pub mod traffic;
 pub mod translator;
+pub mod upload_queue;
 pub mod uploader;
 pub mod wan;
 pub mod warm;

@@ -110,6 +110,8 @@ enum Command {
     Clients(Asking),
     /// Say what the running port still owes to the storage center.
     Journal(Asking),
+    /// Say which files wait for their upload to the storage center, and for what.
+    Uploads(Asking),
     /// Look at the running port's data cache, fill it ahead, or empty it.
     Cache {
         #[command(subcommand)]
@@ -211,6 +213,7 @@ fn main() -> ExitCode {
             Command::Exports(asking) => ask_command::exports(&asking).await,
             Command::Clients(asking) => ask_command::clients(&asking).await,
             Command::Journal(asking) => ask_command::journal(&asking).await,
+            Command::Uploads(asking) => ask_command::uploads(&asking).await,
             Command::Cache { command } => return ask_command::cache(&command).await,
             Command::Doctor(arguments) => return Ok(doctor_command::execute(&arguments).await),
             Command::SupportBundle(arguments) => {

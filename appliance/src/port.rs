@@ -53,6 +53,7 @@ use crate::status_page::{self, StatusPage};
 use crate::traffic::Traffic;
 use crate::translator::handle::HandleKey;
 use crate::translator::{Translator, Turn};
+use crate::upload_queue;
 use crate::uploader::Uploader;
 use crate::wan::Throttle;
 use crate::warm::{Fetcher, Warmer};
@@ -453,6 +454,12 @@ impl Port {
         let attendance = server.attendance();
         let clients = move || inspection::clients(&attendance, cifs_attendance.as_deref(), Instant::now());
         add_inspections(&mut operations, blocks, clients, journal.clone(), refill);
+        let queue = (journal.clone(), Arc::clone(&uploader), customers.clone());
+        operations.add("uploads", move |_| {
+            let (journal, uploader, customers) = &queue;
+            let report = upload_queue::gather(journal, uploader, customers, host::now(), Instant::now());
+            async move { to_value(report) }
+        });
         let paired = paired.map(|(paired, listener)| {
             paired.add_operations(&mut operations);
             tasks.spawn(Arc::clone(&paired).run(listener));
