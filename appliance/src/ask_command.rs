@@ -9,6 +9,7 @@ use appliance::inspection::{CacheDropped, CacheReport, ClientsReport, JournalRep
 use appliance::pins::{PinLine, PinsReport, Unpinned};
 use appliance::port::StartError;
 use appliance::status::{ExportStatus, Status};
+use appliance::upload_queue::UploadsReport;
 use clap::{Args, Subcommand};
 use control::message::Request;
 use control::socket;
@@ -74,6 +75,11 @@ pub async fn clients(asking: &Asking) -> Result<(), Failure> {
 /// `storage-port journal`.
 pub async fn journal(asking: &Asking) -> Result<(), Failure> {
     tell::<JournalReport>(asking, "journal", |answer| answer).await
+}
+
+/// `storage-port uploads`.
+pub async fn uploads(asking: &Asking) -> Result<(), Failure> {
+    tell::<UploadsReport>(asking, "uploads", |answer| answer).await
 }
 
 /// `storage-port cache …`.

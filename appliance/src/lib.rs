@@ -11,7 +11,6 @@ pub mod config;
 pub mod customer;
 pub mod data_cache;
 pub mod directory_cache;
-pub mod event_log;
 pub mod exposition;
 #[doc(hidden)]
 pub mod fuzz;
@@ -31,6 +30,7 @@ pub mod status;
 pub mod status_page;
 pub mod traffic;
 pub mod translator;
+pub mod upload_queue;
 pub mod uploader;
 pub mod wan;
 pub mod warm;

@@ -17,12 +17,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use appliance::config::Config;
-use appliance::event_log::EventLog;
 use appliance::pair::keys::{self, KeysError};
 use appliance::port::{self, Port, StartError, check_online};
 use appliance::probe::{self, ProbeError};
 use appliance::reload::{Reloaded, Reloader};
 use appliance::samba_gateway;
+use appliance::status_page;
 use ask_command::{Asking, CacheCommand};
 use cifs_command::{CifsCommand, CifsError};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -33,6 +33,7 @@ use control::socket::{self, AskError};
 use doctor_command::DoctorArguments;
 use manual::{Manual, ManualError};
 use nfs::server::Addresses;
+use page_server::page::event_log::EventLog;
 use password_command::PasswordCommandError;
 use samba::conf::Places;
 use samba::keeper;
@@ -109,6 +110,8 @@ enum Command {
     Clients(Asking),
     /// Say what the running port still owes to the storage center.
     Journal(Asking),
+    /// Say which files wait for their upload to the storage center, and for what.
+    Uploads(Asking),
     /// Look at the running port's data cache, fill it ahead, or empty it.
     Cache {
         #[command(subcommand)]
@@ -186,7 +189,7 @@ fn main() -> ExitCode {
         Command::Serve { ready_fd: Some(number), .. } => Readiness::take(*number).map(Some),
         _ => Ok(None),
     };
-    let events = EventLog::default();
+    let events = status_page::event_log();
     log(&events);
     let mut samba = None;
     if let Command::Serve { config, .. } = &arguments.command {
@@ -210,6 +213,7 @@ fn main() -> ExitCode {
             Command::Exports(asking) => ask_command::exports(&asking).await,
             Command::Clients(asking) => ask_command::clients(&asking).await,
             Command::Journal(asking) => ask_command::journal(&asking).await,
+            Command::Uploads(asking) => ask_command::uploads(&asking).await,
             Command::Cache { command } => return ask_command::cache(&command).await,
             Command::Doctor(arguments) => return Ok(doctor_command::execute(&arguments).await),
             Command::SupportBundle(arguments) => {

@@ -14,6 +14,7 @@ use control::socket::ControlSocket;
 use nfs::duty::Duty;
 use nfs::nsm::ledger::Ledger;
 use nfs::server::{Addresses, BindError, Server};
+use page_server::page::event_log::EventLog;
 use protocol::id::CustomerId;
 use protocol::srl::Secret;
 use rustix::fs::FlockOperation;
@@ -30,7 +31,6 @@ use crate::config::{self, Config, ConfigError, SecretError, read_or_make_key};
 use crate::customer::Customer;
 use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
-use crate::event_log::EventLog;
 use crate::exposition;
 use crate::host;
 use crate::inspection::{self, ClientsReport};
@@ -53,6 +53,7 @@ use crate::status_page::{self, StatusPage};
 use crate::traffic::Traffic;
 use crate::translator::handle::HandleKey;
 use crate::translator::{Translator, Turn};
+use crate::upload_queue;
 use crate::uploader::Uploader;
 use crate::wan::Throttle;
 use crate::warm::{Fetcher, Warmer};
@@ -453,6 +454,12 @@ impl Port {
         let attendance = server.attendance();
         let clients = move || inspection::clients(&attendance, cifs_attendance.as_deref(), Instant::now());
         add_inspections(&mut operations, blocks, clients, journal.clone(), refill);
+        let queue = (journal.clone(), Arc::clone(&uploader), customers.clone());
+        operations.add("uploads", move |_| {
+            let (journal, uploader, customers) = &queue;
+            let report = upload_queue::gather(journal, uploader, customers, host::now(), Instant::now());
+            async move { to_value(report) }
+        });
         let paired = paired.map(|(paired, listener)| {
             paired.add_operations(&mut operations);
             tasks.spawn(Arc::clone(&paired).run(listener));

@@ -12,24 +12,29 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
+use page_server::page::event_log::EventLog;
 use protocol::dosp::{CALLBACK_HOSTS_BYTES_MAX, ClusterKey, UPLOAD_PAGE_BYTES_MAX};
 use protocol::id::CustomerId;
 use protocol::metadata::UnixMetadata;
 use protocol::srl::Secret;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use self::access::AccessCommand;
 use self::pairs::PairCommand;
 use crate::billing::{Bill, Selection};
 use crate::cluster::mirror::status::MirrorStatus;
 use crate::cluster::status::ClusterStatus;
-use crate::config::{Config, Http};
+use crate::config::{Config, Http, StatusPage};
 use crate::control::{Answer, Question, ask};
 use crate::dosm::callback::{AllowedHost, AllowedHosts};
 use crate::host;
 use crate::http::acceptor;
 use crate::reconcile::Mode;
 use crate::serve::{Addresses, check_stopped, open_directory, serve};
+use crate::status_page::event_log;
 use crate::vfs::{Customer, NewCustomer, Quota, migrate};
 
 /// Overrides the configuration's `log`.
@@ -311,13 +316,18 @@ async fn perform(command: Command) -> Result<ExitCode, Failed> {
     match command {
         Command::Serve(File { config }) => {
             let config = Config::load(&config)?;
-            start_log(&config.log)?;
-            serve(&config, announce).await?;
+            let events = start_log(&config.log)?;
+            serve(&config, events, announce).await?;
         }
         Command::Config { command: ConfigCommand::Check(File { config }) } => {
             let loaded = Config::load(&config)?;
             parse_log(&loaded.log)?;
             if let Some(Http { certificate: Some(certificate), key: Some(key), .. }) = &loaded.http {
+                acceptor(certificate, key)?;
+            }
+            if let Some(StatusPage { certificate: Some(certificate), key: Some(key), .. }) =
+                &loaded.status_page
+            {
                 acceptor(certificate, key)?;
             }
             println!("{} is right", config.display());
@@ -464,10 +474,13 @@ fn parse_log(configured: &str) -> Result<EnvFilter, Failed> {
     })
 }
 
-fn start_log(configured: &str) -> Result<(), Failed> {
-    let filter = parse_log(configured)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
-    Ok(())
+/// The log goes to standard error, as much of it as is wanted; what is worth knowing later is kept as well.
+fn start_log(configured: &str) -> Result<EventLog, Failed> {
+    let events = event_log();
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let kept = events.clone().with_filter(LevelFilter::INFO);
+    tracing_subscriber::registry().with(lines.with_filter(parse_log(configured)?)).with(kept).init();
+    Ok(events)
 }
 
 async fn migrate_vfs(from: &Config, to: &Config) -> Result<u64, Failed> {

@@ -1,6 +1,7 @@
 //! The configuration file: TOML in, checked settings out. Every error is one line that says what and how to mend it.
 
 mod mirror;
+mod status_page;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::vfs::mirror::Names;
 use crate::vfs::{Engine, Postgres, Retention, StoreError};
 
 pub use self::mirror::{Mirror, Other, WitnessPlace};
+pub use self::status_page::StatusPage;
 
 /// Most storage centers, and networks of all of them: each request of a client that is near to none looks at all.
 const CENTERS_MAX: usize = 64;
@@ -55,6 +57,8 @@ pub struct Config {
     pub mirror: Option<Mirror>,
     /// The witness.
     pub witness: Option<Witness>,
+    /// The page for a browser.
+    pub status_page: Option<StatusPage>,
 }
 
 /// A part of a storage center.
@@ -400,6 +404,7 @@ impl Config {
             .or_else(|| needs(Role::Dosm, self.http.is_some(), "http"))
             .or_else(|| self.http.as_ref().and_then(Http::nonsense))
             .or_else(|| self.traffic.as_ref().and_then(Traffic::nonsense))
+            .or_else(|| self.status_page.as_ref().and_then(StatusPage::nonsense))
             .or_else(|| self.cluster.as_ref().and_then(|cluster| cluster.nonsense(self.isn.as_ref())))
             .or_else(|| {
                 let listen = self.cluster.as_ref().map(|cluster| cluster.listen);

@@ -3,7 +3,7 @@
 //! A request's way: [`http`] → [`router`] → [`vfs`] for documents, [`dosm`] for objects → [`isn`], the disks, or
 //! [`bucket`], an S3-type store in their place.
 //! [`witness`] is a part of its own, of centers that mirror each other.
-//! [`local`] joins the parts, [`serve`] starts them, [`reconcile`] keeps them in step.
+//! [`local`] joins the parts, [`serve`] starts them, [`reconcile`] keeps them in step, [`status_page`] shows them.
 
 pub mod billing;
 pub mod bucket;
@@ -23,6 +23,7 @@ pub mod outbound;
 pub mod reconcile;
 pub mod router;
 pub mod serve;
+pub mod status_page;
 pub mod traffic;
 pub mod vfs;
 pub mod witness;

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use page_server::page::event_log::EventLog;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -34,6 +35,7 @@ use crate::local::LocalNode;
 use crate::objects::Objects;
 use crate::outbound::Getter;
 use crate::reconcile::{Holders, Mode, reconcile};
+use crate::status_page::StatusPage;
 use crate::traffic::{Traffic, watch};
 use crate::vfs::mirror::Keep;
 use crate::vfs::{MetaStore, StoreError};
@@ -135,13 +137,18 @@ pub struct Addresses {
     pub dosp: Option<SocketAddr>,
 }
 
-/// Serves until SIGTERM or SIGINT. `ready` is told the addresses, once all of them answer.
-pub async fn serve(config: &Config, ready: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
+/// Serves until SIGTERM or SIGINT; `events` keeps what is worth knowing of the log. `ready` is told the addresses, once
+/// all of them answer.
+pub async fn serve(
+    config: &Config,
+    events: EventLog,
+    ready: impl FnOnce(&Addresses),
+) -> Result<(), ServeError> {
     raise_file_limit();
     let terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
     let center = match &config.cluster {
-        None => alone::start(config).await?,
-        Some(cluster) => clustered::start(config, cluster).await?,
+        None => alone::start(config, events).await?,
+        Some(cluster) => clustered::start(config, cluster, events).await?,
     };
     ready(&center.addresses);
     center.run_until(terminate).await
@@ -251,14 +258,24 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeE
     Ok((listener, bound))
 }
 
-fn serve_control(
+/// The control socket, and the page that shows what it answers.
+fn serve_operators(
     config: &Config,
     answering: Answering,
+    events: EventLog,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), ServeError> {
     let path = config.control_socket();
     let control = control::bind(&path).map_err(|error| ServeError::Control { path, error })?;
+    if let Some(page) = &config.status_page {
+        let tls = match (&page.certificate, &page.key) {
+            (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+            _ => None,
+        };
+        let page = StatusPage::new(page.listen, tls, Arc::clone(&answering), events);
+        beside(tasks, stop, page.run());
+    }
     tasks.spawn(control::serve(control, answering, stop.clone()));
     Ok(())
 }

@@ -6,14 +6,12 @@
 //! | [`plan`] | what is configured, as far as it can be compared with the machine |
 //! | [`shell`] | facts: interfaces, disks, sockets, neighbours, name servers, the storage center |
 //! | [`checks`] | one for each mistake: from plan and facts to findings (pure) |
-//! | [`amount`] | bytes for people (pure) |
 //! | [`report`] | the findings, for people and for programs |
 //!
 //! Nothing is changed, on this machine and elsewhere. Every look has an end, they go side by side, and all is told
 //! within ten seconds. What cannot be looked at is told as not checked, never as good. A cause is named once: who
 //! cannot look a name up is not told as well that the storage center behind it is away.
 
-pub mod amount;
 pub mod checks;
 pub mod plan;
 pub mod report;

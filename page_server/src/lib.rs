@@ -2,9 +2,13 @@
 //!
 //! Whoever asks may be anybody on a network, so everything has a bound: connections, the head and the body of a request,
 //! and the time of each connection. What is at which path its user says; a [`Shelf`] keeps a page that is asked for often.
+//! With its feature `pages` it has what status pages are made of as well: `page`.
 //!
 //! Depends on no other package of this repository.
 
+pub mod amount;
+#[cfg(feature = "pages")]
+pub mod page;
 mod shelf;
 pub mod tls;
 

@@ -73,12 +73,18 @@ fn what_is_owed_is_told() {
         (told(&config, &["journal"])["oldest_seconds"].as_u64() >= Some(2)).then_some(())
     });
     assert!(said(&config, &["journal"]).contains("300000 bytes of 1 files"));
+    let uploads = told(&config, &["uploads"]);
+    let (upload, left_off) = (&uploads["uploads"][0], &uploads["left_off"]);
+    assert_eq!((&upload["path"], &upload["bytes"], left_off), (&"/file".into(), &300_000.into(), &0.into()));
+    assert!(upload["state"] != "written" && upload["quiet_seconds"].as_u64() >= Some(1), "{upload:#}");
+    assert!(said(&config, &["uploads"]).starts_with("/file (customer 1): 300000 bytes, written "));
     site.center.restart();
     poll::until("nothing is owed", PATIENCE, || {
         let journal = told(&config, &["journal"]);
         (journal["files"] == 0 && journal["owed_bytes"] == 0 && journal["oldest_seconds"].is_null())
             .then_some(())
     });
+    assert_eq!(said(&config, &["uploads"]).trim_end(), "nothing waits for its upload");
 }
 
 /// PORT-3, PORT-21: the cache's counts are those of what was read, and an emptied one costs only misses.
@@ -120,7 +126,9 @@ fn the_cache_is_counted_and_emptied() {
 fn a_port_that_does_not_run_is_told() {
     let site = Site::start();
     let (_, config) = site.write_port_config("port", &PortSettings::default());
-    for command in [&["exports"][..], &["clients"], &["journal"], &["cache", "stat"], &["cache", "drop"]] {
+    for command in
+        [&["exports"][..], &["clients"], &["journal"], &["uploads"], &["cache", "stat"], &["cache", "drop"]]
+    {
         let arguments = [command, &["--config", config.to_str().unwrap()]].concat();
         let output = run(binary("storage-port").to_str().unwrap(), &arguments);
         let error = String::from_utf8(output.stderr).unwrap();
@@ -183,9 +191,14 @@ fn a_support_bundle_has_what_helps_and_no_secret() {
     assert!(text("config/storage-port.toml").starts_with("# [secret]\n"));
     assert!(text("config/storage-port.toml").contains("path = \"/export\""));
     assert!(text("config/port-failover.toml").contains("[heartbeat]"));
-    for name in
-        ["doctor.json", "port/status.json", "port/clients.json", "port/journal.json", "port/cache.json"]
-    {
+    for name in [
+        "doctor.json",
+        "port/status.json",
+        "port/clients.json",
+        "port/journal.json",
+        "port/uploads.json",
+        "port/cache.json",
+    ] {
         assert!(serde_json::from_str::<Value>(&text(name)).unwrap().is_object(), "{name}");
     }
     assert!(text("judge/status.json.missing").contains("no port-failover runs"));

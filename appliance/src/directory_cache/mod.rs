@@ -9,6 +9,7 @@ mod feed;
 mod listing;
 #[cfg(test)]
 mod model;
+mod path;
 mod snapshot;
 
 #[doc(hidden)]
@@ -168,6 +169,21 @@ impl<C: StorageCenter> Directory<C> {
     /// The row of an id as it is held, however old.
     pub fn known(&self, id: ObjectId) -> Option<Arc<Entry>> {
         self.core().row(id, Instant::now())
+    }
+
+    /// Where a name of a folder is, from the customer's root, as far as that is at hand.
+    pub fn path_in(&self, folder: ObjectId, name: &[u8]) -> String {
+        path::path(folder, name, |id| self.known(id).map(|entry| entry.row.clone()))
+    }
+
+    /// Where an object is, likewise; its id alone if its row is not at hand.
+    pub fn path_of(&self, id: ObjectId) -> String {
+        let known = self.known(id);
+        match known.as_ref().map(|entry| (entry.row.parent, &entry.row.name)) {
+            Some((Some(folder), Some(name))) => self.path_in(folder, name.as_bytes()),
+            Some(_) => "/".to_owned(),
+            None => format!("[{id}]"),
+        }
     }
 
     /// The row of an id as the VFS has it now.

@@ -77,7 +77,7 @@ pub use self::error::JournalError;
 pub use self::record::FILE_BYTES_MAX;
 pub use self::replica::Incoming;
 pub use self::tail::{Batch, Tail};
-pub use self::view::{Base, FileKey, Lsn, Owed, Piece, Ready, StagedView, UploadSnapshot, Usage};
+pub use self::view::{Base, FileKey, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot, Usage};
 
 /// Largest payload of one [`Journal::write`].
 pub const WRITE_BYTES_MAX: usize = 4 << 20;
@@ -364,6 +364,11 @@ impl Journal {
     /// What the center does not have yet. For people: it goes through all extents, up to a million of them.
     pub fn owed(&self) -> Owed {
         locked(&self.inner.state).owed()
+    }
+
+    /// Which files that is, the oldest first. For people as well.
+    pub fn owed_files(&self) -> Vec<OwedFile> {
+        locked(&self.inner.state).owed_files()
     }
 
     async fn request(

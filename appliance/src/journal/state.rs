@@ -15,7 +15,7 @@ use protocol::id::{Timestamp, Token};
 
 use super::layer::{Layer, Touched, resolve};
 use super::record::{Change, FILE_BYTES_MAX, Record, fits};
-use super::{Base, FileKey, JournalError, Lsn, Owed, Piece, Ready, StagedView, UploadSnapshot};
+use super::{Base, FileKey, JournalError, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot};
 
 /// How many finished files are remembered to recognise a base that is too old. The race lasts as long as one NFS call.
 const FINISHED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -270,6 +270,26 @@ impl State {
                 oldest: [owed.oldest, first].into_iter().flatten().min(),
             }
         })
+    }
+
+    /// Each file of [`owed`](Self::owed), that with the oldest write first.
+    pub fn owed_files(&self) -> Vec<OwedFile> {
+        let touched = self.files.iter().filter(|(_, staged)| staged.is_touched());
+        let mut files: Vec<OwedFile> = touched
+            .filter_map(|(&file, staged)| {
+                let layers = || [Some(&staged.open), staged.sealed_layer()].into_iter().flatten();
+                let touched = || layers().filter_map(|layer| layer.touched);
+                Some(OwedFile {
+                    file,
+                    bytes: layers().map(Layer::bytes).sum(),
+                    is_begun: staged.sealed.is_some(),
+                    first: touched().map(|touched| touched.first).min()?,
+                    last: touched().map(|touched| touched.last).max()?,
+                })
+            })
+            .collect();
+        files.sort_unstable_by_key(|owed| (owed.first, owed.file));
+        files
     }
 
     /// Files to upload now, of those `wanted`; those that hold up the oldest segment first.

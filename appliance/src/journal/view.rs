@@ -135,6 +135,21 @@ pub struct Owed {
     pub oldest: Option<Timestamp>,
 }
 
+/// One file of [`Owed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwedFile {
+    /// Which.
+    pub file: FileKey,
+    /// Bytes of it that are to be uploaded.
+    pub bytes: u64,
+    /// Its upload has begun.
+    pub is_begun: bool,
+    /// When the first of it was written.
+    pub first: Timestamp,
+    /// When the last of it was.
+    pub last: Timestamp,
+}
+
 /// How full the journal is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

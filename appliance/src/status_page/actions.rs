@@ -6,11 +6,11 @@ use std::time::Duration;
 use control::Operations;
 use control::message::Request;
 use control::socket;
+use page_server::page::html::Html;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::figures::Judge;
-use super::html::Html;
 use crate::inspection::CacheDropped;
 
 /// A judge's order has ended after four seconds in one way or the other.

@@ -8,15 +8,16 @@ use control::Operations;
 use control::message::Request;
 use control::socket;
 use failover::daemon::status::Status as JudgeStatus;
+use page_server::page::event_log::{Entry, EventLog};
+use page_server::page::health::Health;
 use protocol::id::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::health::{self, Health};
+use super::health;
 use super::history::Sample;
-use crate::event_log::{Entry, EventLog};
 use crate::inspection::{CacheReport, ClientsReport, JournalReport};
 use crate::status::Status;
 

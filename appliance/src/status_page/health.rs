@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use page_server::page::health::{Degree, Health, Reason};
 
 use super::figures::Judge;
 use crate::inspection::{CacheReport, JournalReport};
@@ -13,36 +13,6 @@ const OWED_LONG: Duration = Duration::from_secs(600);
 /// From so many parts of a hundred on the log is nearly full.
 const LOG_FULL_PERCENT: u64 = 90;
 
-/// How a port is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// The worst of the reasons; [`Degree::Well`] without any.
-    pub degree: Degree,
-    /// What is not as it should be, the worst first.
-    pub reasons: Vec<Reason>,
-}
-
-/// How bad something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Degree {
-    /// Not at all.
-    Well,
-    /// Clients are served; somebody should look at it.
-    Attention,
-    /// Clients wait, or data is in danger.
-    Trouble,
-}
-
-/// One thing that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reason {
-    /// How bad.
-    pub degree: Degree,
-    /// In words.
-    pub text: String,
-}
-
 /// What all this says of the port.
 pub fn judge(status: &Status, cache: &CacheReport, journal: &JournalReport, judge: &Judge) -> Health {
     let mut reasons = center(status);
@@ -50,23 +20,13 @@ pub fn judge(status: &Status, cache: &CacheReport, journal: &JournalReport, judg
     reasons.extend(of_journal(journal));
     reasons.extend(status.pair.as_ref().into_iter().flat_map(of_pair));
     reasons.extend(of_judge(judge));
-    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.degree));
-    let degree = reasons.first().map_or(Degree::Well, |worst| worst.degree);
-    Health { degree, reasons }
-}
-
-fn attention(text: String) -> Reason {
-    Reason { degree: Degree::Attention, text }
-}
-
-fn trouble(text: String) -> Reason {
-    Reason { degree: Degree::Trouble, text }
+    Health::of(reasons)
 }
 
 fn center(status: &Status) -> Vec<Reason> {
     let away = status.customers.iter().filter(|customer| !customer.is_center_reachable);
     away.map(|customer| {
-        trouble(format!(
+        Reason::trouble(format!(
             "the storage center does not answer for customer {}: what is cached is served, writes wait in the journal",
             customer.id
         ))
@@ -79,10 +39,10 @@ fn of_cache(cache: &CacheReport) -> Vec<Reason> {
         .disks
         .iter()
         .filter(|disk| !disk.is_in_service)
-        .map(|disk| attention(format!("the cache disk {} is out of service: check it", disk.path)))
+        .map(|disk| Reason::attention(format!("the cache disk {} is out of service: check it", disk.path)))
         .collect();
     if cache.corrupt > 0 {
-        reasons.push(attention(format!(
+        reasons.push(Reason::attention(format!(
             "{} cached files had wrong bytes and were fetched again: check the cache disks",
             cache.corrupt
         )));
@@ -93,11 +53,13 @@ fn of_cache(cache: &CacheReport) -> Vec<Reason> {
 fn of_journal(journal: &JournalReport) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if journal.bytes_used.saturating_mul(100) >= journal.bytes_max.saturating_mul(LOG_FULL_PERCENT) {
-        reasons.push(trouble("the journal is nearly full: soon clients that write must wait".to_owned()));
+        reasons.push(Reason::trouble(
+            "the journal is nearly full: soon clients that write must wait".to_owned(),
+        ));
     }
     if journal.oldest_seconds.is_some_and(|seconds| seconds >= OWED_LONG.as_secs()) {
         let text = "what was written more than ten minutes ago is not at the storage center yet";
-        reasons.push(attention(text.to_owned()));
+        reasons.push(Reason::attention(text.to_owned()));
     }
     reasons
 }
@@ -106,9 +68,9 @@ fn of_pair(pair: &PairStatus) -> Option<Reason> {
     match (pair.is_serving, pair.is_mirrored, pair.is_caught_up) {
         (true, false, _) => {
             let reason = pair.alone_because.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
-            Some(attention(format!("this port serves alone: the other one does not have its writes{reason}")))
+            Some(Reason::attention(format!("this port serves alone: the other one does not have its writes{reason}")))
         }
-        (false, _, false) => Some(attention(
+        (false, _, false) => Some(Reason::attention(
             "this port lacks writes that the other one acknowledged, and cannot take over without losing them"
                 .to_owned(),
         )),
@@ -119,7 +81,7 @@ fn of_pair(pair: &PairStatus) -> Option<Reason> {
 fn of_judge(judge: &Judge) -> Vec<Reason> {
     match judge {
         Judge::Unasked => Vec::new(),
-        Judge::Silent(why) => vec![attention(format!("the judge of the pair is not heard: {why}"))],
+        Judge::Silent(why) => vec![Reason::attention(format!("the judge of the pair is not heard: {why}"))],
         Judge::Says(status) => {
             let is_sick = status.health.score >= status.health.threshold;
             let degree = if is_sick { Degree::Trouble } else { Degree::Attention };

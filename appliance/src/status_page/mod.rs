@@ -6,11 +6,11 @@
 //! | file | what |
 //! |---|---|
 //! | `figures` | all that is shown, asked of the port and its judge |
-//! | [`health`] | what is not well, in words (pure) |
-//! | `history` | the last hour in a ring (pure) |
-//! | `chart`, `view`, `words` | from figures to markup (pure) |
-//! | `html` | markup that no value can become (pure) |
-//! | `page.html`, `login.html`, `style.css`, `script.js` | what does not change |
+//! | `health` | what is not well, in words (pure) |
+//! | `history` | what is kept of the last hour (pure) |
+//! | `view` | from figures to markup (pure) |
+//! | [`page_server::page`] | the ring, charts, words, markup that no value can become: as any status page has them |
+//! | `page.html`, `login.html` | what does not change |
 //! | `door` | who may change something |
 //! | [`password`], `sessions`, `throttle`, `form` | its parts (pure) |
 //! | `actions` | what may be changed |
@@ -19,20 +19,17 @@
 //! are gathered twice a second at most, the ring, the tables and the events have their lengths.
 
 mod actions;
-mod chart;
 mod door;
 mod figures;
 mod form;
-pub mod health;
+mod health;
 mod history;
-mod html;
 pub mod password;
 mod sessions;
 #[cfg(test)]
 mod testing;
 mod throttle;
 mod view;
-mod words;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,10 +38,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use control::Operations;
-use page_server::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
-};
+use page_server::header::{HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
+use page_server::page::event_log::EventLog;
+use page_server::page::html::Html;
+use page_server::page::{self, history as ring};
 use page_server::{
     Bounds, Bytes, Method, Request, Response, Shelf, StatusCode, plain, response, wrong_method,
 };
@@ -55,11 +52,9 @@ use self::actions::Action;
 use self::door::{Door, Refused};
 use self::figures::Figures;
 use self::history::History;
-use self::html::Html;
 use self::password::PasswordHash;
 use self::sessions::Token;
 use self::view::Pieces;
-use crate::event_log::EventLog;
 use crate::host;
 
 /// A browser asks for a page's files side by side.
@@ -67,25 +62,18 @@ const BOUNDS: Bounds = Bounds { connections: 32, body_bytes: 4 << 10, time: Dura
 /// Figures are given to all who ask within so long.
 const FIGURES_LAST: Duration = Duration::from_millis(500);
 
+/// Of these modules what is only worth knowing is kept as well: who serves, whether the other port and the center are
+/// there, what an operator did.
+const TELLING: [&str; 4] =
+    ["appliance::pair", "appliance::mirror", "appliance::directory_cache::feed", "appliance::status_page"];
+
 const PAGE: &str = include_str!("page.html");
 const LOGIN: &str = include_str!("login.html");
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
-const ICON: &str = include_str!("icon.svg");
-const HTML: &str = "text/html; charset=utf-8";
 
-/// With every answer. A page of somebody else's neither embeds this one nor is told of it; nothing runs here that is not
-/// a file of this server; nothing is kept by a browser. `same-origin`, for without a referrer a form has no origin.
-const GUARDS: [(HeaderName, &str); 4] = [
-    (
-        CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-         frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    ),
-    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (REFERRER_POLICY, "same-origin"),
-    (CACHE_CONTROL, "no-store"),
-];
+/// The last events of the log, for the page: none yet.
+pub fn event_log() -> EventLog {
+    EventLog::new(&TELLING, || host::now().0)
+}
 
 /// What a page is made of.
 pub struct Parts {
@@ -133,7 +121,7 @@ impl StatusPage {
 
     /// Keeps the last hour.
     async fn remember(&self) {
-        let mut ticks = tokio::time::interval(history::EVERY);
+        let mut ticks = tokio::time::interval(ring::EVERY);
         loop {
             ticks.tick().await;
             if let Ok(sample) = figures::sample(&self.parts.operations).await {
@@ -148,7 +136,7 @@ impl StatusPage {
         let tls = self.parts.tls.clone();
         let answer = move |from, request| {
             let page = Arc::clone(&self);
-            async move { guarded(page.answer(from, &request).await) }
+            async move { page::guarded(page.answer(from, &request).await) }
         };
         page_server::serve(listener, tls, BOUNDS, answer).await;
     }
@@ -169,10 +157,8 @@ impl StatusPage {
                 Err(refused) => refused,
             },
             "/login" if self.door.is_some() => login_page(StatusCode::OK, None),
-            "/style.css" => response(StatusCode::OK, "text/css; charset=utf-8", STYLE),
-            "/script.js" => response(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT),
-            "/icon.svg" => response(StatusCode::OK, "image/svg+xml", ICON),
-            _ => plain(StatusCode::NOT_FOUND, "there is no such page: see /\n"),
+            path => page::file(path)
+                .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "there is no such page: see /\n")),
         }
     }
 
@@ -187,7 +173,7 @@ impl StatusPage {
         let pieces = shown.pieces.iter().map(|(id, piece)| (*id, piece.as_str()));
         let own = [("time", &time), ("actions", &actions), ("notice", &note)]
             .map(|(id, piece)| (id, piece.as_str()));
-        response(StatusCode::OK, HTML, filled(PAGE, pieces.chain(own)))
+        response(StatusCode::OK, page::HTML, page::filled(PAGE, pieces.chain(own)))
     }
 
     /// What this one may do, and what he is to be told.
@@ -263,7 +249,7 @@ impl StatusPage {
             let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
             view::pieces(&figures, &history, Instant::now())
         };
-        let time = words::when(figures.at);
+        let time = page::words::when(figures.at);
         let markup: BTreeMap<_, _> = pieces.iter().map(|(id, piece)| (id, piece.as_str())).collect();
         let json = json!({ "time": time, "figures": figures, "pieces": markup });
         Ok(Arc::new(Shown { time, json: json.to_string().into(), pieces, figures }))
@@ -287,7 +273,7 @@ async fn login(door: &Door, from: SocketAddr, body: &[u8]) -> Response {
             let seconds = wait.as_secs() + 1;
             let why = format!(
                 "Too many wrong passwords came from your address: try again in {}.",
-                words::span(seconds)
+                page::words::span(seconds)
             );
             let mut refused = login_page(StatusCode::TOO_MANY_REQUESTS, Some(&why));
             refused.headers_mut().insert(RETRY_AFTER, seconds.into());
@@ -298,7 +284,7 @@ async fn login(door: &Door, from: SocketAddr, body: &[u8]) -> Response {
 
 fn login_page(status: StatusCode, why: Option<&str>) -> Response {
     let notice = why.map(notice).unwrap_or_default();
-    response(status, HTML, filled(LOGIN, [("notice", notice.as_str())].into_iter()))
+    response(status, page::HTML, page::filled(LOGIN, [("notice", notice.as_str())].into_iter()))
 }
 
 fn notice(text: &str) -> Html {
@@ -326,34 +312,13 @@ fn home(cookie: &str) -> Response {
     response
 }
 
-/// A page with these pieces at their places, and nothing at others'. No piece has a place of its own: it is escaped.
-fn filled<'a>(page: &str, pieces: impl Iterator<Item = (&'static str, &'a str)>) -> String {
-    let pieces: BTreeMap<_, _> = pieces.collect();
-    let mut parts = page.split("<!--");
-    let mut page = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (place, rest) = part.split_once("-->").unwrap_or((part, ""));
-        page.push_str(pieces.get(place).copied().unwrap_or_default());
-        page.push_str(rest);
-    }
-    page
-}
-
-fn guarded(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    for (name, value) in GUARDS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn pieces_are_put_at_their_places() {
-        let page = filled(PAGE, [("overview", "<p>well</p>"), ("nowhere", "lost")].into_iter());
+        let page = page::filled(PAGE, [("overview", "<p>well</p>"), ("nowhere", "lost")].into_iter());
         assert!(page.contains("aria-live=\"polite\"><p>well</p></section>"), "{page}");
         assert!(!page.contains("<!--") && !page.contains("lost"));
         assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));

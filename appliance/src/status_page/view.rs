@@ -1,33 +1,30 @@
 //! From figures to what is seen: a piece of markup for each place of the page. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::time::Instant;
 
-use doctor::amount;
+use page_server::amount;
+use page_server::page::chart::Chart;
+use page_server::page::history::Point;
+use page_server::page::html::Html;
+use page_server::page::parts::{events, fact, list, overview, row, table};
+use page_server::page::words::{ago, per_second, span};
 
-use super::chart::Chart;
 use super::figures::{Figures, Judge};
-use super::health::{Degree, Health};
-use super::history::{Curve, History};
-use super::html::Html;
-use super::words::{ago, per_second, span, when};
-use crate::event_log::Entry;
+use super::history::{Curve, History, points};
 use crate::inspection::{CacheDiskReport, CacheReport, ClientReport, JournalReport};
 use crate::status::{ExportStatus, PairStatus, Status};
 
-/// Most lines of a table; beyond them the command tells.
-const ROWS_MAX: usize = 200;
 /// Where the script and the first page put each piece.
 pub type Pieces = BTreeMap<&'static str, Html>;
 
 /// Every piece by the id of its place.
 pub fn pieces(figures: &Figures, history: &History, now: Instant) -> Pieces {
     let Figures { status, .. } = figures;
-    let curve = |curve| history.curve(now, curve);
+    let curve = |curve| points(history, now, curve);
     [
         ("about", about(status)),
-        ("overview", overview(&figures.health, role(figures))),
+        ("overview", overview(role(figures), &figures.health)),
         ("pair", pair(status.pair.as_ref(), &figures.judge)),
         ("wan", wan(status, history, now)),
         ("caches", caches(status, &figures.cache)),
@@ -35,7 +32,7 @@ pub fn pieces(figures: &Figures, history: &History, now: Instant) -> Pieces {
         ("chart", Html::all(charts(curve).iter().map(Html::clone))),
         ("exports", exports(&status.exports)),
         ("clients", clients(figures)),
-        ("events", events(&figures.events)),
+        ("events", events(&figures.events, "appliance::")),
     ]
     .into()
 }
@@ -57,28 +54,6 @@ fn role(figures: &Figures) -> &'static str {
 fn about(status: &Status) -> Html {
     let Status { version, uptime_seconds, .. } = status;
     Html::new().raw("storage-port ").text(version).raw(", serving for ").text(span(*uptime_seconds))
-}
-
-/// Is read aloud when it changes, so nothing is in it that always does.
-fn overview(Health { degree, reasons }: &Health, role: &str) -> Html {
-    let (class, mark, word) = match degree {
-        Degree::Well => ("well", "✓", "Well"),
-        Degree::Attention => ("attention", "!", "Needs attention"),
-        Degree::Trouble => ("trouble", "✗", "In trouble"),
-    };
-    let reasons = reasons.iter().map(|reason| Html::new().raw("<li>").text(&reason.text).raw("</li>"));
-    Html::new()
-        .raw("<p id=\"role\">")
-        .text(role)
-        .raw("</p><p class=\"")
-        .text(class)
-        .raw("\"><span aria-hidden=\"true\">")
-        .text(mark)
-        .raw("</span> ")
-        .text(word)
-        .raw("</p><ul>")
-        .then(&Html::all(reasons))
-        .raw("</ul>")
 }
 
 fn pair(pair: Option<&PairStatus>, judge: &Judge) -> Html {
@@ -122,7 +97,7 @@ fn pair(pair: Option<&PairStatus>, judge: &Judge) -> Html {
 
 fn wan(status: &Status, history: &History, now: Instant) -> Html {
     let rate = |curve| {
-        history.curve(now, curve).last().map_or("not known yet".to_owned(), |(_, rate)| per_second(*rate))
+        points(history, now, curve).last().map_or("not known yet".to_owned(), |(_, rate)| per_second(*rate))
     };
     let answer = status.wan.answer_micros.map_or("not known yet".to_owned(), |micros| {
         format!("{:.1} ms, on average of the last few", micros as f64 / 1e3)
@@ -190,7 +165,7 @@ fn journal(journal: &JournalReport) -> Html {
     ]))
 }
 
-fn charts(curve: impl Fn(Curve) -> Vec<super::history::Point>) -> [Html; 4] {
+fn charts(curve: impl Fn(Curve) -> Vec<Point>) -> [Html; 4] {
     let chart =
         |title, full, shown, lines: &[(&'static str, Vec<_>)]| Chart { title, full, shown, lines }.draw();
     let bytes = |value: f64| amount::bytes(value as u64);
@@ -236,58 +211,11 @@ fn clients(figures: &Figures) -> Html {
     table("Clients", &["Address", "Connected", "Mounted"], rows, "storage-port clients")
 }
 
-fn events(events: &[Entry]) -> Html {
-    let rows = events.iter().map(|Entry { at, level, source, text, times }| {
-        let again =
-            if *times > 1 { format!(" (said {times} times, the last time then)") } else { String::new() };
-        let source = source.strip_prefix("appliance::").unwrap_or(source);
-        row(&[&when(*at), level, &source, &format_args!("{text}{again}")])
-    });
-    table("Events", &["Time", "Level", "Source", "What"], rows, "the daemon's log")
-}
-
-fn list(facts: &Html) -> Html {
-    Html::new().raw("<dl>").then(facts).raw("</dl>")
-}
-
-fn fact(name: impl Display, value: impl Display) -> Html {
-    Html::new().raw("<div><dt>").text(name).raw("</dt><dd>").text(value).raw("</dd></div>")
-}
-
-fn row(cells: &[&dyn Display]) -> Html {
-    let cells = cells.iter().map(|cell| Html::new().raw("<td>").text(cell).raw("</td>"));
-    Html::new().raw("<tr>").then(&Html::all(cells)).raw("</tr>")
-}
-
-/// With as many rows as a page bears; `more` has them all.
-fn table(
-    name: &str,
-    columns: &[&'static str],
-    rows: impl ExactSizeIterator<Item = Html>,
-    more: &str,
-) -> Html {
-    let count = rows.len();
-    if count == 0 {
-        return Html::new().raw("<p>None.</p>");
-    }
-    let head = columns.iter().map(|column| Html::new().raw("<th scope=\"col\">").raw(column).raw("</th>"));
-    // What is wider than a phone is moved by itself, also with keys.
-    let table = Html::new()
-        .raw("<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"")
-        .text(name)
-        .raw("\"><table><thead><tr>")
-        .then(&Html::all(head))
-        .raw("</tr></thead><tbody>")
-        .then(&Html::all(rows.take(ROWS_MAX)))
-        .raw("</tbody></table></div>");
-    match count.saturating_sub(ROWS_MAX) {
-        0 => table,
-        left => table.raw("<p>And ").text(left).raw(" more: see ").text(more).raw(".</p>"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use page_server::page::event_log::Entry;
+    use page_server::page::health::{Degree, Health, Reason};
+
     use super::*;
     use crate::cifs_attendance::ShareStatus;
     use crate::inspection::{CifsReport, ClientsReport, MountReport};
@@ -372,10 +300,7 @@ mod tests {
         let (at, times) = (0, 2);
         let [level, source, text] = [(); 3].map(|()| HOSTILE.to_owned());
         figures.events.push(Entry { at, level, source, text, times });
-        figures
-            .health
-            .reasons
-            .push(super::super::health::Reason { degree: Degree::Well, text: HOSTILE.to_owned() });
+        figures.health.reasons.push(Reason { degree: Degree::Well, text: HOSTILE.to_owned() });
         let pieces = pieces(&figures, &History::default(), Instant::now());
         for (id, times) in
             [("overview", 1), ("pair", 2), ("caches", 1), ("exports", 4), ("clients", 2), ("events", 3)]
@@ -388,16 +313,5 @@ mod tests {
                 "{id}"
             );
         }
-    }
-
-    #[test]
-    fn a_table_has_a_bound_and_says_so() {
-        let rows = |count: usize| (0..count).map(|_| row(&[&1])).collect::<Vec<_>>();
-        let table = |count| table("T", &["A"], rows(count).into_iter(), "elsewhere");
-        assert_eq!(table(0).as_str(), "<p>None.</p>");
-        assert!(!table(ROWS_MAX).as_str().contains("more"));
-        let more = table(ROWS_MAX + 2);
-        assert_eq!(more.as_str().matches("<td>").count(), ROWS_MAX);
-        assert!(more.as_str().ends_with("<p>And 2 more: see elsewhere.</p>"));
     }
 }

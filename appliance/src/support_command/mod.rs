@@ -162,7 +162,7 @@ async fn gather(config_path: &Path, judge_path: &Path) -> Vec<Part> {
 /// What the running daemons say, and the judge's configuration.
 async fn of_daemons(config: &Config, judge_path: &Path) -> Vec<Part> {
     let mut parts = Vec::new();
-    for operation in ["status", "clients", "journal", "cache"] {
+    for operation in ["status", "clients", "journal", "uploads", "cache"] {
         let answer = ask("storage port", &config.state.dir, operation).await;
         parts.push(or_why(&format!("port/{operation}.json"), answer));
     }

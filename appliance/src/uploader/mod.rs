@@ -147,6 +147,16 @@ impl<C: StorageCenter> Uploader<C> {
         }
     }
 
+    /// How long a file is to be quiet before it is uploaded.
+    pub fn quiet(&self) -> Duration {
+        self.quiet
+    }
+
+    /// When a file whose last attempt failed is tried again, from `now` on; `None` if none failed.
+    pub fn again(&self, file: FileKey, now: Instant) -> Option<Duration> {
+        self.files().failed.get(&file).map(|failed| failed.next.saturating_duration_since(now))
+    }
+
     /// Something was staged.
     pub fn wake(&self) {
         self.wake.notify_one();

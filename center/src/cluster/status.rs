@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures::future::join_all;
+use page_server::amount;
 use protocol::dosp::heartbeat::{DiskState, NodeState};
 use protocol::dosp::operations::{self as op, DiskReport, NodeStatus};
 use serde::{Deserialize, Serialize};
@@ -230,7 +231,13 @@ impl fmt::Display for ClusterStatus {
             }
             let disks = details.iter().flat_map(|details| details.disks.iter().zip(0..));
             for (disk, number) in disks {
-                write!(f, "      disk {number:<3} {:<8} {}", disk.state, Free(disk))?;
+                write!(
+                    f,
+                    "      disk {number:<3} {:<8} {} of {} free",
+                    disk.state,
+                    amount::bytes(disk.bytes_free),
+                    amount::bytes(disk.bytes_total)
+                )?;
                 write!(f, ", {} objects, {} put aside", disk.objects, disk.quarantined)?;
                 write!(f, ", scrub {} of {}", disk.scrub_read, disk.objects)?;
                 let draining = if disk.draining { ", draining" } else { "" };
@@ -240,14 +247,5 @@ impl fmt::Display for ClusterStatus {
             }
         }
         write!(f, "copies owed: {}, spare: {}", self.copies_owed, self.copies_spare)
-    }
-}
-
-struct Free<'a>(&'a DiskDetails);
-
-impl fmt::Display for Free<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-        write!(f, "{:.1} of {:.1} GiB free", gib(self.0.bytes_free), gib(self.0.bytes_total))
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use page_server::page::event_log::EventLog;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
     Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, drain_of, open_cache,
-    scrub, serve_control, settings, traffic, usage_log,
+    scrub, serve_operators, settings, traffic, usage_log,
 };
 use crate::bucket::{self, Bucket};
 use crate::cluster::status::ClusterStatus;
@@ -84,7 +85,7 @@ pub async fn check_stopped(
     })
 }
 
-pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
+pub(super) async fn start(config: &Config, events: EventLog) -> Result<Running, ServeError> {
     // Addresses first: a second process of the same configuration ends here and touches nothing.
     let listening = Listening::open(http_of(config)?).await?;
     match &isn_of(config)?.s3 {
@@ -92,14 +93,14 @@ pub(super) async fn start(config: &Config) -> Result<Running, ServeError> {
             let (vfs, isn) = open_disks(config).await?;
             // The disks are at hand: nothing is copied, but files that were checked are sent from again.
             let cache = Cache::without_files(isn.clone());
-            let running = run(config, listening, vfs, isn.clone(), cache)?;
+            let running = run(config, listening, vfs, isn.clone(), cache, events)?;
             beside(&running.tasks, &running.stop, scrub(isn, isn_of(config)?.scrub_days));
             Ok(running)
         }
         Some(s3) => {
             let (vfs, bucket) = open_bucket(config, s3).await?;
             let cache = open_cache(config, bucket.clone()).await;
-            run(config, listening, vfs, bucket, cache)
+            run(config, listening, vfs, bucket, cache, events)
         }
     }
 }
@@ -110,10 +111,11 @@ fn run<N: LocalNode>(
     vfs: MetaStore,
     node: N,
     cache: Cache<N>,
+    events: EventLog,
 ) -> Result<Running, ServeError> {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let addresses = Addresses { http: listening.addresses.clone(), dosp: None };
-    serve_control(config, answering(config, &addresses, &vfs, &node)?, &tasks, &stop)?;
+    serve_operators(config, answering(config, &addresses, &vfs, &node)?, events, &tasks, &stop)?;
 
     let cluster = Arc::new(LocalCluster::new(node.clone(), Some(cache.clone())));
     let directories = Arc::new(DirectoryManager::new(vfs.clone(), Arc::clone(&cluster)));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Kind;
+use page_server::page::event_log::EventLog;
 use protocol::dosp::ClusterKey;
 use protocol::dosp::heartbeat::{Heartbeat, NodeState, Roles};
 use protocol::dosp::operations::{self as op, DrainIn};
@@ -17,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Addresses, Listening, Running, ServeError, beside, close_unused, collect, compare, drain_of, listen,
-    open_cache, open_directory, scrub, serve_control, settings, traffic, usage_log,
+    open_cache, open_directory, scrub, serve_operators, settings, traffic, usage_log,
 };
 use crate::cluster::beacon::{self, Beacon};
 use crate::cluster::centers::HERE;
@@ -68,9 +69,14 @@ struct Process<'a> {
     stop: CancellationToken,
     /// Seconds that something no row refers to is kept.
     orphan_grace: u64,
+    events: EventLog,
 }
 
-pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Running, ServeError> {
+pub(super) async fn start(
+    config: &Config,
+    cluster: &ClusterConfig,
+    events: EventLog,
+) -> Result<Running, ServeError> {
     // Addresses first: a second process of the same configuration ends here and touches nothing.
     let listening = match &config.http {
         Some(http) => Some(Listening::open(http).await?),
@@ -106,6 +112,7 @@ pub(super) async fn start(config: &Config, cluster: &ClusterConfig) -> Result<Ru
         draining: CancellationToken::new(),
         stop,
         orphan_grace,
+        events,
     };
 
     process.watch_elsewhere();
@@ -288,7 +295,7 @@ impl Process<'_> {
                 }
             })
         });
-        serve_control(self.config, answering, &self.tasks, &self.stop)
+        serve_operators(self.config, answering, self.events.clone(), &self.tasks, &self.stop)
     }
 
     async fn route<D: Directory>(

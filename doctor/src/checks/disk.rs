@@ -1,7 +1,8 @@
 //! Whether what is configured fits on the disks (PORT-4, PORT-21).
 
+use page_server::amount;
+
 use super::or_ok;
-use crate::amount;
 use crate::plan::Folder;
 use crate::report::Finding;
 use crate::shell::disks::{Found, Room};

@@ -1,5 +1,5 @@
-//! The last events of the log, in memory, for who looks at the running port: warnings and errors of everything, and what
-//! tells of the pair's roles and the way to the center.
+//! The last events of the log, in memory, for who looks at the running daemon: warnings and errors of everything, and what
+//! certain modules tell.
 //!
 //! A layer beside the one that writes the log. Bounded: so many events, each of so many bytes. A secret is in no event,
 //! for none is in the log.
@@ -8,23 +8,16 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use protocol::id::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::host;
-
 /// Most events that are kept.
 const EVENTS_MAX: usize = 200;
 /// Longest text of one; what is longer is cut off.
 const TEXT_BYTES_MAX: usize = 400;
-/// Of these modules what is only worth knowing is kept as well: who serves, whether the other port and the center are
-/// there, what an operator did.
-const TELLING: [&str; 4] =
-    ["appliance::pair", "appliance::mirror", "appliance::directory_cache::feed", "appliance::status_page"];
 
 /// One event, or several of one text that followed each other.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -42,48 +35,60 @@ pub struct Entry {
 }
 
 /// The last events. Clones have the same ones.
-#[derive(Clone, Debug, Default)]
-pub struct EventLog(Arc<Mutex<VecDeque<Entry>>>);
+#[derive(Clone, Debug)]
+pub struct EventLog {
+    /// Modules of which what is only worth knowing is kept as well.
+    telling: &'static [&'static str],
+    /// The clock, in nanoseconds since the epoch.
+    now: fn() -> i64,
+    entries: Arc<Mutex<VecDeque<Entry>>>,
+}
 
 impl EventLog {
-    /// The newest first.
-    pub fn entries(&self) -> Vec<Entry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    /// None yet. Of the modules `telling` what is only worth knowing is kept as well; `now` is the clock, in nanoseconds
+    /// since the epoch.
+    pub fn new(telling: &'static [&'static str], now: fn() -> i64) -> Self {
+        Self { telling, now, entries: Arc::default() }
     }
 
-    fn note(&self, at: Timestamp, level: Level, source: &str, text: String) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The newest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+
+    fn note(&self, at: i64, level: Level, source: &str, text: String) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let level = level.to_string();
         if let Some(last) = entries.back_mut()
             && (&last.level, last.source.as_str(), &last.text) == (&level, source, &text)
         {
-            last.at = at.0;
+            last.at = at;
             last.times += 1;
             return;
         }
         if entries.len() == EVENTS_MAX {
             entries.pop_front();
         }
-        entries.push_back(Entry { at: at.0, level, source: source.to_owned(), text, times: 1 });
+        entries.push_back(Entry { at, level, source: source.to_owned(), text, times: 1 });
+    }
+
+    fn is_kept(&self, level: &Level, target: &str) -> bool {
+        let is_within = |module: &&str| {
+            target.strip_prefix(*module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        *level <= Level::WARN || (*level == Level::INFO && self.telling.iter().any(is_within))
     }
 }
 
 impl<S: Subscriber> Layer<S> for EventLog {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        if is_kept(metadata.level(), metadata.target()) {
+        if self.is_kept(metadata.level(), metadata.target()) {
             let mut text = Text::default();
             event.record(&mut text);
-            self.note(host::now(), *metadata.level(), metadata.target(), text.0);
+            self.note((self.now)(), *metadata.level(), metadata.target(), text.0);
         }
     }
-}
-
-fn is_kept(level: &Level, target: &str) -> bool {
-    let is_within = |module: &&str| {
-        target.strip_prefix(*module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    };
-    *level <= Level::WARN || (*level == Level::INFO && TELLING.iter().any(is_within))
 }
 
 /// An event in one line: its message, then its fields.
@@ -127,13 +132,13 @@ mod tests {
 
     #[test]
     fn warnings_and_roles_are_kept_and_nothing_else() {
-        let events = EventLog::default();
+        let events = EventLog::new(&["a::telling"], || 7);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(events.clone()), || {
             tracing::warn!(file = "a\nb", "not good");
             tracing::info!("of no interest");
-            tracing::info!(target: "appliance::pair", generation = 7, "active");
-            tracing::info!(target: "appliance::pairing", "of another module");
-            tracing::debug!(target: "appliance::pair", "of no interest");
+            tracing::info!(target: "a::telling", generation = 7, "active");
+            tracing::info!(target: "a::tellingly", "of another module");
+            tracing::debug!(target: "a::telling", "of no interest");
             tracing::error!("worse");
         });
         let told: Vec<_> = events.entries().into_iter().map(|entry| (entry.level, entry.text)).collect();
@@ -146,21 +151,21 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_many_and_no_more() {
-        let events = EventLog::default();
+        let events = EventLog::new(&["a::telling"], || 7);
         for number in 0..=EVENTS_MAX {
-            events.note(Timestamp(number as i64), Level::WARN, "x", format!("{number}"));
+            events.note(number as i64, Level::WARN, "x", format!("{number}"));
         }
         let entries = events.entries();
         assert_eq!((entries.len(), entries[0].text.as_str()), (EVENTS_MAX, "200"));
         assert_eq!(entries[EVENTS_MAX - 1].text, "1");
-        events.note(Timestamp(999), Level::WARN, "x", "200".to_owned());
+        events.note(999, Level::WARN, "x", "200".to_owned());
         let newest = &events.entries()[0];
         assert_eq!((newest.times, newest.at, events.entries().len()), (2, 999, EVENTS_MAX));
     }
 
     #[test]
     fn a_text_has_a_bound() {
-        let events = EventLog::default();
+        let events = EventLog::new(&["a::telling"], || 7);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(events.clone()), || {
             tracing::warn!("{}", "ä".repeat(TEXT_BYTES_MAX));
         });

@@ -1,4 +1,4 @@
-// Shows what is new every two seconds, without the page being loaded again. Whatever comes is escaped by the port.
+// Shows what is new every two seconds, without the page being loaded again. Whatever comes is escaped by the server.
 'use strict';
 
 const PAUSE_MS = 2000;
@@ -23,7 +23,7 @@ async function refresh() {
     freshness.className = '';
   } catch (error) {
     if (!freshness.className) {
-      freshness.textContent += ' – the port does not answer now; what is shown is old';
+      freshness.textContent += ' – there is no answer now; what is shown is old';
       freshness.className = 'trouble';
     }
   }

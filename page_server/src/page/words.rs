@@ -1,7 +1,8 @@
 //! Times and rates for people. Pure.
 
-use doctor::amount;
 use jiff::Timestamp;
+
+use crate::amount;
 
 /// So many seconds, in the two largest units.
 pub fn span(seconds: u64) -> String {
