@@ -15,6 +15,7 @@ use e2e::daemon::{binary, free_port};
 use e2e::netns::NetworkNamespace;
 use e2e::poll;
 use e2e::site::Site;
+use e2e::smbclient::{Smbclient, User, write_users};
 use e2e::tmpfs::Tmpfs;
 use e2e::tools::{run, run_ok};
 
@@ -159,34 +160,8 @@ fn a_port_serves_by_what_its_site_file_renders() {
         "{said}"
     );
 
-    // Who starts it waits on descriptor 3.
-    let told = site.path().join("told");
-    let script = "exec 3>\"$0\"; exec \"$@\"";
-    let log = fs::File::create(site.path().join("port.log")).unwrap();
-    let mut port = Command::new("ip")
-        .args([
-            "netns",
-            "exec",
-            network.name(),
-            "sh",
-            "-c",
-            script,
-            text(&told),
-            text(&binary("storage-port")),
-        ])
-        .args(["serve", "--ready-fd", "3", "--config", text(&port_config)])
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    poll::until("the port says that it serves", PATIENCE, || {
-        assert!(
-            port.try_wait().unwrap().is_none(),
-            "{}",
-            fs::read_to_string(site.path().join("port.log")).unwrap()
-        );
-        fs::read(&told).is_ok_and(|told| told == b"\n").then_some(())
-    });
+    let start = || started(&site, network.name(), &port_config);
+    let mut port = start();
     let served = probe(&["--address", LAN]);
     let said = String::from_utf8_lossy(&served.stdout).into_owned();
     assert!(served.status.success(), "{}", String::from_utf8_lossy(&served.stderr));
@@ -197,7 +172,41 @@ fn a_port_serves_by_what_its_site_file_renders() {
     port.kill().unwrap();
     port.wait().unwrap();
     assert_eq!(probe(&[]).status.code(), Some(1));
+
+    // Who may log on by CIFS has a line that is made once the port has its key.
+    edit(&file, "[center]", "[cifs]\nusers_file = \"cifs-users\"\n[center]");
+    assert_one(&faults(&file, &["--elsewhere"]), &["[cifs] users_file", "cifs-users", "no such file"]);
+    let alice = User { name: "alice", id: 1000, password: "Secret 1" };
+    write_users(&file.with_file_name("cifs-users"), &port_config, &[alice]);
+    let output = render();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(fs::read_to_string(out.join("network")).unwrap().contains("\ncifs yes\n"));
+    assert_eq!(mode("port/cifs-users"), 0o600);
+    let mut port = start();
+    let client = Smbclient::new("192.0.2.11:445".parse().unwrap(), alice.name, alice.password);
+    let listed = network.entrance().inside(|| client.shares()).good().unwrap();
+    assert!(listed.contains("Disk|export|") && listed.contains("Disk|SRL|"), "{listed}");
+    port.kill().unwrap();
+    port.wait().unwrap();
     drop(disks);
+}
+
+/// A port in a network namespace, once it serves. Who starts it waits on descriptor 3.
+fn started(site: &Site, namespace: &str, config: &Path) -> Child {
+    let (told, log) = (site.path().join("told"), site.path().join("port.log"));
+    let script = "exec 3>\"$0\"; exec \"$@\"";
+    let mut port = Command::new("ip")
+        .args(["netns", "exec", namespace, "sh", "-c", script, text(&told), text(&binary("storage-port"))])
+        .args(["serve", "--ready-fd", "3", "--config", text(config)])
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    poll::until("the port says that it serves", PATIENCE, || {
+        assert!(port.try_wait().unwrap().is_none(), "{}", fs::read_to_string(&log).unwrap());
+        fs::read(&told).is_ok_and(|told| told == b"\n").then_some(())
+    });
+    port
 }
 
 /// PORT-18: a supervisor's mistake is told, by both daemons.

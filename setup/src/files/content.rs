@@ -86,6 +86,21 @@ pub(super) fn authorized_keys(bytes: &[u8]) -> Result<(), String> {
     if count == 0 { Err("holds no key: add one, or remove [ssh]".to_owned()) } else { Ok(()) }
 }
 
+/// Who may log on by CIFS, as the port's command makes lines. Whether their passwords can be opened only the port knows.
+pub(super) fn cifs_users(bytes: &[u8]) -> Result<(), String> {
+    const MAKE: &str = "`storage-port cifs user NAME --uid N --gid N --config FILE` makes a line";
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("is no text: {MAKE}"))?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let mut count = 0;
+    for (number, line) in lines {
+        if line.split(':').count() != 4 {
+            return Err(format!("line {number}: is no user: {MAKE}"));
+        }
+        count += 1;
+    }
+    if count == 0 { Err(format!("holds nobody: {MAKE}; or remove [cifs]")) } else { Ok(()) }
+}
+
 /// Whether the files of a folder go together, and are this port's. Reads them.
 pub(super) fn pair(pair: &Pair, folder: &Path) -> Result<(), String> {
     let certificate = folder.join("port.pem");
@@ -128,6 +143,18 @@ mod tests {
             assert!(authorized_keys(bad.as_bytes()).unwrap_err().contains(words), "{bad}");
         }
         assert!(authorized_keys(&[0xff]).is_err());
+    }
+
+    #[test]
+    fn users_of_cifs_are_lines_of_four() {
+        assert_eq!(cifs_users(b"# those of the office\n\nalice:1000:1000:00ff\n"), Ok(()));
+        for (bad, words) in
+            [("", "nobody"), ("# nobody\n", "remove [cifs]"), ("alice:1:1:00\nbob secret\n", "line 2")]
+        {
+            let told = cifs_users(bad.as_bytes()).unwrap_err();
+            assert!(told.contains(words) && !told.contains("secret"), "{bad}: {told}");
+        }
+        assert!(cifs_users(&[0xff]).is_err());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Files {
     pub ca: Option<Vec<u8>>,
     /// What the two ports know each other by.
     pub pair: Option<PairFiles>,
+    /// Who may log on by CIFS.
+    pub cifs_users: Option<Vec<u8>>,
     /// Who may log in.
     pub authorized_keys: Option<Vec<u8>>,
 }
@@ -55,13 +57,17 @@ pub fn read(site: &Site, folder: &Path, pending: &[Pending]) -> Result<Files, Ve
     let mut found = Found { folder, pending, faults: Vec::new() };
     let secret = found.file("[center] secret_file", &site.center.secret_file, content::secret);
     let ca = found.optional("[center] ca_file", site.center.ca_file.as_ref(), content::certificates);
+    let cifs_users = found.optional("[cifs] users_file", site.cifs_users.as_ref(), content::cifs_users);
     let authorized_keys =
         found.optional("[ssh] authorized_keys_file", site.authorized_keys.as_ref(), content::authorized_keys);
     let pair = match &site.pair {
         Some(pair) => found.pair(pair).map(Some),
         None => Some(None),
     };
-    let all = || Some(Files { secret: secret?, ca: ca?, pair: pair?, authorized_keys: authorized_keys? });
+    let all = || {
+        let (secret, ca, pair) = (secret?, ca?, pair?);
+        Some(Files { secret, ca, pair, cifs_users: cifs_users?, authorized_keys: authorized_keys? })
+    };
     all().ok_or(found.faults)
 }
 

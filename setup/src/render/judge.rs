@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use toml::Table;
 
-use super::{JUDGE_PORT, Places};
+use super::{CIFS_PORT, JUDGE_PORT, Places};
 use crate::site::{Pair, Role, Site};
 
 #[derive(Serialize)]
@@ -52,6 +52,7 @@ struct Wan {
 #[derive(Serialize)]
 struct Port<'a> {
     state_dir: &'a Path,
+    cifs_port: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -108,7 +109,11 @@ pub(super) fn render(
             },
         },
         wan: Wan { interface: Role::Wan.as_str() },
-        port: Port { state_dir: &places.state.port },
+        // Their connections are ended at a takeover as NFS clients' are.
+        port: Port {
+            state_dir: &places.state.port,
+            cifs_port: site.cifs_users.is_some().then_some(CIFS_PORT),
+        },
         center: Center {
             ddm: site.center.ddm.iter().map(|url| url.as_str()).collect(),
             ca_file: site.center.ca_file.is_some().then(|| secrets.join("center-ca.pem")),

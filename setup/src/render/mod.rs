@@ -25,6 +25,8 @@ use crate::site::Site;
 /// UDP port of the two judges, and TCP port of the mirror.
 const JUDGE_PORT: u16 = 7_420;
 const MIRROR_PORT: u16 = 7_421;
+/// TCP port of CIFS.
+const CIFS_PORT: u16 = 445;
 /// A journal takes so much of its disk, for the file system needs some; so does a cache.
 const SHARE_PERCENT: u64 = 90;
 /// What the port takes at least (`[cache.disk] bytes`, `[journal] bytes`).
@@ -52,12 +54,13 @@ impl Rendered {
 }
 
 /// All files that a folder of configurations can have: what is not rendered must not be there.
-pub const POSSIBLE: [&str; 13] = [
+pub const POSSIBLE: [&str; 14] = [
     NETWORK,
     PORT_CONFIG,
     JUDGE_CONFIG,
     "authorized_keys",
     "port/center-ca.pem",
+    "port/cifs-users",
     "port/customer.secret",
     "port/pair.key",
     "port/port.pem",
@@ -162,6 +165,9 @@ pub fn render(site: &Site, files: &Files, disks: &Disks, at: &Path) -> Result<Ou
     out.push(Rendered::secret("port", "customer.secret", &files.secret));
     if let Some(ca) = &files.ca {
         out.push(Rendered::secret("port", "center-ca.pem", ca));
+    }
+    if let Some(users) = &files.cifs_users {
+        out.push(Rendered::secret("port", "cifs-users", users));
     }
     if let (Some(pair), Some(keys)) = (&site.pair, &files.pair) {
         let judge = judge::render(site, pair, &places, disks.has_watchdog, at);

@@ -43,6 +43,7 @@ pub(super) fn render(site: &Site, places: Option<&Places>) -> String {
     }
     let yes_or_no = |is: bool| if is { "yes" } else { "no" };
     line(&[&"ssh", &yes_or_no(site.authorized_keys.is_some())]);
+    line(&[&"cifs", &yes_or_no(site.cifs_users.is_some())]);
     line(&[&"pair", &yes_or_no(site.pair.is_some())]);
     let Some(places) = places else { return out };
     let mut folder =

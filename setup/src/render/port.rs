@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use serde::Serialize;
 use toml::Table;
 
-use super::{MIRROR_PORT, Places};
+use super::{CIFS_PORT, MIRROR_PORT, Places};
 use crate::site::{Export, Site, Squash, Tree};
 
 /// Where NFS is served.
@@ -22,6 +22,7 @@ struct Port<'a> {
     nfs: Nfs,
     cache: Cache<'a>,
     journal: Journal<'a>,
+    cifs: Option<Cifs>,
     pair: Option<Pair<'a>>,
 }
 
@@ -84,6 +85,12 @@ struct Journal<'a> {
 }
 
 #[derive(Serialize)]
+struct Cifs {
+    listen: SocketAddr,
+    users: PathBuf,
+}
+
+#[derive(Serialize)]
 struct Pair<'a> {
     name: &'a str,
     member: &'static str,
@@ -101,7 +108,7 @@ pub(super) fn render(site: &Site, places: &Places, at: &Path) -> Result<Table, t
     // A port of a pair listens before it has the floating address.
     let everywhere: IpAddr =
         if own.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let listen = SocketAddr::new(if site.pair.is_some() { everywhere } else { own }, NFS_PORT);
+    let at_port = |port| SocketAddr::new(if site.pair.is_some() { everywhere } else { own }, port);
     Table::try_from(Port {
         state: State { dir: &places.state.port },
         center: Center {
@@ -111,7 +118,7 @@ pub(super) fn render(site: &Site, places: &Places, at: &Path) -> Result<Table, t
         },
         customer: [Customer { id: site.center.customer, secret_file: secrets.join("customer.secret") }],
         export: site.exports.iter().map(|export| entry(site, export)).collect(),
-        nfs: Nfs { listen, rpcbind: "serve" },
+        nfs: Nfs { listen: at_port(NFS_PORT), rpcbind: "serve" },
         cache: Cache {
             disk: places
                 .caches
@@ -120,6 +127,10 @@ pub(super) fn render(site: &Site, places: &Places, at: &Path) -> Result<Table, t
                 .collect(),
         },
         journal: Journal { dir: &places.journal.port, bytes: places.journal.bytes },
+        cifs: site
+            .cifs_users
+            .is_some()
+            .then(|| Cifs { listen: at_port(CIFS_PORT), users: secrets.join("cifs-users") }),
         pair: site.pair.as_ref().map(|pair| Pair {
             name: pair.name.as_str(),
             member: pair.member.as_str(),
@@ -133,13 +144,19 @@ pub(super) fn render(site: &Site, places: &Places, at: &Path) -> Result<Table, t
     })
 }
 
+/// Who may mount an export that names nobody: the LAN, and the box itself where users of CIFS count as of it.
+fn everybody(site: &Site) -> Vec<IpNetwork> {
+    let own = site.cifs_users.is_some().then(|| IpNetwork::from(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    [site.lan_network()].into_iter().chain(own).collect()
+}
+
 fn entry<'a>(site: &Site, export: &'a Export) -> Entry<'a> {
     Entry {
         path: &export.path,
         tree: export.tree,
         customer: site.center.customer,
         folder: export.folder.as_deref(),
-        allowed: if export.allowed.is_empty() { vec![site.lan_network()] } else { export.allowed.clone() },
+        allowed: if export.allowed.is_empty() { everybody(site) } else { export.allowed.clone() },
         read_only: export.read_only,
         audit: export.audit,
         squash: export.squash,

@@ -37,6 +37,8 @@ pub struct Site {
     pub center: Center,
     /// What clients mount.
     pub exports: Vec<Export>,
+    /// Who may log on by CIFS, if anybody shall.
+    pub cifs_users: Option<FileName>,
     /// The other port, if there is one, and the link to it.
     pub pair: Option<Pair>,
     /// Who may log in.

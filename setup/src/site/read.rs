@@ -60,6 +60,12 @@ fn site(document: &Table, faults: &mut Vec<Fault>) -> Option<Site> {
     };
     let center = with(document, "center", faults, center);
     let exports = exports::read(document, faults);
+    let cifs_users = match document.get("cifs") {
+        None => Some(None),
+        Some(_) => {
+            with(document, "cifs", faults, |cifs| cifs.required("users_file", "\"cifs-users\"").map(Some))
+        }
+    };
     let pair = pair_of(document, faults);
     let authorized_keys = match document.get("ssh") {
         None => Some(None),
@@ -81,6 +87,7 @@ fn site(document: &Table, faults: &mut Vec<Fault>) -> Option<Site> {
         ntp: ntp?,
         center: center?,
         exports: exports?,
+        cifs_users: cifs_users?,
         pair: pair?,
         authorized_keys: authorized_keys?,
         advanced: advanced?,

@@ -39,7 +39,12 @@ fn the_example_is_good() {
     assert_eq!(faults(include_str!("../../site.example.toml")), [""; 0]);
     assert_eq!(faults(&example()), [""; 0]);
     let site = read(&example(), Path::new("site.toml")).unwrap();
-    assert!(site.pair.is_some() && site.authorized_keys.is_some() && site.exports.len() == 1);
+    assert!(
+        site.pair.is_some()
+            && site.cifs_users.is_some()
+            && site.authorized_keys.is_some()
+            && site.exports.len() == 1
+    );
     assert!(!site.advanced.port.is_empty() && !site.advanced.judge.is_empty());
     let alone = read(include_str!("../../site.example.toml"), Path::new("site.toml")).unwrap();
     assert_eq!(
@@ -51,7 +56,7 @@ fn the_example_is_good() {
 /// PORT-18: each fault is one line that says where, what, and what to do.
 #[test]
 fn each_fault_is_told_in_one_line() {
-    let cases: [(&str, &str, &[&str]); 32] = [
+    let cases: [(&str, &str, &[&str]); 34] = [
         ("schema = 1", "", &["schema: write schema = 1"]),
         ("name = \"port-a\"", "nmae = \"port-a\"", &["[port] nmae", "did you mean `name`"]),
         ("name = \"port-a\"", "name = 7", &["[port] name", "another kind"]),
@@ -80,6 +85,8 @@ fn each_fault_is_told_in_one_line() {
             "allowed = [\"203.0.113.0/24\"]",
             &["[[export]] allowed", "192.0.2.11"],
         ),
+        ("users_file = \"cifs-users\"", "", &["[cifs] users_file: missing"]),
+        ("\"cifs-users\"", "\"/etc/users\"", &["[cifs] users_file", "beside site.toml"]),
         ("[pair]", "[pear]", &["[heartbeat]", "pair"]),
         ("name = \"site-1\"", "name = \"Site 1\"", &["[pair] name", "like site-1"]),
         ("member = \"a\"", "member = \"c\"", &["[pair] member", "\"a\""]),

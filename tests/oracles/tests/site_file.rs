@@ -19,13 +19,14 @@ fn is_plain(word: &str) -> bool {
 }
 
 /// How many words a line has behind each keyword.
-const WORDS: [(&str, usize); 8] = [
+const WORDS: [(&str, usize); 9] = [
     ("hostname", 1),
     ("role", 4),
     ("floating", 1),
     ("dns", 1),
     ("ntp", 1),
     ("ssh", 1),
+    ("cifs", 1),
     ("pair", 1),
     ("directory", 3),
 ];
@@ -45,6 +46,7 @@ fn look(site: &Site) -> Result<(), TestCaseError> {
         secret: b"0123456789abcdef".to_vec(),
         ca: site.center.ca_file.as_ref().map(|_| vec![5]),
         pair: site.pair.as_ref().map(|_| pair()),
+        cifs_users: site.cifs_users.as_ref().map(|_| vec![7]),
         authorized_keys: site.authorized_keys.as_ref().map(|_| vec![6]),
     };
     let out = tempfile::tempdir().unwrap();
@@ -80,6 +82,7 @@ fn look(site: &Site) -> Result<(), TestCaseError> {
         config.map_err(|error| TestCaseError::fail(format!("{error}\n{}", text(PORT_CONFIG).unwrap())))?;
     prop_assert_eq!(config.export.len(), site.exports.len());
     prop_assert_eq!(config.pair.is_some(), site.pair.is_some());
+    prop_assert_eq!(config.cifs.is_some(), site.cifs_users.is_some());
     if let Some(judge) = text(JUDGE_CONFIG) {
         let path = out.path().join(JUDGE_CONFIG);
         fs::write(&path, &judge).unwrap();
@@ -187,6 +190,9 @@ fn good() -> impl Strategy<Value = Table> {
                         ("keys", text(folder)),
                     ]),
                 );
+            }
+            if customer % 3 == 0 {
+                site.insert("cifs".into(), table(vec![("users_file", text("users"))]));
             }
             if has_ssh {
                 site.insert("ssh".into(), table(vec![("authorized_keys_file", text("keys"))]));
