@@ -22,8 +22,8 @@ use crate::journal::FileKey;
 
 /// Sequential readers followed at once; one more forgets the one longest quiet.
 const STREAMS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
-/// Blocks fetched ahead at once, of all readers: 16 MiB in memory.
-const AHEAD_FETCHES_MAX: usize = 16;
+/// Blocks fetched ahead at once, of all readers: 64 MiB in memory.
+const AHEAD_FETCHES_MAX: usize = 64;
 /// Locks under which block digests are fetched, so that the blocks of one object do not each fetch them.
 const DIGEST_LOCKS: usize = 16;
 
@@ -96,7 +96,10 @@ impl<C: StorageCenter> Objects<C> {
             if self.hot(content, index).is_some() {
                 continue;
             }
-            let Ok(permit) = Arc::clone(&self.shared.ahead_fetches).try_acquire_owned() else { return };
+            let Ok(permit) = Arc::clone(&self.shared.ahead_fetches).try_acquire_owned() else {
+                let mut read_ahead = self.shared.read_ahead.lock().unwrap_or_else(PoisonError::into_inner);
+                return read_ahead.give_back(file, index);
+            };
             let (objects, content) = (self.clone(), *content);
             tokio::spawn(async move {
                 // Whoever reads the block asks again, and learns why it failed.

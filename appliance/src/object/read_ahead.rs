@@ -8,8 +8,9 @@ use protocol::digest::BLOCK_BYTES;
 
 use crate::journal::FileKey;
 
-/// Most blocks fetched ahead of a reader.
-const WINDOW_MAX: u64 = 8;
+/// Most blocks fetched ahead of a reader. Half of them are always under way or there: with a center 50 ms away that is good
+/// for 160 MiB/s at least.
+const WINDOW_MAX: u64 = 16;
 /// A READ this far from where the last one ended still continues it: clients send their READs out of order.
 const SLACK_BYTES: u64 = 4 * BLOCK_BYTES;
 
@@ -59,6 +60,13 @@ impl ReadAhead {
         stream.fetched = from.max((next + stream.window).min(blocks));
         from..stream.fetched
     }
+
+    /// Block `index`, which was to be fetched, and what is behind it, are not: the reader's next READ asks for them again.
+    pub(super) fn give_back(&mut self, file: FileKey, index: u64) {
+        if let Some(stream) = self.streams.get_mut(&file) {
+            stream.fetched = stream.fetched.min(index);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +94,19 @@ mod tests {
             wanted.extend(range);
         }
         assert_eq!(wanted, (1..blocks).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_not_fetched_is_asked_for_again() {
+        let mut ahead = read_ahead();
+        let note = |ahead: &mut ReadAhead, block: u64| {
+            ahead.note(FILE, block * BLOCK_BYTES..(block + 1) * BLOCK_BYTES, 100)
+        };
+        let wanted: Vec<u64> = (0..6).flat_map(|block| note(&mut ahead, block)).collect();
+        let last = *wanted.last().unwrap();
+        ahead.give_back(FILE, last - 1);
+        let again: Vec<u64> = (6..12).flat_map(|block| note(&mut ahead, block)).collect();
+        assert_eq!(again[..2], [last - 1, last]);
     }
 
     #[test]
