@@ -55,6 +55,7 @@ impl Kept {
         own.set_read_timeout(Some(PATIENCE))?;
         own.set_write_timeout(Some(PATIENCE))?;
         Command::new("/proc/self/exe")
+            .arg0("storage-port")
             .args(arguments)
             .stdin(Stdio::from(OwnedFd::from(its)))
             .stdout(Stdio::null())

@@ -35,7 +35,8 @@ fn mounts_of(shared: &Shared) -> usize {
     mounts.lines().filter(|line| line.contains(&dir) && line.contains("fuse.storage-port")).count()
 }
 
-/// Processes that have the port's directory among their arguments or variables, of programs called so.
+/// Processes that have the port's directory among their arguments or variables, of programs called so, or with that
+/// argument.
 fn processes(shared: &Shared, program: &str) -> Vec<Pid> {
     let dir = shared.port.path().join("state").to_str().unwrap().to_owned();
     let found = fs::read_dir("/proc").unwrap().flatten().filter_map(|process| {
@@ -43,7 +44,8 @@ fn processes(shared: &Shared, program: &str) -> Vec<Pid> {
         let name = fs::read_to_string(process.path().join("comm")).ok()?;
         let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
         let text = String::from_utf8_lossy(&[read("cmdline"), read("environ")].concat()).into_owned();
-        (name.trim_end().starts_with(program) && text.contains(&dir)).then(|| Pid::from_raw(id)).flatten()
+        let is_one = name.trim_end().starts_with(program) || text.split('\0').any(|word| word == program);
+        (is_one && text.contains(&dir)).then(|| Pid::from_raw(id)).flatten()
     });
     found.collect()
 }
@@ -118,10 +120,11 @@ fn samba_that_ends_is_started_anew() {
         let _ = kill_process(id, Signal::KILL);
     }
     poll::until("it serves again", Duration::from_secs(20), || shared.get("kept").ok());
-    for id in processes(&shared, "storage-port").into_iter().filter(|id| *id != shared.port.daemon.pid()) {
-        kill_process(id, Signal::KILL).unwrap();
-    }
+    let keepers = processes(&shared, "keep-samba");
+    assert_eq!(keepers.len(), 1);
+    kill_process(keepers[0], Signal::KILL).unwrap();
     shared.port.daemon.kill_9();
+    assert!(mounts_of(&shared) == 2 && !processes(&shared, "smbd").is_empty(), "nobody was left to tidy up");
     shared.port.daemon.restart();
     assert_eq!(shared.get("kept").unwrap(), b"kept");
     assert_eq!(mounts_of(&shared), 2);
