@@ -5,7 +5,7 @@
 //! connection closed. Off duty nobody listens, so a client that comes to the wrong port of a pair is told so at once.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use cifs::usage::Usage;
 use cifs::users::{SealKey, User, UsersError};
 use nfs::duty::Duty;
 use nfs::filesystem::Filesystem;
+use nfs::local;
 use samba::kept::Kept;
 
 use crate::cifs_attendance::{CifsAttendance, ShareStatus, Shared};
@@ -26,8 +27,6 @@ use crate::samba_gateway::{self, Samba, SambaError};
 use crate::translator::export::Exports;
 use crate::translator::handle::Tree;
 
-/// As which address CIFS users come to an export: this machine's own.
-const USERS_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How often the gateway tries to listen while it should and cannot.
 const AGAIN: Duration = Duration::from_millis(250);
 /// What keys are made for (BLAKE3's `derive_key`).
@@ -253,13 +252,14 @@ impl<F: Filesystem> CifsGateway<F> {
 fn trees(exports: &Exports) -> Vec<Export> {
     let mut trees = Vec::new();
     for export in exports.iter() {
-        if export.admits(USERS_ADDRESS) {
+        if export.admits(local::ADDRESS) {
             let read_only = export.read_only || export.tree == Tree::Srl;
             trees.push(Export { path: export.path.clone(), read_only });
         } else {
             tracing::warn!(
                 export = export.path,
-                "not shared by CIFS: its users count as of {USERS_ADDRESS}, which `allowed` leaves out"
+                "not shared by CIFS: its users count as of {}, which `allowed` leaves out",
+                local::ADDRESS
             );
         }
     }

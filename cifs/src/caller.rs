@@ -1,7 +1,5 @@
 //! Who a share acts as towards the file system.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use nfs::filesystem::{Caller, FsResult, Groups, RequestKey};
 use nfs::local::{self, Keys};
 use smb_server::SmbResult;
@@ -9,8 +7,8 @@ use smb_server::SmbResult;
 use crate::convert;
 use crate::users::Identity;
 
-/// One user of the file system. Towards an export he comes from this very machine (127.0.0.1): the server does not tell
-/// from which address a request came, and users are known by their passwords.
+/// One user of the file system. Towards an export he comes from [this very machine](local::ADDRESS): the server does not
+/// tell from which address a request came, and users are known by their passwords.
 #[derive(Clone, Debug)]
 pub(crate) struct Actor {
     identity: Identity,
@@ -34,7 +32,7 @@ impl Actor {
 
     fn caller(&self, request: RequestKey) -> Caller {
         let Identity { uid, gid } = self.identity;
-        Caller { address: IpAddr::V4(Ipv4Addr::LOCALHOST), uid, gid, groups: Groups::default(), request }
+        Caller { address: local::ADDRESS, uid, gid, groups: Groups::default(), request }
     }
 }
 

@@ -5,7 +5,6 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use nfs::filesystem::{
     Access, Attributes, Caller, CreateHow, DirEntry, Filesystem, FsError, Groups, ListFrom, Listing,
     RequestKey, SetAttributes,
 };
-use nfs::local::Keys;
+use nfs::local::{self, Keys};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -92,7 +91,7 @@ impl<F: Filesystem> Front<F> {
 
 fn caller(request: &Request, key: RequestKey) -> Caller {
     Caller {
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        address: local::ADDRESS,
         uid: request.uid(),
         gid: request.gid(),
         groups: if request.uid() == 0 { Groups::default() } else { groups(request.pid()) },

@@ -1,8 +1,9 @@
 //! What front ends on this very machine have in common, which drive a [`Filesystem`](crate::filesystem::Filesystem)
-//! beside NFS: keys for requests that bring none, patience for users whose protocol has no word for "not now", and
+//! beside NFS: from where their users come, keys for requests that bring none, patience for users whose protocol has no word for "not now", and
 //! bytes where no `sendfile` takes them.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::filesystem::{FsError, FsResult, RequestKey, Segment};
 
+/// As from which address their users come to an export: this machine's own.
+pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How long a request waits for a file system that says "not now". Programs wait longer than this for their answer (a
 /// CIFS client 60 s on Windows), but a user before one not much.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -96,17 +96,11 @@ async fn ended(samba: &mut Option<Samba>) {
 impl Keeper {
     async fn obey(&mut self, order: &str, socket: &tokio::net::UnixStream) -> io::Result<()> {
         match order.split_once(' ') {
-            Some(("mount", path)) => match self.mount(Path::new(path)) {
-                Ok(device) => answer(socket, "ok", Some(&device)).await,
-                Err(error) => answer(socket, &format!("no {error}"), None).await,
-            },
+            Some(("mount", path)) => tell(socket, self.mount(Path::new(path)).map(Some)).await,
             None if order == "start" => {
                 self.stop().await;
                 self.again = AGAIN;
-                match self.start() {
-                    Ok(()) => answer(socket, "ok", None).await,
-                    Err(error) => answer(socket, &format!("no {error}"), None).await,
-                }
+                tell(socket, self.start().map(|()| None)).await
             }
             None if order == "stop" => {
                 self.stop().await;
@@ -187,16 +181,14 @@ impl Keeper {
         for process in processes.flatten() {
             let Some(id) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
-            let (arguments, variables) = (read("cmdline"), read("environ"));
+            let arguments = read("cmdline");
             let program = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
             let is_samba = [&b"smbd"[..], b"samba-dcerpcd", b"rpcd_"].iter().any(|name| {
                 program.rsplit(|byte| *byte == b'/').next().is_some_and(|own| own.starts_with(name))
             });
-            let is_ours = [arguments.as_slice(), &variables]
-                .iter()
-                .any(|text| text.windows(dir.len()).any(|part| part == dir));
+            let names_ours = |text: &[u8]| text.windows(dir.len()).any(|part| part == dir);
             if is_samba
-                && is_ours
+                && (names_ours(&arguments) || names_ours(&read("environ")))
                 && let Some(id) = Pid::from_raw(id)
             {
                 let _ = rustix::process::kill_process(id, Signal::KILL);
@@ -214,7 +206,11 @@ fn take_away(path: &Path) {
     }
 }
 
-async fn answer(socket: &tokio::net::UnixStream, text: &str, device: Option<&OwnedFd>) -> io::Result<()> {
+async fn tell(socket: &tokio::net::UnixStream, done: io::Result<Option<OwnedFd>>) -> io::Result<()> {
+    let (text, device) = match done {
+        Ok(device) => ("ok".to_owned(), device),
+        Err(error) => (format!("no {error}"), None),
+    };
     // One line.
     let line = format!("{}\n", text.replace('\n', " "));
     let sent = socket

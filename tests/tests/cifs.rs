@@ -14,7 +14,7 @@ use e2e::data;
 use e2e::mount::mode;
 use e2e::poll;
 use e2e::shared::{Shared, settings, users_file, write_users};
-use e2e::site::Site;
+use e2e::site::{self, Site};
 use e2e::tools::{curl, run, run_ok};
 
 /// What the server of `smb-server` does not do; told to users in README.md.
@@ -25,14 +25,7 @@ const NOT_DONE: &[&str] =
 #[test]
 fn clients_do_by_cifs_what_they_do_by_nfs() {
     let shared = Shared::start("");
-    let (checks, failed) = cifs_checks::all(&shared);
-    let unknown: Vec<_> = failed.iter().filter(|(name, _)| !NOT_DONE.contains(name)).collect();
-    assert!(unknown.is_empty(), "{unknown:#?}\n{}", shared.port.daemon.log_tail());
-    let done: Vec<_> =
-        NOT_DONE.iter().filter(|name| failed.iter().all(|(failed, _)| failed != *name)).collect();
-    assert!(done.is_empty(), "these are done now: take them out of NOT_DONE: {done:?}");
-    assert!(checks - failed.len() >= 37);
-    assert!(!shared.log().contains("panicked"), "{}", shared.log());
+    cifs_checks::pass(&shared, NOT_DONE, 37);
 }
 
 /// PORT-1: what is written by either is what is read by the other, no later than after a second.
@@ -87,18 +80,13 @@ fn what_was_closed_survives_the_port() {
     }
 }
 
-/// Who is connected by CIFS stands beside who is by NFS, and what is shared beside
-/// what is exported.
+/// Who is connected by CIFS stands beside who is by NFS, and what is shared beside what is exported.
 #[test]
 fn who_uses_the_shares_is_told() {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let shared = Shared::start(&format!("[metrics]\nlisten = \"{listen}\"\n"));
-    let said = |command: &str| {
-        let config = shared.port.config();
-        let port = binary("storage-port");
-        let told = run_ok(port.to_str().unwrap(), &[command, "--config", config.to_str().unwrap()]);
-        String::from_utf8(told).unwrap()
-    };
+    let config = shared.port.config();
+    let said = |command: &str| site::said(&config, &[command]);
     let value = |name: &str| {
         let page = String::from_utf8(curl(&format!("http://{listen}/metrics"), &[]).2).unwrap();
         let line = page.lines().find_map(|line| line.strip_prefix(&format!("storage_port_cifs_{name} ")));

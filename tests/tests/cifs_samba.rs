@@ -54,14 +54,7 @@ fn processes(shared: &Shared, program: &str) -> Vec<Pid> {
 #[test]
 fn clients_do_by_samba_what_they_do_by_nfs() {
     let shared = Shared::start(SAMBA);
-    let (checks, failed) = cifs_checks::all(&shared);
-    let unknown: Vec<_> = failed.iter().filter(|(name, _)| !NOT_DONE.contains(name)).collect();
-    assert!(unknown.is_empty(), "{unknown:#?}\n{}", shared.port.daemon.log_tail());
-    let done: Vec<_> =
-        NOT_DONE.iter().filter(|name| failed.iter().all(|(failed, _)| failed != *name)).collect();
-    assert!(done.is_empty(), "these are done now: take them out of NOT_DONE: {done:?}");
-    assert!(checks - failed.len() >= 40);
-    assert!(!shared.log().contains("panicked"), "{}", shared.log());
+    cifs_checks::pass(&shared, NOT_DONE, 40);
 }
 
 /// PORT-1: what is written by either is what is read by the other, no later than after a second.
