@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nfs::filesystem::{Access, Attributes, CreateHow, FileKind, Filesystem, FsError, Handle, SetAttributes};
+use nfs::windows;
 use smb_server::{
     BackendCapabilities, Handle as OpenHandle, OpenAction, OpenIntent, OpenOptions, ShareBackend, SmbError,
     SmbPath, SmbResult, VolumeInfo,
@@ -147,7 +148,7 @@ impl<F: Filesystem> Tree<F> {
 
     /// Who opens a file is told at once that he may not write, not by his first write.
     async fn check_writable(&self, found: &Found) -> SmbResult<()> {
-        if convert::is_read_only(&found.attributes) {
+        if windows::is_read_only(&found.attributes) {
             return Err(SmbError::AccessDenied);
         }
         let caller = self.actor.asks();

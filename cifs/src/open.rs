@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use nfs::filesystem::{Attributes, FileKind, Filesystem, FsError, Segment, SetAttributes, Stability};
+use nfs::filesystem::{Attributes, FileKind, Filesystem, FsError, Marks, Segment, SetAttributes, Stability};
 use nfs::local::bytes_of;
+use nfs::windows;
 use smb_server::{DirEntry, FileInfo, FileTimes, Handle as OpenHandle, SmbError, SmbResult};
 
 use crate::backend::{Found, Tree};
@@ -19,10 +20,6 @@ use crate::usage::Counted;
 
 /// Most entries of one listing, which the server holds in memory while a client reads it: some 150 MB.
 const LISTED_MAX: usize = 1_000_000;
-/// Attributes of SMB (MS-FSCC 2.6): nobody may write it.
-const READONLY: u32 = 0x01;
-/// A mark of backup programs, which clients set on whatever they make. It is taken and not kept.
-const ARCHIVE: u32 = 0x20;
 
 /// See the module.
 pub(crate) struct OpenFile<F> {
@@ -133,34 +130,34 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
     }
 
     async fn set_times(&self, times: FileTimes) -> SmbResult<()> {
-        // The time of birth is not kept, that of the last change the file system's own.
-        if times.last_access_time.is_none() && times.last_write_time.is_none() {
-            return Ok(());
-        }
+        // That of the last change is the file system's own.
         let set = SetAttributes {
-            accessed: convert::set_time(times.last_access_time),
-            modified: convert::set_time(times.last_write_time),
+            accessed: windows::set_time(times.last_access_time),
+            modified: windows::set_time(times.last_write_time),
+            born: windows::set_time(times.creation_time),
             ..SetAttributes::default()
         };
+        if set == SetAttributes::default() {
+            return Ok(());
+        }
         self.tree.set(&self.found.handle, set).await
     }
 
     async fn set_attributes(&self, attributes: u32) -> SmbResult<()> {
         let now = self.attributes().await?;
-        let wants_read_only = attributes & READONLY != 0;
-        if attributes & !(READONLY | ARCHIVE) != 0 || (wants_read_only && now.kind == FileKind::Directory) {
+        let wants_read_only = attributes & windows::READ_ONLY != 0;
+        // The server does not show others, so clients are not told that they are kept.
+        if attributes & !(windows::READ_ONLY | Marks::ARCHIVE) != 0
+            || (wants_read_only && now.kind == FileKind::Directory)
+        {
             return Err(SmbError::NotSupported);
         }
-        if wants_read_only == convert::is_read_only(&now) {
-            return Ok(());
+        match windows::mode_to_be(wants_read_only, &now) {
+            None => Ok(()),
+            mode => {
+                self.tree.set(&self.found.handle, SetAttributes { mode, ..SetAttributes::default() }).await
+            }
         }
-        let mode = match wants_read_only {
-            true => now.mode & !convert::WRITABLE,
-            false => now.mode | convert::OWNER_WRITES,
-        };
-        self.tree
-            .set(&self.found.handle, SetAttributes { mode: Some(mode), ..SetAttributes::default() })
-            .await
     }
 
     async fn truncate(&self, len: u64) -> SmbResult<()> {

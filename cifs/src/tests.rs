@@ -226,7 +226,13 @@ async fn attributes_and_times_are_kept() {
     let times = FileTimes { last_write_time: Some(130_000_000_000_000_000), ..FileTimes::default() };
     file.set_times(times).await.unwrap();
     assert_eq!(file.stat().await.unwrap().last_write_time, 130_000_000_000_000_000);
-    file.set_times(FileTimes { creation_time: Some(1), ..FileTimes::default() }).await.unwrap();
+    let born = FileTimes { creation_time: Some(120_000_000_000_000_001), ..FileTimes::default() };
+    file.set_times(born).await.unwrap();
+    let info = file.stat().await.unwrap();
+    assert_eq!(
+        (info.creation_time, info.last_write_time),
+        (120_000_000_000_000_001, 130_000_000_000_000_000)
+    );
 }
 
 proptest! {

@@ -59,7 +59,7 @@ pub(crate) fn attributes(number: INodeNo, attributes: &Attributes) -> FileAttr {
         atime: system_time(attributes.accessed),
         mtime: system_time(attributes.modified),
         ctime: system_time(attributes.changed),
-        crtime: UNIX_EPOCH,
+        crtime: system_time(attributes.born),
         kind,
         perm: (attributes.mode & 0o7777) as u16,
         nlink: attributes.links,

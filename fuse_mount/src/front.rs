@@ -26,6 +26,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::convert::{self, BELIEVE, errno};
+use crate::dos_attribute;
 use crate::tree::{Make, Tree};
 
 /// Most requests that are worked on at once; the kernel keeps the others.
@@ -189,7 +190,7 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
     ) {
         let mode = mode.map(|mode| mode & 0o7777);
         let (accessed, modified) = (convert::set_time(accessed), convert::set_time(modified));
-        let set = SetAttributes { mode, uid, gid, size, accessed, modified };
+        let set = SetAttributes { mode, uid, gid, size, accessed, modified, ..SetAttributes::default() };
         self.ordered(
             request,
             |tree, caller| async move { attr(reply, tree.setattr(&caller, number, set).await) },
@@ -408,24 +409,42 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
         reply.ok();
     }
 
-    // What the file system does not have. The kernel asks once, and does without or copies by itself from then on.
+    // Of extended attributes there is one alone.
 
-    fn getxattr(&self, _request: &Request, _number: INodeNo, _name: &OsStr, _size: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    fn getxattr(&self, request: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        match size as usize {
+            _ if name.as_bytes() != dos_attribute::NAME => reply.error(Errno::NO_XATTR),
+            0 => reply.size(dos_attribute::BYTES as u32),
+            1..dos_attribute::BYTES => reply.error(Errno::ERANGE),
+            _ => self.asked(request, |tree, caller| async move {
+                match tree.dos_attribute(&caller, number).await {
+                    Ok(value) => reply.data(&value),
+                    Err(error) => reply.error(errno(error)),
+                }
+            }),
+        }
     }
 
     fn setxattr(
         &self,
-        _request: &Request,
-        _number: INodeNo,
-        _name: &OsStr,
-        _value: &[u8],
+        request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        value: &[u8],
         _flags: i32,
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        reply.error(Errno::ENOSYS);
+        if name.as_bytes() != dos_attribute::NAME {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        let value = value.to_vec();
+        self.ordered(request, |tree, caller| async move {
+            empty(reply, tree.set_dos_attribute(&caller, number, &value).await);
+        });
     }
+
+    // What the file system does not have. The kernel asks once, and does without or copies by itself from then on.
 
     fn listxattr(&self, _request: &Request, _number: INodeNo, _size: u32, reply: ReplyXattr) {
         reply.error(Errno::ENOSYS);

@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | `convert` | attributes, times and errors in the kernel's words (pure) |
+//! | `dos_attribute` | what CIFS clients say of an object, as Samba keeps it (pure) |
 //! | `nodes` | the objects that the kernel knows by their numbers (pure) |
 //! | `tree` | what the kernel can ask for |
 //! | `front` | who asks, and the answers: the library's trait |
@@ -17,6 +18,7 @@
 //! with which somebody has mounted, and serves until it is unmounted.
 
 mod convert;
+mod dos_attribute;
 mod front;
 mod nodes;
 mod tree;

@@ -11,6 +11,7 @@ use nfs::filesystem::{
 use nfs::local::{bytes_of, patiently};
 
 use crate::convert;
+use crate::dos_attribute;
 use crate::nodes::Nodes;
 
 /// See the module.
@@ -62,9 +63,29 @@ impl<F: Filesystem> Tree<F> {
     }
 
     pub async fn getattr(&self, caller: &Caller, number: INodeNo) -> FsResult<FileAttr> {
+        Ok(convert::attributes(number, &self.attributes(caller, number).await?))
+    }
+
+    async fn attributes(&self, caller: &Caller, number: INodeNo) -> FsResult<Attributes> {
         let object = self.handle(caller, number).await?;
-        let attributes = patiently(|| self.filesystem.getattr(caller, &object)).await?;
-        Ok(convert::attributes(number, &attributes))
+        patiently(|| self.filesystem.getattr(caller, &object)).await
+    }
+
+    pub async fn dos_attribute(
+        &self,
+        caller: &Caller,
+        number: INodeNo,
+    ) -> FsResult<[u8; dos_attribute::BYTES]> {
+        Ok(dos_attribute::value(&self.attributes(caller, number).await?))
+    }
+
+    pub async fn set_dos_attribute(&self, caller: &Caller, number: INodeNo, value: &[u8]) -> FsResult<()> {
+        let now = self.attributes(caller, number).await?;
+        let set = dos_attribute::set(value, &now).ok_or(FsError::NotSupported)?;
+        if set != SetAttributes::default() {
+            self.setattr(caller, number, set).await?;
+        }
+        Ok(())
     }
 
     pub async fn setattr(&self, caller: &Caller, number: INodeNo, set: SetAttributes) -> FsResult<FileAttr> {

@@ -158,6 +158,50 @@ pub struct Attributes {
     pub modified: Time,
     /// Last change of contents or attributes; grows with every change.
     pub changed: Time,
+    /// When it came into being, or what somebody said of that. NFSv3 has no word for it.
+    pub born: Time,
+    /// What CIFS clients marked it with. NFSv3 has no word for them either.
+    pub marks: Marks,
+}
+
+/// Marks of an object that mean something to programs of Windows alone (MS-FSCC 2.6): they are kept for them. Whether
+/// it may be written is no such mark, but stands in its mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u32);
+
+impl Marks {
+    /// Not shown to people who did not ask for such.
+    pub const HIDDEN: u32 = 0x2;
+    /// Belongs to an operating system.
+    pub const SYSTEM: u32 = 0x4;
+    /// Changed since the last backup, as every file is whose mark no backup took away.
+    pub const ARCHIVE: u32 = 0x20;
+    /// May be lost.
+    pub const TEMPORARY: u32 = 0x100;
+    /// Lies where it is slow to come by.
+    pub const OFFLINE: u32 = 0x1000;
+    /// Left out by searches.
+    pub const NOT_INDEXED: u32 = 0x2000;
+    const ALL: u32 =
+        Self::HIDDEN | Self::SYSTEM | Self::ARCHIVE | Self::TEMPORARY | Self::OFFLINE | Self::NOT_INDEXED;
+
+    /// Those of these bits that are marks.
+    pub const fn new(bits: u32) -> Self {
+        Self(bits & Self::ALL)
+    }
+
+    /// Those of an object whose marks nobody has set.
+    pub const fn usual(kind: FileKind) -> Self {
+        match kind {
+            FileKind::Regular => Self(Self::ARCHIVE),
+            FileKind::Directory | FileKind::Symlink => Self(0),
+        }
+    }
+
+    /// As bits.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 /// The attributes by which a client sees whether somebody else changed an object meanwhile (`wcc_attr`).
@@ -234,6 +278,10 @@ pub struct SetAttributes {
     pub accessed: SetTime,
     /// Last change of the contents.
     pub modified: SetTime,
+    /// When it came into being.
+    pub born: SetTime,
+    /// Marks, all of them.
+    pub marks: Option<Marks>,
 }
 
 /// How CREATE treats a name that exists (RFC 1813 §3.3.8).

@@ -31,4 +31,5 @@ pub mod tally;
 mod transport;
 pub mod v3;
 pub mod visit;
+pub mod windows;
 pub mod xdr;

@@ -9,7 +9,7 @@ use crate::id::Timestamp;
 /// Most bytes of a row's metadata.
 pub const METADATA_BYTES_MAX: usize = 64 << 10;
 
-/// UNIX attributes of a file, folder or symbolic link.
+/// Attributes of a file, folder or symbolic link: those of UNIX, and what else CIFS clients set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnixMetadata {
     /// Permission bits, 0 to 0o7777.
@@ -22,6 +22,10 @@ pub struct UnixMetadata {
     pub accessed: Timestamp,
     /// The text of a symbolic link, which is a file row with empty content; `None` for everything else.
     pub symlink: Option<Vec<u8>>,
+    /// When it came into being, where that was set; else the row says it.
+    pub born: Option<Timestamp>,
+    /// What CIFS clients marked it with (MS-FSCC 2.6), bit by bit, where that is not what is usual of its kind.
+    pub marks: Option<u32>,
     /// The verifier of the exclusive create that made the file (RFC 1813 §3.3.8), until SETATTR removes it.
     pub create_verifier: Option<[u8; 8]>,
 }
@@ -43,17 +47,23 @@ impl UnixMetadata {
     /// What an object without metadata has, such as a file made by a library user.
     pub fn default_with_mode(mode: u32) -> Self {
         let accessed = Timestamp::default();
-        Self { mode, uid: 0, gid: 0, accessed, symlink: None, create_verifier: None }
+        Self { mode, uid: 0, gid: 0, accessed, symlink: None, born: None, marks: None, create_verifier: None }
     }
 
-    /// One line of text: `unix/1 mode=0644 uid=0 gid=0 atime=<ns>`, then `symlink=<percent-encoded>` and
-    /// `createverf=<16 hex>` where there are such. [`Self::decode`] gives exactly the same value back.
+    /// One line of text: `unix/1 mode=0644 uid=0 gid=0 atime=<ns>`, then `symlink=<percent-encoded>`, `btime=<ns>`,
+    /// `marks=<hex>` and `createverf=<16 hex>` where there are such. [`Self::decode`] gives exactly the same value back.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { mode, uid, gid, accessed, symlink, create_verifier } = self;
+        let Self { mode, uid, gid, accessed, symlink, born, marks, create_verifier } = self;
         let mut line = format!("{VERSION} mode={mode:04o} uid={uid} gid={gid} atime={}", accessed.0);
         if let Some(target) = symlink {
             line.push_str(" symlink=");
             line.extend(percent_encode(target, NON_ALPHANUMERIC));
+        }
+        if let Some(born) = born {
+            line.push_str(&format!(" btime={}", born.0));
+        }
+        if let Some(marks) = marks {
+            line.push_str(&format!(" marks={marks:x}"));
         }
         if let Some(verifier) = create_verifier {
             line.push_str(&format!(" createverf={:016x}", u64::from_be_bytes(*verifier)));
@@ -90,6 +100,14 @@ impl UnixMetadata {
                         Timestamp(value.parse().map_err(|_| MetadataError::Malformed("atime"))?);
                 }
                 "symlink" => metadata.symlink = Some(percent_decode_str(value).collect()),
+                "btime" => {
+                    let born = value.parse().map_err(|_| MetadataError::Malformed("btime"))?;
+                    metadata.born = Some(Timestamp(born));
+                }
+                "marks" => {
+                    let marks = u32::from_str_radix(value, 16);
+                    metadata.marks = Some(marks.map_err(|_| MetadataError::Malformed("marks"))?);
+                }
                 "createverf" => {
                     let verifier = parse_hex(value).ok_or(MetadataError::Malformed("createverf"))?;
                     metadata.create_verifier = Some(verifier);
@@ -114,9 +132,14 @@ mod tests {
         metadata.accessed = Timestamp(-1);
         assert_eq!(metadata.encode(), b"unix/1 mode=0644 uid=1000 gid=0 atime=-1");
         metadata.symlink = Some(b"a b/\xff".to_vec());
+        metadata.born = Some(Timestamp(-5));
+        metadata.marks = Some(0x2002);
         metadata.create_verifier = Some([0, 1, 2, 3, 4, 5, 6, 0xff]);
         let line = String::from_utf8(metadata.encode()).unwrap();
-        assert!(line.ends_with(" symlink=a%20b%2F%FF createverf=00010203040506ff"), "{line}");
+        assert!(
+            line.ends_with(" symlink=a%20b%2F%FF btime=-5 marks=2002 createverf=00010203040506ff"),
+            "{line}"
+        );
     }
 
     #[test]
@@ -126,6 +149,11 @@ mod tests {
         assert_eq!(UnixMetadata::decode(b"\xff\xfe", 0), Err(MetadataError::UnknownVersion));
         assert_eq!(UnixMetadata::decode(b"unix/1 mode=17777", 0), Err(MetadataError::Malformed("mode")));
         assert_eq!(UnixMetadata::decode(b"unix/1 uid=-1", 0), Err(MetadataError::Malformed("uid")));
+        assert_eq!(UnixMetadata::decode(b"unix/1 btime=x", 0), Err(MetadataError::Malformed("btime")));
+        assert_eq!(
+            UnixMetadata::decode(b"unix/1 marks=100000000", 0),
+            Err(MetadataError::Malformed("marks"))
+        );
         assert_eq!(UnixMetadata::decode(b"unix/1 ", 0), Err(MetadataError::Malformed("word")));
         let later = UnixMetadata::decode(b"unix/1 mode=0600 acl=whatever", 0o644);
         assert_eq!(later, Ok(UnixMetadata::default_with_mode(0o600)));
@@ -133,9 +161,12 @@ mod tests {
 
     fn metadata() -> impl Strategy<Value = UnixMetadata> {
         let link = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
+        let cifs = (any::<Option<i64>>(), any::<Option<u32>>());
         let rest = (any::<u32>(), any::<u32>(), any::<i64>(), link, any::<Option<[u8; 8]>>());
-        (0..=0o7777_u32, rest).prop_map(|(mode, (uid, gid, accessed, symlink, create_verifier))| {
-            UnixMetadata { mode, uid, gid, accessed: Timestamp(accessed), symlink, create_verifier }
+        (0..=0o7777_u32, rest, cifs).prop_map(|(mode, rest, (born, marks))| {
+            let (uid, gid, accessed, symlink, create_verifier) = rest;
+            let (accessed, born) = (Timestamp(accessed), born.map(Timestamp));
+            UnixMetadata { mode, uid, gid, accessed, symlink, born, marks, create_verifier }
         })
     }
 

@@ -137,9 +137,9 @@ pub fn text(settings: &Settings, places: &Places) -> String {
     {
         say(key, &"no");
     }
-    for key in
-        ["ea support", "store dos attributes", "map archive", "map hidden", "map system", "nt acl support"]
-    {
+    // In the one extended attribute that the mount has.
+    say("store dos attributes", &"yes");
+    for key in ["ea support", "map archive", "map hidden", "map system", "nt acl support"] {
         say(key, &"no");
     }
     say("map readonly", &"yes");

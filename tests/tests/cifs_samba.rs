@@ -23,9 +23,6 @@ const SAMBA: &str = "engine = \"samba\"\n";
 const NOT_DONE: &[&str] = &[
     // There is none: each acts as himself in one share for all.
     "the share of another user is refused",
-    // It is not written, but deleted by who may write its folder, as by NFS.
-    "what is read-only stays as it is",
-    "hidden is kept",
     "a second stream of a file",
 ];
 

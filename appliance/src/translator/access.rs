@@ -152,8 +152,8 @@ impl Permissions {
     /// Owner, group and mode after SETATTR, or why the caller may not set what he asks.
     ///
     /// # Errors
-    /// `NotOwner` where only the owner (or only root) may; `AccessDenied` for a size or a present time without write
-    /// permission; `IsDirectory` and `Invalid` for a size of what has none.
+    /// `NotOwner` where only the owner (or only root) may; `AccessDenied` for a size, marks or a present time without
+    /// write permission; `IsDirectory` and `Invalid` for a size of what has none.
     pub fn set(&self, who: &Identity, set: &SetAttributes) -> Result<Permissions, FsError> {
         let mut new = *self;
         if set.size.is_some() {
@@ -165,6 +165,10 @@ impl Permissions {
         }
         self.may_set_time(who, set.accessed)?;
         self.may_set_time(who, set.modified)?;
+        self.may_set_time(who, set.born)?;
+        if set.marks.is_some() && !who.owns(self) {
+            self.require(who, WRITE)?;
+        }
         if let Some(mode) = set.mode {
             if !who.owns(self) {
                 return Err(FsError::NotOwner);

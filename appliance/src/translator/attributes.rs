@@ -1,6 +1,6 @@
 //! From a row, its metadata and what is staged over it to the attributes of a file system. Pure.
 
-use nfs::filesystem::{Attributes, Before, FileKind, Time};
+use nfs::filesystem::{Attributes, Before, FileKind, Marks, Time};
 use protocol::id::Timestamp;
 use protocol::vfs::{self, Body, FolderChange, Row};
 
@@ -37,8 +37,9 @@ pub fn attributes(entry: &Entry, staged: Option<&StagedView>, fsid: u64) -> Attr
         (_, Some(text)) => (1, text.len() as u64),
         (Body::File { content }, None) => (1, staged.map_or(content.size, |staged| staged.size)),
     };
+    let kind = kind(entry);
     Attributes {
-        kind: kind(entry),
+        kind,
         mode: unix.mode,
         links,
         uid: unix.uid,
@@ -50,6 +51,8 @@ pub fn attributes(entry: &Entry, staged: Option<&StagedView>, fsid: u64) -> Attr
         accessed: time(unix.accessed),
         modified: time(staged.map_or(row.modified, |staged| staged.modified)),
         changed: time(staged.map_or(row.changed, |staged| staged.changed.max(row.changed))),
+        born: time(unix.born.unwrap_or(row.created)),
+        marks: unix.marks.map_or(Marks::usual(kind), Marks::new),
     }
 }
 

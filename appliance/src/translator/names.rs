@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use nfs::filesystem::{
-    Attributes, Before, Caller, CreateHow, FileKind, FsError, FsResult, Handle, Mutation, Renamed,
+    Attributes, Before, Caller, CreateHow, FileKind, FsError, FsResult, Handle, Marks, Mutation, Renamed,
     SetAttributes, SetTime, Wcc,
 };
 use protocol::id::ObjectId;
@@ -395,7 +395,13 @@ fn new_metadata(new: Permissions, set: &SetAttributes) -> UnixMetadata {
         SetTime::To(time) => timestamp(time),
         SetTime::Keep | SetTime::ServerTime => host::now(),
     };
-    UnixMetadata { uid: new.uid, gid: new.gid, accessed, ..UnixMetadata::default_with_mode(new.mode) }
+    let born = match set.born {
+        SetTime::To(time) => Some(timestamp(time)),
+        SetTime::Keep | SetTime::ServerTime => None,
+    };
+    let marks = set.marks.filter(|marks| *marks != Marks::usual(new.kind)).map(Marks::bits);
+    let (uid, gid) = (new.uid, new.gid);
+    UnixMetadata { uid, gid, accessed, born, marks, ..UnixMetadata::default_with_mode(new.mode) }
 }
 
 fn check_name(name: &[u8]) -> FsResult<Name> {

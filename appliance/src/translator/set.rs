@@ -1,13 +1,13 @@
 //! SETATTR: attributes into the row's metadata, sizes into the journal, times into both.
 
 use nfs::filesystem::{
-    Before, Caller, FsError, FsResult, Handle, Mutation, SetAttributes, SetTime, Time, Wcc,
+    Before, Caller, FsError, FsResult, Handle, Marks, Mutation, SetAttributes, SetTime, Time, Wcc,
 };
 use protocol::id::Timestamp;
 use protocol::metadata::UnixMetadata;
 use protocol::vfs::{Operation, Request, VfsErrorCode};
 
-use super::attributes::{next_change, permissions, timestamp};
+use super::attributes::{kind, next_change, permissions, timestamp};
 use super::{Object, RACES_MAX, Translator, failed, stale_if_gone, step_key};
 use crate::center::StorageCenter;
 use crate::directory_cache::Entry;
@@ -123,6 +123,12 @@ impl Wanted {
         let mut unix = UnixMetadata { mode: new.mode, uid: new.uid, gid: new.gid, ..entry.unix.clone() };
         if let Some(accessed) = point(set.accessed, now) {
             unix.accessed = accessed;
+        }
+        if let Some(born) = point(set.born, now) {
+            unix.born = (born != entry.row.created).then_some(born);
+        }
+        if let Some(marks) = set.marks {
+            unix.marks = (marks != Marks::usual(kind(entry))).then_some(marks.bits());
         }
         // The client has the answer of its exclusive create: it goes on to set the attributes it wanted.
         if unix != entry.unix {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nfs::filesystem::{
     Access, Attributes, Caller, CreateHow, DirEntry, FileKind, Filesystem, FsError, Handle, ListFrom,
-    Listing, SetAttributes, SetTime, Stability, Time,
+    Listing, Marks, SetAttributes, SetTime, Stability, Time,
 };
 use protocol::metadata::UnixMetadata;
 use protocol::name::Name;
@@ -382,6 +382,48 @@ async fn the_srl_tree_holds_the_url_of_the_file_as_written() {
     assert_eq!(made.result.err(), Some(FsError::ReadOnly));
     let moved = port.translator.rename(&root(), &dir, b"f", &srl_root, b"g").await;
     assert_eq!(moved.result, Err(FsError::ReadOnly));
+}
+
+/// PORT-11: the time of birth and the marks of a file, which NFS has no words for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cifs_clients_set_outlasts_what_nfs_clients_do() {
+    let mut port = TestPort::start().await;
+    port.upload();
+    let dir = port.root().await;
+    let file = port.put(&dir, "f", b"bytes").await.unwrap();
+    let new = port.getattr(&file).await.unwrap();
+    assert_eq!(new.marks, Marks::usual(FileKind::Regular));
+
+    let born = Time { seconds: -5, nanos: 100 };
+    let marks = Marks::new(Marks::HIDDEN | Marks::NOT_INDEXED | 0x8000_0001);
+    assert_eq!(marks.bits(), 0x2002, "others are none");
+    let set = SetAttributes { born: SetTime::To(born), marks: Some(marks), ..SetAttributes::default() };
+    port.translator.setattr(&root(), &file, set, None).await.result.unwrap();
+    let stranger = Caller { uid: 5, gid: 5, ..root() };
+    for (set, refusal) in [
+        (SetAttributes { born: SetTime::To(born), ..SetAttributes::default() }, FsError::NotOwner),
+        (SetAttributes { marks: Some(marks), ..SetAttributes::default() }, FsError::AccessDenied),
+    ] {
+        assert_eq!(port.translator.setattr(&stranger, &file, set, None).await.result, Err(refusal));
+    }
+
+    let mode = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
+    port.translator.setattr(&root(), &file, mode, None).await.result.unwrap();
+    port.write(&file, 0, b"other").await.unwrap();
+    port.settle(&file).await;
+    port.translator.rename(&root(), &dir, b"f", &dir, b"g").await.result.unwrap();
+    let shown = port.getattr(&file).await.unwrap();
+    assert_eq!((shown.born, shown.marks, shown.mode), (born, marks, 0o600));
+
+    // What is usual again takes no room.
+    let usual = Marks::usual(FileKind::Regular);
+    let set = SetAttributes { born: SetTime::To(new.born), marks: Some(usual), ..SetAttributes::default() };
+    port.translator.setattr(&root(), &file, set, None).await.result.unwrap();
+    let shown = port.getattr(&file).await.unwrap();
+    assert_eq!((shown.born, shown.marks), (new.born, usual));
+    let row = port.customer.directory.known(port.id(&file)).unwrap();
+    assert_eq!((row.unix.born, row.unix.marks), (None, None));
+    assert_eq!(super::attributes::time(row.row.created), new.born);
 }
 
 /// The export's options hold on every call, not only at MOUNT.

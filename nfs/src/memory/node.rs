@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::filesystem::{
-    Access, Attributes, Caller, FileKind, FsError, FsResult, SetAttributes, SetTime, Time,
+    Access, Attributes, Caller, FileKind, FsError, FsResult, Marks, SetAttributes, SetTime, Time,
 };
 
 /// Bits of one class (owner, group, others) of the permission bits.
@@ -87,6 +87,10 @@ pub struct Node {
     pub fsid: u64,
     /// Last access, last change of the contents, last change at all.
     pub times: [Time; 3],
+    /// When it was made, or what was said of that.
+    pub born: Time,
+    /// What it was marked with.
+    pub marks: Option<Marks>,
     /// The verifier it was made with.
     pub verifier: Option<[u8; 8]>,
     /// What it holds.
@@ -115,6 +119,8 @@ impl Node {
             accessed,
             modified,
             changed,
+            born: self.born,
+            marks: self.marks.unwrap_or(Marks::usual(kind)),
         }
     }
 
@@ -197,15 +203,16 @@ impl Node {
 
     /// Refuses a caller who may not set these attributes, as POSIX `chmod`, `chown`, `utimensat` and `truncate` do.
     pub fn require_set(&self, caller: &Caller, set: &SetAttributes) -> FsResult<()> {
-        let sets_given_time = [set.accessed, set.modified].iter().any(|time| matches!(time, SetTime::To(_)));
+        let times = [set.accessed, set.modified, set.born];
+        let sets_given_time = times.iter().any(|time| matches!(time, SetTime::To(_)));
         let chowns = set.uid.is_some_and(|uid| uid != self.uid) && caller.uid != 0;
         let chgrps = set.gid.is_some_and(|gid| gid != self.gid && caller.uid != 0 && !is_member(caller, gid));
         let needs_owner = set.mode.is_some() || set.uid.is_some() || set.gid.is_some() || sets_given_time;
         if chowns || chgrps || (needs_owner && !self.is_owner(caller)) {
             return Err(FsError::NotOwner);
         }
-        let touches = [set.accessed, set.modified].contains(&SetTime::ServerTime);
-        if set.size.is_some() || touches {
+        let touches = times.contains(&SetTime::ServerTime);
+        if set.size.is_some() || set.marks.is_some() || touches {
             self.require_use(caller, WRITE)?;
         }
         match (&self.content, set.size) {
@@ -223,7 +230,10 @@ impl Node {
         }
         self.uid = set.uid.unwrap_or(self.uid);
         self.gid = set.gid.unwrap_or(self.gid);
-        for (time, how) in self.times.iter_mut().zip([set.accessed, set.modified]) {
+        self.marks = set.marks.or(self.marks);
+        let [accessed, modified, _] = &mut self.times;
+        let times = [(accessed, set.accessed), (modified, set.modified), (&mut self.born, set.born)];
+        for (time, how) in times {
             match how {
                 SetTime::Keep => {}
                 SetTime::ServerTime => *time = now,

@@ -42,7 +42,17 @@ impl Tree {
             let id = tree.next_id;
             tree.next_id += 1;
             let content = Content::Directory(Directory::new(id));
-            let node = Node { mode: 0o777, uid: 0, gid: 0, fsid, times: [start; 3], verifier: None, content };
+            let node = Node {
+                mode: 0o777,
+                uid: 0,
+                gid: 0,
+                fsid,
+                times: [start; 3],
+                born: start,
+                marks: None,
+                verifier: None,
+                content,
+            };
             tree.nodes.insert(id, node);
         }
         tree
@@ -307,7 +317,8 @@ impl Tree {
         let now = self.tick();
         let id = self.next_id;
         self.next_id += 1;
-        let node = Node { mode, uid: caller.uid, gid, fsid, times: [now; 3], verifier, content };
+        let (times, born) = ([now; 3], now);
+        let node = Node { mode, uid: caller.uid, gid, fsid, times, born, marks: None, verifier, content };
         self.nodes.insert(id, node);
         self.directory_mut(dir)?.insert(name, id);
         self.node_mut(dir)?.touch(caller, now);

@@ -155,7 +155,7 @@ fn padded(len: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filesystem::{FileKind, Time};
+    use crate::filesystem::{FileKind, Marks, Time};
 
     const ATTRIBUTES: Attributes = Attributes {
         kind: FileKind::Regular,
@@ -170,6 +170,8 @@ mod tests {
         accessed: Time { seconds: 8, nanos: 1 },
         modified: Time { seconds: 9, nanos: 1 },
         changed: Time { seconds: 10, nanos: 1 },
+        born: Time { seconds: 11, nanos: 1 },
+        marks: Marks::usual(FileKind::Regular),
     };
 
     fn words(out: Encoder) -> Vec<u32> {

@@ -75,6 +75,7 @@ pub fn decode_set_attributes(args: &mut Decoder<'_>) -> XdrResult<SetAttributes>
         size: args.optional(Decoder::u64)?,
         accessed: decode_set_time(args)?,
         modified: decode_set_time(args)?,
+        ..SetAttributes::default()
     })
 }
 
@@ -130,7 +131,7 @@ impl<'a> Place<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filesystem::Time;
+    use crate::filesystem::{Marks, Time};
 
     fn place(name: &[u8]) -> Place<'_> {
         Place { dir: Handle::new(&[1]).unwrap(), name }
@@ -166,6 +167,8 @@ mod tests {
             accessed: time(8),
             modified: time(9),
             changed: time(10),
+            born: time(11),
+            marks: Marks::usual(FileKind::Regular),
         };
         let mut out = Encoder::new();
         encode_post_op(&mut out, Some(&attributes));
@@ -187,6 +190,7 @@ mod tests {
             size: Some(9),
             accessed: SetTime::ServerTime,
             modified: SetTime::To(Time { seconds: 5, nanos: 6 }),
+            ..SetAttributes::default()
         };
         assert_eq!(decode_set_attributes(&mut Decoder::new(&bytes)), Ok(set));
         assert_eq!(decode_set_time(&mut Decoder::new(&[0, 0, 0, 3])), Err(XdrError::BadValue));

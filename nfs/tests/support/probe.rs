@@ -5,7 +5,8 @@ use std::future::Future;
 use bytes::Bytes;
 use nfs::filesystem::{
     Access, Attributes, Caller, CreateHow, Export, FileKind, Filesystem, FsError, FsResult, Handle, Limits,
-    ListFrom, Listing, Mutation, Read, Renamed, Segment, SetAttributes, Space, Stability, Time, Wcc, Written,
+    ListFrom, Listing, Marks, Mutation, Read, Renamed, Segment, SetAttributes, Space, Stability, Time, Wcc,
+    Written,
 };
 
 /// What a test wants to know, or to happen.
@@ -42,6 +43,8 @@ const ATTRIBUTES: Attributes = Attributes {
     accessed: TIME,
     modified: TIME,
     changed: TIME,
+    born: TIME,
+    marks: Marks::usual(FileKind::Regular),
 };
 
 fn handle() -> Handle {
