@@ -145,19 +145,18 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
 
     async fn set_attributes(&self, attributes: u32) -> SmbResult<()> {
         let now = self.attributes().await?;
-        let wants_read_only = attributes & windows::READ_ONLY != 0;
+        let wants_read_only = attributes & Marks::READ_ONLY != 0;
         // The server does not show others, so clients are not told that they are kept.
-        if attributes & !(windows::READ_ONLY | Marks::ARCHIVE) != 0
+        if attributes & !(Marks::READ_ONLY | Marks::ARCHIVE) != 0
             || (wants_read_only && now.kind == FileKind::Directory)
         {
             return Err(SmbError::NotSupported);
         }
-        match windows::mode_to_be(wants_read_only, &now) {
-            None => Ok(()),
-            mode => {
-                self.tree.set(&self.found.handle, SetAttributes { mode, ..SetAttributes::default() }).await
-            }
+        let set = windows::set_read_only(wants_read_only, &now);
+        if set == SetAttributes::default() {
+            return Ok(());
         }
+        self.tree.set(&self.found.handle, set).await
     }
 
     async fn truncate(&self, len: u64) -> SmbResult<()> {

@@ -15,8 +15,8 @@
 //! | in version 4: 16..32 | the same after eight bytes of which nothing is taken |
 //! | in version 3: 16..52 | the same after twenty bytes of which nothing is taken, and eight more |
 
-use nfs::filesystem::{Attributes, FileKind, Marks, SetAttributes, SetTime};
-use nfs::windows::{READ_ONLY, filetime, is_read_only, mode_to_be, time};
+use nfs::filesystem::{Attributes, Marks, SetAttributes, SetTime};
+use nfs::windows::{filetime, is_read_only, nobody_writes, time};
 
 /// The attribute's name.
 pub const NAME: &[u8] = b"user.DOSATTRIB";
@@ -28,7 +28,7 @@ const HAS_BIRTH: u32 = 0x10;
 
 /// The value for an object of these attributes.
 pub fn value(attributes: &Attributes) -> [u8; BYTES] {
-    let read_only = if is_read_only(attributes) { READ_ONLY } else { 0 };
+    let read_only = if is_read_only(attributes) { Marks::READ_ONLY } else { 0 };
     let mut value = [0; BYTES];
     value[2..4].copy_from_slice(&VERSION.to_le_bytes());
     value[4..6].copy_from_slice(&VERSION.to_le_bytes());
@@ -51,12 +51,12 @@ pub fn set(value: &[u8], now: &Attributes) -> Option<SetAttributes> {
     let said = u32::from_le_bytes(*value.get(8..12)?.as_array()?);
     let mut set = SetAttributes::default();
     if said & HAS_ATTRIBUTES != 0 {
-        let bits = u32::from_le_bytes(*value.get(12..16)?.as_array()?);
-        set.marks = Some(Marks::new(bits)).filter(|marks| *marks != now.marks);
-        // Of a folder it means something to Windows' shell alone.
-        if now.kind != FileKind::Directory {
-            set.mode = mode_to_be(bits & READ_ONLY != 0, now);
+        let mut bits = u32::from_le_bytes(*value.get(12..16)?.as_array()?);
+        // What is read-only by its mode is told so without a mark, and gets none by being told it back.
+        if nobody_writes(now) {
+            bits = bits & !Marks::READ_ONLY | now.marks.bits() & Marks::READ_ONLY;
         }
+        set.marks = Some(Marks::new(bits)).filter(|marks| *marks != now.marks);
     }
     if said & HAS_BIRTH != 0 {
         let born = u64::from_le_bytes(*value.get(birth..birth + 8)?.as_array()?);
@@ -74,7 +74,7 @@ fn guess(now: &Attributes) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use nfs::filesystem::Time;
+    use nfs::filesystem::{FileKind, Time};
     use proptest::prelude::*;
 
     use super::*;
@@ -109,8 +109,7 @@ mod tests {
         let head = |version: u8| [0, 0, version, 0, version, 0, 0, 0, 0x11, 0, 0, 0, 0x23, 0, 0, 0];
         let set_of = |rest: &[u8], version| set(&[&head(version), rest].concat(), &now);
         let expected = SetAttributes {
-            mode: Some(0o444),
-            marks: Some(Marks::new(Marks::ARCHIVE | Marks::HIDDEN)),
+            marks: Some(Marks::new(Marks::ARCHIVE | Marks::HIDDEN | Marks::READ_ONLY)),
             born: SetTime::To(time(born)),
             ..SetAttributes::default()
         };
@@ -133,12 +132,15 @@ mod tests {
         }
     }
 
+    /// A mark would stay when the mode has changed.
     #[test]
-    fn a_folder_is_never_read_only() {
-        let now = Attributes { kind: FileKind::Directory, ..file(0o755, 0) };
+    fn what_nobody_may_write_gets_no_mark_for_it() {
+        let now = file(0o444, Marks::HIDDEN);
         let mut value = value(&now);
-        value[12] = 0x1;
-        assert_eq!(set(&value, &now), Some(SetAttributes::default()));
+        assert_eq!(value[12], 0x3);
+        value[12] = 0x5;
+        let set = set(&value, &now).unwrap();
+        assert_eq!((set.marks, set.mode), (Some(Marks::new(Marks::SYSTEM)), None));
     }
 
     proptest! {

@@ -164,12 +164,13 @@ pub struct Attributes {
     pub marks: Marks,
 }
 
-/// Marks of an object that mean something to programs of Windows alone (MS-FSCC 2.6): they are kept for them. Whether
-/// it may be written is no such mark, but stands in its mode.
+/// Marks of an object that mean something to programs of Windows alone (MS-FSCC 2.6): they are kept for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks(u32);
 
 impl Marks {
+    /// CIFS clients are not to write or remove it, whatever its mode says.
+    pub const READ_ONLY: u32 = 0x1;
     /// Not shown to people who did not ask for such.
     pub const HIDDEN: u32 = 0x2;
     /// Belongs to an operating system.
@@ -182,8 +183,13 @@ impl Marks {
     pub const OFFLINE: u32 = 0x1000;
     /// Left out by searches.
     pub const NOT_INDEXED: u32 = 0x2000;
-    const ALL: u32 =
-        Self::HIDDEN | Self::SYSTEM | Self::ARCHIVE | Self::TEMPORARY | Self::OFFLINE | Self::NOT_INDEXED;
+    const ALL: u32 = Self::READ_ONLY
+        | Self::HIDDEN
+        | Self::SYSTEM
+        | Self::ARCHIVE
+        | Self::TEMPORARY
+        | Self::OFFLINE
+        | Self::NOT_INDEXED;
 
     /// Those of these bits that are marks.
     pub const fn new(bits: u32) -> Self {

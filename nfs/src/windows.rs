@@ -1,10 +1,8 @@
 //! Attributes and times in the words of Windows' programs (MS-FSCC 2.6, MS-DTYP 2.3.3), for front ends that serve such.
 //! Pure.
 
-use crate::filesystem::{Attributes, FileKind, SetTime, Time};
+use crate::filesystem::{Attributes, FileKind, Marks, SetAttributes, SetTime, Time};
 
-/// The attribute of what nobody may write.
-pub const READ_ONLY: u32 = 0x1;
 /// Seconds from 1601-01-01, where Windows' time begins, to 1970-01-01.
 const EPOCH_SECONDS: i64 = 11_644_473_600;
 /// Units of Windows' time in a second: 100 ns each.
@@ -32,18 +30,29 @@ pub fn set_time(filetime: Option<u64>) -> SetTime {
     filetime.map_or(SetTime::Keep, |filetime| SetTime::To(time(filetime)))
 }
 
-/// Whether clients are told that a file cannot be written by anybody.
-pub fn is_read_only(attributes: &Attributes) -> bool {
+/// Whether a file is read-only by its mode: nobody may write it.
+pub fn nobody_writes(attributes: &Attributes) -> bool {
     attributes.kind != FileKind::Directory && attributes.mode & WRITABLE == 0
 }
 
-/// The mode of what is to be read-only, or no longer; `None` if it is so already.
-pub fn mode_to_be(is_to_be_read_only: bool, now: &Attributes) -> Option<u32> {
-    let mode = match is_to_be_read_only {
-        true => now.mode & !WRITABLE,
-        false => now.mode | OWNER_WRITES,
-    };
-    (is_to_be_read_only != is_read_only(now)).then_some(mode)
+/// Whether clients are told that a file cannot be written: by its mode, or as it was marked. A folder is never.
+pub fn is_read_only(attributes: &Attributes) -> bool {
+    let is_marked = attributes.marks.bits() & Marks::READ_ONLY != 0;
+    attributes.kind != FileKind::Directory && (nobody_writes(attributes) || is_marked)
+}
+
+/// What makes a file read-only for all clients, or writable by its owner again; nothing if it is so already.
+pub fn set_read_only(is_to_be: bool, now: &Attributes) -> SetAttributes {
+    let mut set = SetAttributes::default();
+    if is_to_be && !is_read_only(now) {
+        set.mode = Some(now.mode & !WRITABLE);
+    }
+    if !is_to_be && is_read_only(now) {
+        set.mode = nobody_writes(now).then_some(now.mode | OWNER_WRITES);
+        set.marks =
+            Some(Marks::new(now.marks.bits() & !Marks::READ_ONLY)).filter(|marks| *marks != now.marks);
+    }
+    set
 }
 
 #[cfg(test)]

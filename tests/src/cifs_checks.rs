@@ -278,17 +278,6 @@ const CHECKS: &[Check] = &[
         expect((attributes.uid, attributes.gid) == (1001, 1001), &format!("{attributes:?}"))?;
         shared.export(&format!("put {from} bobs")).refused("NT_STATUS_ACCESS_DENIED")
     }),
-    ("the time of birth is kept", |shared| {
-        shared.put("aged", b"x")?;
-        let text = shared.export("utimes aged 2001:02:03-04:05:06 -1 -1 -1; allinfo aged").good()?;
-        shared.put("aged", b"written anew")?;
-        let later = shared.export("allinfo aged").good()?;
-        let is_kept = |text: &str| {
-            let born = text.lines().find(|line| line.starts_with("create_time:"));
-            born.is_some_and(|line| line.contains("04:05:06") && line.contains("2001"))
-        };
-        expect(is_kept(&text) && is_kept(&later), &format!("{text}{later}"))
-    }),
     ("hidden is kept", |shared| {
         shared.put("shy", b"x")?;
         let text = shared.export("setmode shy +h; setmode shy +s; ls shy").good()?;

@@ -95,7 +95,8 @@ fn the_page_says_what_the_command_says() {
 #[test]
 fn a_disk_that_is_drained_and_a_node_that_is_gone_are_seen() {
     let mut cluster = Cluster::start("page", Settings::default());
-    let listen = cluster.directory.host().port(PAGE_PORT);
+    // The browser finds no other host.
+    let listen = SocketAddr::from(([127, 0, 0, 1], PAGE_PORT));
     cluster.directory.edit_config("[cluster]", &format!("[status_page]\nlisten = \"{listen}\"\n\n[cluster]"));
     cluster.directory.daemon.stop();
     cluster.directory.daemon.restart();

@@ -54,6 +54,28 @@ fn clients_do_by_samba_what_they_do_by_nfs() {
     cifs_checks::pass(&shared, NOT_DONE, 40);
 }
 
+/// PORT-11: smbclient sets it, and asks for it with what the port's own server does not have, a short name.
+#[test]
+fn the_time_of_birth_is_kept() {
+    let shared = Shared::start(SAMBA);
+    let born = || {
+        let text = shared.export("allinfo aged").good().unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("create_time:"));
+        line.unwrap_or_else(|| panic!("{text}")).trim().to_owned()
+    };
+    shared.put("aged", b"x").unwrap();
+    let new = born();
+    shared.export("utimes aged 2001:02:03-04:05:06 -1 -1 -1").good().unwrap();
+    let set = born();
+    assert!(set != new && set.contains("04:05:06") && set.contains("2001"), "{set}");
+    shared.put("aged", b"written anew").unwrap();
+    let mut mount = shared.port.mount("/export");
+    let file = mount.walk("aged").unwrap();
+    mount.setattr(&file, mode(0o640)).unwrap();
+    shared.export("rename aged older; rename older aged").good().unwrap();
+    assert_eq!(born(), set);
+}
+
 /// PORT-1: what is written by either is what is read by the other, no later than after a second.
 #[test]
 fn one_tree_by_samba_and_nfs_at_once() {

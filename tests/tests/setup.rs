@@ -194,6 +194,8 @@ fn a_port_serves_by_what_its_site_file_renders() {
 /// A port in a network namespace, once it serves. Who starts it waits on descriptor 3.
 fn started(site: &Site, namespace: &str, config: &Path) -> Child {
     let (told, log) = (site.path().join("told"), site.path().join("port.log"));
+    // What an earlier one has told.
+    let _ = fs::remove_file(&told);
     let script = "exec 3>\"$0\"; exec \"$@\"";
     let mut port = Command::new("ip")
         .args(["netns", "exec", namespace, "sh", "-c", script, text(&told), text(&binary("storage-port"))])

@@ -395,7 +395,7 @@ async fn what_cifs_clients_set_outlasts_what_nfs_clients_do() {
     assert_eq!(new.marks, Marks::usual(FileKind::Regular));
 
     let born = Time { seconds: -5, nanos: 100 };
-    let marks = Marks::new(Marks::HIDDEN | Marks::NOT_INDEXED | 0x8000_0001);
+    let marks = Marks::new(Marks::HIDDEN | Marks::NOT_INDEXED | 0x8000_0010);
     assert_eq!(marks.bits(), 0x2002, "others are none");
     let set = SetAttributes { born: SetTime::To(born), marks: Some(marks), ..SetAttributes::default() };
     port.translator.setattr(&root(), &file, set, None).await.result.unwrap();

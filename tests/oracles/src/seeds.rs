@@ -469,6 +469,8 @@ fn metadata() -> Vec<Vec<u8>> {
         gid: 100,
         accessed: Timestamp(-1),
         symlink: Some(b"../a b".to_vec()),
+        born: Some(Timestamp(-2)),
+        marks: Some(0x2002),
         create_verifier: Some([9; 8]),
     };
     vec![full.encode(), b"name".to_vec(), "ab".repeat(16).into_bytes(), "CD".repeat(32).into_bytes()]

@@ -171,6 +171,8 @@ fn unix(metadata: &fs::Metadata) -> UnixMetadata {
         gid: metadata.gid(),
         accessed: Timestamp(accessed),
         symlink: None,
+        born: None,
+        marks: None,
         create_verifier: None,
     }
 }
