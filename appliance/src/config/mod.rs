@@ -134,6 +134,14 @@ impl Config {
                 ));
             }
         }
+        if let Some(export) =
+            self.export.iter().find(|export| export.versions && export.tree == parts::Tree::Srl)
+        {
+            return Err(format!(
+                "export {}: there are `versions` of files alone: leave the key out, or write tree = \"files\"",
+                export.path
+            ));
+        }
         if self.cache.disk.is_empty() {
             return Err("the data cache has no disk: add a [[cache.disk]] with `path` and `bytes`".into());
         }
@@ -172,6 +180,7 @@ impl Config {
                 allowed: entry.allowed.clone(),
                 read_only: entry.read_only,
                 audit: entry.audit,
+                versions: entry.versions,
                 squash: entry.squash.into(),
                 anonymous_uid: entry.anonymous_uid,
                 anonymous_gid: entry.anonymous_gid,
