@@ -305,13 +305,14 @@ mod tests {
     /// Design decision 11.
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
-        let cases: [(&str, &str, &[&str]); 7] = [
+        let cases: [(&str, &str, &[&str]); 8] = [
             ("quiet_ms", "quiet_msec", &["quiet_msec", "[upload]", "`quiet_ms`"]),
             ("squash = \"root\"", "squash = \"some\"", &["some", "none", "root", "all"]),
             ("[journal]", "[journals]", &["journals", "`journal`"]),
             ("listen = \"", "listen = \"nowhere-", &["listen", "port.toml:"]),
             ("customer = 1", "customer = 9", &["customer 9", "[[customer]]"]),
             ("path = \"/SRL\"", "path = \"/export\"", &["/export"]),
+            ("tree = \"srl\"", "tree = \"srl\"\nversions = true", &["export /SRL", "`versions`"]),
             ("path = \"/SRL\"", "path = \"SRL\"", &["`SRL`", "/export"]),
         ];
         for (from, to, words) in cases {

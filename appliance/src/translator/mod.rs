@@ -15,7 +15,6 @@
 //! | `list` | READDIR, READDIRPLUS |
 //! | `srl` | the text of a file of the `/SRL` tree |
 //! | `kept` | `.versions`: what is kept of deleted and overwritten files |
-//! | `version_name` | how those are called (pure) |
 //!
 //! Whoever shows a file takes the journal's view of it *before* its row: when an upload ends, the row takes over before
 //! the journal forgets, so in this order no moment shows the old contents again.
@@ -32,7 +31,6 @@ mod names;
 mod read;
 mod set;
 mod srl;
-mod version_name;
 mod write;
 
 #[cfg(test)]

@@ -5,6 +5,10 @@
 //! whether it is there or deleted, and a version by its number ([`View`]); so nothing has to be remembered, and each
 //! question is one about a folder or a version. Nothing can be changed; what a row's permissions say of reading holds.
 
+mod name;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use nfs::filesystem::{Attributes, Caller, DirEntry, FileKind, FsError, FsResult, Handle, ListFrom, Listing};
@@ -15,7 +19,7 @@ use super::export::Export;
 use super::handle::{Place, VERSION_FILEID, View};
 use super::list::{PARENT_COOKIE, SELF_COOKIE, STEP_ENTRIES};
 use super::lookup::{parent, root};
-use super::{Object, Translator, attributes, stale_if_gone, version_name};
+use super::{Object, Translator, attributes, stale_if_gone};
 use crate::center::StorageCenter;
 use crate::customer::Customer;
 use crate::directory_cache::{Directory, Entry, Kept};
@@ -216,7 +220,7 @@ async fn child<C: StorageCenter>(
     name: &[u8],
 ) -> FsResult<Option<(Place, Arc<Entry>)>> {
     let directory = &dir.customer.directory;
-    if let Some(id) = version_name::number(name)
+    if let Some(id) = name::number(name)
         && let Some(kept) = directory.version_in(folder.row.id, id).await?
         && name_of(&kept).as_deref() == Some(name)
     {
@@ -229,7 +233,7 @@ async fn child<C: StorageCenter>(
 
 fn name_of(kept: &Kept) -> Option<Vec<u8>> {
     let name = kept.entry.row.name.as_ref()?;
-    Some(version_name::of(name.as_bytes(), kept.at, kept.id))
+    Some(name::of(name.as_bytes(), kept.at, kept.id))
 }
 
 fn place_of<C>(dir: &Object<'_, C>, kept: &Kept) -> Place {
