@@ -56,7 +56,7 @@ fn the_example_is_good() {
 /// PORT-18: each fault is one line that says where, what, and what to do.
 #[test]
 fn each_fault_is_told_in_one_line() {
-    let cases: [(&str, &str, &[&str]); 34] = [
+    let cases: [(&str, &str, &[&str]); 35] = [
         ("schema = 1", "", &["schema: write schema = 1"]),
         ("name = \"port-a\"", "nmae = \"port-a\"", &["[port] nmae", "did you mean `name`"]),
         ("name = \"port-a\"", "name = 7", &["[port] name", "another kind"]),
