@@ -37,11 +37,15 @@ pub(super) fn number(name: &[u8]) -> Option<VersionId> {
     digits.parse().ok().map(VersionId)
 }
 
-/// A name and its ending with the dot, if it has one: what is behind the last dot, but for the first byte's.
+/// A name and its ending with the dot, if it has one: what is behind the last dot, but for the first byte's, and looks like
+/// the name of a format.
 fn split(name: &[u8]) -> (&[u8], &[u8]) {
+    let is_ending = |ending: &[u8]| {
+        (1..=ENDING_BYTES_MAX).contains(&ending.len()) && ending.iter().all(u8::is_ascii_graphic)
+    };
     let dot = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0);
-    let ending = dot.map(|dot| name.len() - dot).filter(|len| (2..=1 + ENDING_BYTES_MAX).contains(len));
-    name.split_at(name.len() - ending.unwrap_or(0))
+    let dot = dot.filter(|dot| is_ending(&name[dot + 1..]));
+    name.split_at(dot.unwrap_or(name.len()))
 }
 
 fn shortened(stem: &[u8], room: usize) -> &[u8] {
