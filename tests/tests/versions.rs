@@ -301,6 +301,7 @@ fn what_is_kept_is_read_below_an_export() {
     assert_eq!(mount.read(file).unwrap(), b"bytes");
     assert_eq!(mount.readlink(link).unwrap(), b"inside");
 
+    port.daemon.kill_9();
     port.daemon.restart();
     let mut mount = port.mount("/export");
     assert_eq!(mount.read(file).unwrap(), b"bytes");
