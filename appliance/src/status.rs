@@ -85,6 +85,9 @@ pub struct ExportStatus {
     pub allowed: Vec<String>,
     /// Whether nothing may be changed.
     pub read_only: bool,
+    /// Whether `.versions` shows what is kept of deleted and overwritten files.
+    #[serde(default)]
+    pub versions: bool,
     /// `none`, `root` or `all`.
     pub squash: String,
     /// By which CIFS clients have it: as at the start of the port.
@@ -241,6 +244,7 @@ impl From<&Export> for ExportStatus {
             folder: if folder.is_empty() { "/".to_owned() } else { folder },
             allowed: export.allowed.iter().map(ToString::to_string).collect(),
             read_only: export.read_only,
+            versions: export.versions,
             squash: match export.squash {
                 Squash::None => "none",
                 Squash::Root => "root",
@@ -300,9 +304,11 @@ impl fmt::Display for ExportStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, tree, customer, folder, squash, .. } = self;
         let (access, allowed) = (self.access(), self.allowed_to());
+        let versions = if self.versions { ", with .versions" } else { "" };
         write!(
             f,
-            "export {path}: {tree} of customer {customer} below {folder}, {access}, squash {squash}, for {allowed}"
+            "export {path}: {tree} of customer {customer} below {folder}, {access}{versions}, squash {squash}, for \
+             {allowed}"
         )?;
         match self.shares.is_empty() {
             true => Ok(()),

@@ -182,3 +182,43 @@ fn a_hard_mount_outlives_the_port() {
     port.wait_uploaded(&site, sum.split(' ').next().unwrap());
     assert_eq!(guest.ok("ls /mnt/work"), "records\nrounds");
 }
+
+/// What is kept of deleted and overwritten files is a tree like any other for the kernel: of other inodes than the files', not
+/// listed, read-only, and what comes to it is seen, though no folder's own times tell of it.
+#[test]
+fn versions_are_a_tree_like_any_other() {
+    let lan = Lan::new("versions");
+    let (site, port) = lan.serve(PortSettings::default());
+    let config = site.center_config();
+    let arguments =
+        ["customer", "keep", "--id", "1", "--seconds", "3600", "--config", config.to_str().unwrap()];
+    lan.namespace().run_ok(binary("storage-center").to_str().unwrap(), &arguments);
+    port.edit_config("squash = \"none\"", "squash = \"none\"\nversions = true");
+    port.reload();
+    let mut guest = lan.boot(1);
+    guest.ok("mount -t nfs -o vers=3,nolock,actimeo=1 server:/export /mnt
+        mkdir -p /mnt/docs/deep; echo first > /mnt/docs/report.txt; echo below > /mnt/docs/deep/file; sync");
+    port.wait_nothing_owed();
+    guest.ok("echo second > /mnt/docs/report.txt; rm /mnt/docs/deep/file; sync");
+    port.wait_nothing_owed();
+    assert_eq!(guest.ok("ls -A /mnt"), "docs");
+    assert_eq!(guest.ok("cat /mnt/.versions/docs/report.*.txt"), "first");
+    assert_eq!(guest.ok("cp -r /mnt/.versions /tmp/all; cat /tmp/all/docs/deep/file.*"), "below");
+    assert_eq!(guest.ok("find /mnt /mnt/.versions -type f | wc -l"), "3");
+    assert_eq!(
+        guest
+            .ok("find /mnt /mnt/.versions | while read path; do stat -c %i \"$path\"; done | sort | uniq -d"),
+        ""
+    );
+    for change in ["touch /mnt/.versions/docs/x", "rm -rf /mnt/.versions", "mkdir /mnt/.versions/x"] {
+        assert!(guest.ok(&format!("! {change} 2>&1")).contains("Read-only file system"), "{change}");
+    }
+    guest.ok("rm /mnt/docs/report.txt");
+    poll::until("the folder shows what came to it", Duration::from_secs(40), || {
+        (guest.ok("ls /mnt/.versions/docs | grep -c report") == "2").then_some(())
+    });
+    assert_eq!(
+        guest.ok("cd /mnt/.versions/docs; cat $(ls report.* | tail -n 1); cd ../..; ls -A"),
+        "second\ndocs"
+    );
+}

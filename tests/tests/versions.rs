@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use std::time::Duration;
 use client::{Center, Settings};
 use e2e::daemon::binary;
 use e2e::desk::Desk;
+use e2e::mount::{Mount, mode};
 use e2e::site::{Port, PortSettings};
 use e2e::tools::run_ok;
 use e2e::{data, poll};
-use nfs3_types::nfs3::nfs_fh3;
+use nfs3_types::nfs3::{nfs_fh3, nfsstat3};
 use protocol::id::{CustomerId, Token, VersionId};
 use protocol::vfs::{Answer, Operation, Request, VfsErrorCode};
 use serde_json::Value;
@@ -223,6 +225,133 @@ fn the_center_killed_between_loses_no_version() {
     assert_eq!(restore(2).unwrap_err().vfs_code(), Some(VfsErrorCode::NotFound));
     assert_eq!(desk.done(&["ls", "/"]).matches("f\n").count(), 1);
     assert_clean(&desk, 11);
+}
+
+/// A port whose `/export` shows versions, and believes a second that one is there.
+fn port_with_versions(desk: &Desk) -> Port {
+    // No pause of the client's is taken for the end of its writing.
+    let settings = PortSettings { quiet: Duration::from_secs(2), ..PortSettings::default() };
+    let (dir, config) = desk.site.write_port_config("port", &settings);
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replacen("squash = \"none\"\n", "squash = \"none\"\nversions = true\n", 1).replacen(
+        "[cache]\n",
+        "[cache]\nbelieve_seconds = 1\n",
+        1,
+    );
+    fs::write(&config, text).unwrap();
+    desk.site.start_port(dir, &config)
+}
+
+/// What a folder of versions shows: name and handle.
+fn listed(mount: &mut Mount, path: &str) -> Vec<(String, nfs_fh3)> {
+    let folder = mount.walk(path).unwrap();
+    let entries = mount.readdirplus(&folder).unwrap().into_iter();
+    let named = entries.map(|(name, _, handle)| (String::from_utf8(name).unwrap(), handle));
+    named.filter(|(name, _)| name != "." && name != "..").collect()
+}
+
+/// The path of the one entry of a folder of versions that begins so.
+fn only(mount: &mut Mount, path: &str, begins: &str) -> String {
+    let entries = listed(mount, path);
+    let [(name, _)] = &entries[..] else { panic!("{entries:?} in {path}") };
+    assert!(name.starts_with(begins), "{name}");
+    format!("{path}/{name}")
+}
+
+/// PORT-12: what was overwritten and deleted, also with its folder, is read through the export that it was in, from its first
+/// byte to its last, and by the same handle after a restart.
+#[test]
+fn what_is_kept_is_read_below_an_export() {
+    let desk = keeping(HOUR);
+    let mut port = port_with_versions(&desk);
+    let (first, second) = (data::bytes(1, 3_000_000), data::bytes(2, 3_500_000));
+    let mut mount = port.mount("/export");
+    let root = mount.root();
+    let docs = mount.mkdir(&root, b"docs").unwrap();
+    let deep = mount.mkdir(&docs, b"deep").unwrap();
+    let file = mount.put(&docs, b"report.pdf", &first).unwrap();
+    mount.put(&deep, b"inside", b"bytes").unwrap();
+    mount.symlink(&deep, b"link", b"inside").unwrap();
+    port.wait_nothing_owed();
+    mount.write_durably(&file, 0, &second).unwrap();
+    await_versions(&desk, "/docs", 1);
+    mount.remove(&docs, b"report.pdf").unwrap();
+    let numbers: Vec<String> = await_versions(&desk, "/docs", 2).iter().map(number).collect();
+
+    assert!(mount.readdir(&root).unwrap().iter().all(|(name, _)| name != b".versions"));
+    assert_eq!(listed(&mut mount, ".versions").len(), 1);
+    let kept = listed(&mut mount, ".versions/docs");
+    let versions: Vec<_> = kept.iter().filter(|(name, _)| name != "deep").collect();
+    assert_eq!((kept.len(), versions.len()), (3, 2), "{kept:?}");
+    for ((name, handle), (number, contents)) in versions.iter().zip(numbers.iter().zip([&first, &second])) {
+        assert!(name.starts_with("report.") && name.ends_with(&format!("Z.v{number}.pdf")), "{name}");
+        assert!(mount.read(handle).unwrap() == *contents, "{name} has other contents");
+        assert_eq!(mount.walk(&format!(".versions/docs/{name}")).unwrap(), *handle);
+    }
+
+    desk.done(&["rm", "-r", "/docs"]);
+    let docs = poll::until("the deleted folder", PATIENCE, || {
+        let entries = listed(&mut mount, ".versions");
+        (entries.len() == 1 && entries[0].0 != "docs").then(|| only(&mut mount, ".versions", "docs."))
+    });
+    let deep = listed(&mut mount, &docs).into_iter().find(|(name, _)| name.starts_with("deep.")).unwrap().0;
+    let inside = listed(&mut mount, &format!("{docs}/{deep}"));
+    assert_eq!(inside.len(), 2, "{inside:?}");
+    let [(_, file), (_, link)] = &inside[..] else { panic!() };
+    assert_eq!(mount.read(file).unwrap(), b"bytes");
+    assert_eq!(mount.readlink(link).unwrap(), b"inside");
+
+    port.daemon.kill_9();
+    port.daemon.restart();
+    let mut mount = port.mount("/export");
+    assert_eq!(mount.read(file).unwrap(), b"bytes");
+    assert!(mount.read(&versions[0].1).unwrap() == first);
+}
+
+/// Nobody changes what is kept; a restored or outdated version is gone, and so is all of it where it is switched off.
+#[test]
+fn what_is_shown_of_versions_is_theirs_alone() {
+    let desk = keeping(HOUR);
+    let port = port_with_versions(&desk);
+    let mut mount = port.mount("/export");
+    let root = mount.root();
+    for name in [b"a", b"b", b"c"] {
+        mount.put(&root, name, name).unwrap();
+    }
+    port.wait_nothing_owed();
+    for name in [b"a", b"b"] {
+        mount.remove(&root, name).unwrap();
+    }
+    await_versions(&desk, "/", 2);
+    let top = mount.walk(".versions").unwrap();
+    let kept = listed(&mut mount, ".versions");
+    let (name, file) = &kept[0];
+    let rofs = Some(nfsstat3::NFS3ERR_ROFS);
+    assert_eq!(mount.mkdir(&root, b".versions").err(), Some(nfsstat3::NFS3ERR_EXIST));
+    assert_eq!(mount.rmdir(&root, b".versions").err(), rofs);
+    assert_eq!(mount.remove(&top, name.as_bytes()).err(), rofs);
+    assert_eq!(mount.create_file(&top, b"new").err(), rofs);
+    assert_eq!(mount.rename(&root, b"c", &top, b"c").err(), rofs);
+    assert_eq!(mount.setattr(file, mode(0o777)).err(), rofs);
+    assert_eq!(mount.write_durably(file, 0, b"x").err(), rofs);
+
+    desk.done(&["restore", "/a"]);
+    let stale = |mount: &mut Mount, file: &nfs_fh3| {
+        let gone = mount.getattr(file).err();
+        (gone == Some(nfsstat3::NFS3ERR_STALE)).then_some(())
+    };
+    poll::until("the restored version is gone", PATIENCE, || stale(&mut mount, file));
+    assert_eq!(mount.lookup(&top, name.as_bytes()).err(), Some(nfsstat3::NFS3ERR_NOENT));
+    only(&mut mount, ".versions", "b.");
+    keep(&desk, 1);
+    poll::until("the outdated version is gone", PATIENCE, || stale(&mut mount, &kept[1].1));
+    assert_eq!(listed(&mut mount, ".versions").len(), 0);
+
+    port.edit_config("versions = true", "versions = false");
+    assert_eq!(port.reload(), "changed: [[export]] /export versions\n");
+    assert_eq!(mount.getattr(&top).err(), Some(nfsstat3::NFS3ERR_STALE));
+    assert_eq!(mount.walk(".versions").err(), Some(nfsstat3::NFS3ERR_NOENT));
+    mount.mkdir(&root, b".versions").unwrap();
 }
 
 fn kill(desk: &mut Desk) {

@@ -35,6 +35,7 @@ pub(super) const KEYS: Known = &[
             "allowed",
             "read_only",
             "audit",
+            "versions",
             "squash",
             "anonymous_uid",
             "anonymous_gid",

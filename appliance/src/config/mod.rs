@@ -134,6 +134,14 @@ impl Config {
                 ));
             }
         }
+        if let Some(export) =
+            self.export.iter().find(|export| export.versions && export.tree == parts::Tree::Srl)
+        {
+            return Err(format!(
+                "export {}: there are `versions` of files alone: leave the key out, or write tree = \"files\"",
+                export.path
+            ));
+        }
         if self.cache.disk.is_empty() {
             return Err("the data cache has no disk: add a [[cache.disk]] with `path` and `bytes`".into());
         }
@@ -172,6 +180,7 @@ impl Config {
                 allowed: entry.allowed.clone(),
                 read_only: entry.read_only,
                 audit: entry.audit,
+                versions: entry.versions,
                 squash: entry.squash.into(),
                 anonymous_uid: entry.anonymous_uid,
                 anonymous_gid: entry.anonymous_gid,
@@ -296,13 +305,14 @@ mod tests {
     /// Design decision 11.
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
-        let cases: [(&str, &str, &[&str]); 7] = [
+        let cases: [(&str, &str, &[&str]); 8] = [
             ("quiet_ms", "quiet_msec", &["quiet_msec", "[upload]", "`quiet_ms`"]),
             ("squash = \"root\"", "squash = \"some\"", &["some", "none", "root", "all"]),
             ("[journal]", "[journals]", &["journals", "`journal`"]),
             ("listen = \"", "listen = \"nowhere-", &["listen", "port.toml:"]),
             ("customer = 1", "customer = 9", &["customer 9", "[[customer]]"]),
             ("path = \"/SRL\"", "path = \"/export\"", &["/export"]),
+            ("tree = \"srl\"", "tree = \"srl\"\nversions = true", &["export /SRL", "`versions`"]),
             ("path = \"/SRL\"", "path = \"SRL\"", &["`SRL`", "/export"]),
         ];
         for (from, to, words) in cases {

@@ -70,6 +70,9 @@ pub struct ExportEntry {
     /// Whether each change of a name is told.
     #[serde(default)]
     pub audit: bool,
+    /// Whether `.versions` shows what is kept of deleted and overwritten files.
+    #[serde(default)]
+    pub versions: bool,
     /// Whose rights clients have.
     #[serde(default)]
     pub squash: Squash,
@@ -115,7 +118,7 @@ fn srl_version<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error
 }
 
 /// `tree` of an export.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tree {
     /// The files.

@@ -2,10 +2,12 @@
 //! the rest.
 //!
 //! [`core`] holds what is known and is pure; this is the shell around it, which asks the VFS for what is missing;
-//! [`feed`] keeps it true; [`snapshot`] brings it over a restart. A hit completes at the first poll.
+//! [`feed`] keeps it true; [`snapshot`] brings it over a restart. A hit completes at the first poll. [`kept`] is beside it:
+//! what is known of the deleted and overwritten.
 
 mod core;
 mod feed;
+mod kept;
 mod listing;
 #[cfg(test)]
 mod model;
@@ -40,6 +42,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use self::core::{Core, Trust};
 pub use self::core::{Entry, Named, Page};
+pub use self::kept::Kept;
 use crate::center::{CenterError, StorageCenter};
 use crate::host;
 
@@ -119,6 +122,7 @@ pub struct Directory<C> {
     customer: CustomerId,
     settings: Settings,
     core: Mutex<Core>,
+    kept: Mutex<kept::Memory>,
     contact: watch::Sender<Contact>,
     times: Mutex<Times>,
     /// Wakes the feed to see at once whether the center is there.
@@ -133,10 +137,11 @@ impl<C: StorageCenter> Directory<C> {
     pub fn new(center: Arc<C>, customer: CustomerId, settings: Settings) -> Self {
         let contact = watch::Sender::new(Contact { is_reachable: false, is_fed: false });
         let core = Mutex::new(Core::new(settings.entries_max, &host::random()));
+        let kept = Mutex::default();
         let times = Mutex::new(Times { turned: Instant::now(), fed: None });
         let (probe, saved) = (Notify::new(), AtomicU64::new(0));
         let news = broadcast::Sender::new(NEWS_MAX);
-        Self { center, customer, settings, core, contact, times, probe, news, saved }
+        Self { center, customer, settings, core, kept, contact, times, probe, news, saved }
     }
 
     /// The customer's root folder.

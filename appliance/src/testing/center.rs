@@ -9,12 +9,12 @@ use bytes::Bytes;
 use client::Source;
 use futures::TryStreamExt;
 use protocol::digest::{BlockDigests, Content, Fingerprint, ObjectHasher};
-use protocol::id::{FeedPosition, ObjectId, Timestamp, Token};
+use protocol::id::{FeedPosition, ObjectId, Timestamp, Token, VersionId};
 use protocol::metadata::UnixMetadata;
 use protocol::name::Name;
 use protocol::vfs::{
     Answer, Answered, Before, Body, Change, Changed, Existing, FolderChange, Kind, Operation, Request, Row,
-    Target, Upload, Usage, VfsError, VfsErrorCode,
+    Target, Upload, Usage, Version, Versioned, VfsError, VfsErrorCode, Why,
 };
 use tokio::sync::Notify;
 
@@ -45,6 +45,8 @@ struct State {
     objects: HashMap<Fingerprint, (Content, Bytes)>,
     references: HashSet<(Fingerprint, Token)>,
     quota: Option<u64>,
+    versions: Vec<Version>,
+    next_version: u64,
 }
 
 impl Default for State {
@@ -58,6 +60,8 @@ impl Default for State {
             objects: HashMap::new(),
             references: HashSet::new(),
             quota: None,
+            versions: Vec::new(),
+            next_version: 1,
         }
     }
 }
@@ -71,6 +75,11 @@ impl FakeCenter {
 
     pub(crate) fn set_quota(&self, quota: Option<u64>) {
         self.state().quota = quota;
+    }
+
+    /// The time of all versions is over.
+    pub(crate) fn expire_versions(&self) {
+        self.state().versions.clear();
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -261,6 +270,13 @@ impl State {
         }
     }
 
+    /// All that goes is kept.
+    fn keep(&mut self, row: Row, why: Why) {
+        let id = VersionId(self.next_version);
+        self.next_version += 1;
+        self.versions.push(Version { id, why, at: Timestamp(self.clock), row });
+    }
+
     fn note(&mut self, id: ObjectId, version: Option<u64>) {
         let position = FeedPosition(self.changes.len() as u64 + 1);
         self.changes.push(Change { position, id, version });
@@ -353,7 +369,8 @@ impl State {
                 let row = self.find(target)?;
                 let removed = self.named(*parent, name).filter(|id| *id != row.id);
                 if let Some(removed) = removed {
-                    self.rows.remove(&removed);
+                    let row = self.rows.remove(&removed).unwrap();
+                    self.keep(row, Why::Overwritten);
                     self.note(removed, None);
                 }
                 let from = row.parent.unwrap();
@@ -378,6 +395,7 @@ impl State {
                     return refuse(VfsErrorCode::NotEmpty);
                 }
                 self.rows.remove(&row.id);
+                self.keep(row.clone(), Why::Deleted);
                 self.note(row.id, None);
                 let folders = vec![self.touch(row.parent.unwrap())];
                 let removed = Some(row.id);
@@ -393,6 +411,9 @@ impl State {
                     if upload.content != Content::EMPTY && !self.references.contains(&held) {
                         return refuse(VfsErrorCode::NoSuchObject);
                     }
+                }
+                if upload.is_some() && old.body != (Body::File { content: Content::EMPTY }) {
+                    self.keep(old, Why::Overwritten);
                 }
                 let FolderChange { before, .. } = self.touch(*id);
                 let row = self.rows.get_mut(id).unwrap();
@@ -423,7 +444,23 @@ impl State {
                 }))
             }
             Operation::Changes { .. } => unreachable!("answered before"),
-            Operation::Versions { .. } | Operation::Restore { .. } => unreachable!("no port asks that"),
+            Operation::Versions { of, after, limit } => {
+                let is_of = |row: &Row| match of {
+                    Versioned::Id(id) => row.id == *id,
+                    Versioned::Folder(folder) => row.parent == Some(*folder),
+                    Versioned::Name(folder, name) => {
+                        row.parent == Some(*folder) && row.name.as_ref() == Some(name)
+                    }
+                };
+                let is_wanted =
+                    |version: &&Version| is_of(&version.row) && after.is_none_or(|after| version.id > after);
+                let mut versions: Vec<_> =
+                    self.versions.iter().filter(is_wanted).take(*limit as usize + 1).cloned().collect();
+                let more = versions.len() > *limit as usize;
+                versions.truncate(*limit as usize);
+                Ok(Answer::Versions { versions, more })
+            }
+            Operation::Restore { .. } => unreachable!("no port asks that"),
             Operation::PortLease { .. } => unreachable!("a port's judge asks that"),
         }
     }

@@ -58,6 +58,8 @@ pub struct Export {
     pub read_only: bool,
     /// Whether each change of a name is told.
     pub audit: bool,
+    /// Whether `.versions` in its root leads to what is kept of deleted and overwritten files; for the tree of files.
+    pub versions: bool,
     /// Whose rights callers have.
     pub squash: Squash,
     /// The anonymous user.
@@ -180,6 +182,7 @@ pub(crate) mod tests {
             allowed: Vec::new(),
             read_only: false,
             audit: false,
+            versions: false,
             squash: Squash::None,
             anonymous_uid: 65_534,
             anonymous_gid: 65_534,

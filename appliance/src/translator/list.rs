@@ -3,21 +3,25 @@
 //! Entries come in order of id, and the cookie of an entry is its id: so a cookie stays good whatever is added or
 //! removed, after a restart, and on the other port of a pair. 1 and 2 are the cookies of `.` and `..`; no object has
 //! such an id.
+//!
+//! In a folder of what is kept come the folders that are there, then the versions in order of their numbers, which grow
+//! likewise; a version's cookie is its number with a bit that no id has.
 
 use nfs::filesystem::{Caller, DirEntry, FsError, FsResult, Handle, ListFrom, Listing};
 use protocol::id::ObjectId;
 
+use super::handle::View;
 use super::lookup::parent;
-use super::{Object, Translator, stale_if_gone};
+use super::{Object, Translator, kept, stale_if_gone};
 use crate::center::StorageCenter;
 use crate::directory_cache::{Entry, Page};
 use crate::journal::{StagedView, Views};
 
-const SELF_COOKIE: u64 = 1;
-const PARENT_COOKIE: u64 = 2;
+pub(super) const SELF_COOKIE: u64 = 1;
+pub(super) const PARENT_COOKIE: u64 = 2;
 /// Entries taken from the cache at once: a third of what a reply of 64 KiB holds, so that few are taken in vain and
 /// others need not wait long for the cache.
-const STEP_ENTRIES: usize = 128;
+pub(super) const STEP_ENTRIES: usize = 128;
 
 /// Some entries of a folder, and those of them that are staged, by their index and in its order.
 struct Step {
@@ -42,6 +46,10 @@ impl<C: StorageCenter> Translator<C> {
             return Err(FsError::BadCookie);
         }
         into.begin(&self.show(&dir, &folder, None), verifier);
+        if dir.place.view == View::Kept {
+            return self.list_kept(&dir, &folder, from, into).await;
+        }
+        let hides = kept::has_entrance(&dir, &folder).await?;
         let mut add = |entry: &Entry, name: &[u8], cookie: u64, staged: Option<&StagedView>| {
             // Each where it stays: moving these from hand to hand would cost as much as making them.
             let (handle, attributes);
@@ -67,6 +75,9 @@ impl<C: StorageCenter> Translator<C> {
             for (index, entry) in page.entries().iter().enumerate() {
                 let view = staged.next_if(|(staged, _)| *staged == index).map(|(_, view)| view);
                 let Some(name) = &entry.row.name else { continue };
+                if hides && name.as_bytes() == kept::NAME.as_bytes() {
+                    continue;
+                }
                 if !add(entry, name.as_bytes(), entry.row.id.0, view) {
                     return Ok(false);
                 }

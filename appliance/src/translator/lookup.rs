@@ -7,8 +7,8 @@ use nfs::filesystem::{Access, Attributes, Caller, FsError, FsResult, Handle};
 
 use super::attributes::permissions;
 use super::export::Export;
-use super::handle::{Place, Tree};
-use super::{Object, Translator};
+use super::handle::{Place, Tree, View};
+use super::{Object, Translator, kept};
 use crate::center::StorageCenter;
 use crate::customer::Customer;
 use crate::directory_cache::Entry;
@@ -36,6 +36,11 @@ impl<C: StorageCenter> Translator<C> {
             return Err(FsError::AccessDenied);
         }
         let customer = self.customers.get(&export.customer).ok_or(FsError::NotFound)?;
+        if let [kept::NAME, below @ ..] = &rest[..]
+            && export.versions
+        {
+            return self.mount_kept(caller, export, customer, below).await;
+        }
         let entry = descend(export, customer, &rest).await?;
         if content_of(&entry.row).is_some() {
             return Err(FsError::NotDirectory);
@@ -58,7 +63,7 @@ impl<C: StorageCenter> Translator<C> {
 
     fn handle_in(&self, export: &Export, entry: &Entry) -> Handle {
         let Export { tree, id, customer, .. } = *export;
-        self.key.seal(&Place { tree, export: id, customer, object: entry.row.id })
+        self.key.seal(&Place { view: View::from(tree), export: id, customer, object: entry.row.id })
     }
 
     /// What a probe may ask for while the port is off duty: an export's root.
@@ -87,9 +92,13 @@ impl<C: StorageCenter> Translator<C> {
         let dir = self.object(caller, dir)?;
         let (folder, permissions) = dir.folder().await?;
         permissions.may_search(&dir.who)?;
+        if dir.place.view == View::Kept {
+            return self.look_up_kept(&dir, &folder, name).await;
+        }
         match name {
             b"." => Ok(self.found(&dir, &folder)),
             b".." => Ok(self.found(&dir, &*parent(&dir, &folder).await?)),
+            _ if kept::is_entrance(&dir, &folder, name).await? => Ok(self.kept_top(&dir.export, &folder)),
             _ => {
                 let entry = dir.customer.directory.lookup(folder.row.id, name).await?;
                 Ok(self.found(&dir, &*entry.ok_or(FsError::NotFound)?))
@@ -107,12 +116,11 @@ impl<C: StorageCenter> Translator<C> {
         let object = self.object(caller, object)?;
         let staged = self.staged(&object);
         let entry = object.entry().await?;
-        let read_only = object.export.read_only || object.place.tree == Tree::Srl;
         let attributes = self.show(&object, &entry, staged.as_ref());
-        // Of the attributes shown: in the SRL tree they are not the file's own.
+        // Of the attributes shown: but for the files themselves they are not the file's own.
         let mut permissions = permissions(&entry);
         permissions.mode = attributes.mode;
-        Ok((permissions.access(&object.who, wanted, read_only), attributes))
+        Ok((permissions.access(&object.who, wanted, object.is_read_only()), attributes))
     }
 
     /// READLINK.
@@ -132,18 +140,17 @@ pub(super) async fn parent<C: StorageCenter>(
     let Some(parent) = folder.row.parent.filter(|_| folder.row.id != top) else {
         return Ok(Arc::clone(folder));
     };
-    let directory = &object.customer.directory;
-    let above = directory.row(parent).await?;
+    let above = object.beside(parent).await?;
     let mut ancestor = Arc::clone(&above);
     // Below the customer's root is everything.
     while ancestor.row.id != top && !object.export.folder.is_empty() {
-        ancestor = directory.row(ancestor.row.parent.ok_or(FsError::Stale)?).await?;
+        ancestor = object.beside(ancestor.row.parent.ok_or(FsError::Stale)?).await?;
     }
     Ok(above)
 }
 
 /// The root folder of an export.
-async fn root<C: StorageCenter>(export: &Export, customer: &Customer<C>) -> FsResult<Arc<Entry>> {
+pub(super) async fn root<C: StorageCenter>(export: &Export, customer: &Customer<C>) -> FsResult<Arc<Entry>> {
     let mut entry = customer.directory.root().await?;
     for name in &export.folder {
         entry = child(customer, &entry, name).await.inspect_err(|error| {

@@ -14,6 +14,7 @@
 //! | `read`, `write` | READ; WRITE, COMMIT |
 //! | `list` | READDIR, READDIRPLUS |
 //! | `srl` | the text of a file of the `/SRL` tree |
+//! | `kept` | `.versions`: what is kept of deleted and overwritten files |
 //!
 //! Whoever shows a file takes the journal's view of it *before* its row: when an upload ends, the row takes over before
 //! the journal forgets, so in this order no moment shows the old contents again.
@@ -23,6 +24,7 @@ pub mod attributes;
 mod audit;
 pub mod export;
 pub mod handle;
+mod kept;
 mod list;
 mod lookup;
 mod names;
@@ -51,7 +53,7 @@ use tokio::sync::watch;
 use self::access::{Identity, Permissions};
 use self::attributes::permissions;
 use self::export::{Export, Exports};
-use self::handle::{HandleKey, Place, Tree};
+use self::handle::{HandleKey, Place, View};
 pub use self::lookup::Located;
 use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
@@ -143,7 +145,11 @@ impl<C: StorageCenter> Translator<C> {
         let place = self.key.open(handle).ok_or(FsError::BadHandle)?;
         let export = Arc::clone(self.exports.load().of_handle(place.export, caller.address)?);
         // A handle of a time when this path was another customer's, or of another tree.
-        if (export.customer, export.tree) != (place.customer, place.tree) {
+        if (export.customer, export.tree) != (place.customer, place.view.tree()) {
+            return Err(FsError::Stale);
+        }
+        // Or of one when it showed versions.
+        if matches!(place.view, View::Kept | View::Version(_)) && !export.versions {
             return Err(FsError::Stale);
         }
         let customer = self.customers.get(&place.customer).ok_or(FsError::Stale)?;
@@ -154,10 +160,7 @@ impl<C: StorageCenter> Translator<C> {
     /// The same for a call that changes something.
     fn writable<'a>(&'a self, caller: &'a Caller, handle: &Handle) -> FsResult<Object<'a, C>> {
         let object = self.object(caller, handle)?;
-        if object.export.read_only || object.place.tree == Tree::Srl {
-            return Err(FsError::ReadOnly);
-        }
-        Ok(object)
+        if object.is_read_only() { Err(FsError::ReadOnly) } else { Ok(object) }
     }
 
     /// What is staged of an object.
@@ -167,9 +170,10 @@ impl<C: StorageCenter> Translator<C> {
 
     /// The attributes of an entry in the tree of `object`.
     fn show(&self, object: &Object<'_, C>, entry: &Entry, staged: Option<&StagedView>) -> Attributes {
-        match object.place.tree {
-            Tree::Files => attributes::attributes(entry, staged, object.export.fsid()),
-            Tree::Srl => srl::attributes(&object.export, object.customer, entry, staged),
+        match object.place.view {
+            View::Files => attributes::attributes(entry, staged, object.export.fsid()),
+            View::Srl => srl::attributes(&object.export, object.customer, entry, staged),
+            View::Kept | View::Version(_) => kept::attributes(&object.export, &object.place, entry),
         }
     }
 
@@ -242,8 +246,14 @@ impl<C: StorageCenter> Translator<C> {
 }
 
 impl<C: StorageCenter> Object<'_, C> {
+    /// Whether nobody may change it, whatever its permissions are.
+    fn is_read_only(&self) -> bool {
+        self.export.read_only || self.place.view != View::Files
+    }
+
+    /// What the journal and the readers of ahead call it. A version's is no object's: of it nothing is ever staged.
     fn file(&self) -> FileKey {
-        self.file_of(self.place.object)
+        self.file_of(ObjectId(self.place.fileid()))
     }
 
     fn file_of(&self, id: ObjectId) -> FileKey {
@@ -252,12 +262,34 @@ impl<C: StorageCenter> Object<'_, C> {
 
     /// Its row; `Stale` if it is gone.
     async fn entry(&self) -> FsResult<Arc<Entry>> {
-        self.customer.directory.row(self.place.object).await.map_err(stale_if_gone)
+        match self.place.view {
+            View::Version(version) => {
+                let kept = self.customer.directory.version_of(self.place.object, version).await?;
+                kept.map(|kept| kept.entry).ok_or(FsError::Stale)
+            }
+            _ => self.beside(self.place.object).await,
+        }
+    }
+
+    /// The row of another object seen as this one.
+    async fn beside(&self, id: ObjectId) -> FsResult<Arc<Entry>> {
+        let directory = &self.customer.directory;
+        match self.place.view {
+            View::Kept => kept::folder(directory, id).await,
+            _ => directory.row(id).await.map_err(stale_if_gone),
+        }
     }
 
     /// Its row as the VFS has it now.
     async fn entry_anew(&self) -> FsResult<Arc<Entry>> {
-        self.customer.directory.refresh(self.place.object).await.map_err(stale_if_gone)
+        let (directory, id) = (&self.customer.directory, self.place.object);
+        match self.place.view {
+            View::Version(version) => {
+                let kept = directory.refresh_version_of(id, version).await?;
+                kept.map(|kept| kept.entry).ok_or(FsError::Stale)
+            }
+            _ => directory.refresh(id).await.map_err(stale_if_gone),
+        }
     }
 
     /// Its row and permissions, if it is a folder.

@@ -17,7 +17,7 @@ use protocol::vfs::{Changed, Existing, Kind, Operation, Request, Target};
 
 use super::access::{Permissions, STICKY};
 use super::attributes::{attributes, folder_before, kind, permissions, timestamp};
-use super::{Object, Translator, failed, step_key};
+use super::{Object, Translator, failed, kept, step_key};
 use crate::center::{CenterError, StorageCenter};
 use crate::directory_cache::Entry;
 use crate::host;
@@ -57,6 +57,7 @@ impl<C: StorageCenter> Translator<C> {
         let checked = check_name(name)?;
         let (folder, rights) = dir.folder().await?;
         rights.may_search(&dir.who)?;
+        kept::refuse_entrance(dir, &folder, name, FsError::Exists).await?;
         if let Err(denied) = rights.may_add(&dir.who) {
             // An existing file may be opened in a folder that takes no new ones.
             let existing = dir.customer.directory.lookup(folder.row.id, name).await?.ok_or(denied)?;
@@ -179,11 +180,12 @@ impl<C: StorageCenter> Translator<C> {
             Err(error) => return failed(error),
         };
         let made = async {
-            let (name, (folder, rights)) = (check_name(name)?, dir.folder().await?);
+            let (checked, (folder, rights)) = (check_name(name)?, dir.folder().await?);
+            kept::refuse_entrance(&dir, &folder, name, FsError::Exists).await?;
             rights.may_add(&dir.who)?;
             let unix = new_metadata(rights.of_new(&dir.who, FileKind::Directory, &set), &set);
             let metadata = unix.encode();
-            let operation = Operation::CreateFolder { parent: folder.row.id, name, metadata };
+            let operation = Operation::CreateFolder { parent: folder.row.id, name: checked, metadata };
             let (changed, entry) = self.make(caller, &dir, operation).await?;
             let found = self.finish_new(caller, &dir, entry, &set).await?;
             Ok((changed, found))
@@ -206,7 +208,8 @@ impl<C: StorageCenter> Translator<C> {
             Err(error) => return failed(error),
         };
         let made = async {
-            let (name, (folder, rights)) = (check_name(name)?, dir.folder().await?);
+            let (checked, (folder, rights)) = (check_name(name)?, dir.folder().await?);
+            kept::refuse_entrance(&dir, &folder, name, FsError::Exists).await?;
             rights.may_add(&dir.who)?;
             match text.len() {
                 // As `symlink(2)`.
@@ -218,7 +221,7 @@ impl<C: StorageCenter> Translator<C> {
             unix.symlink = Some(text.to_vec());
             let operation = Operation::CreateFile {
                 parent: folder.row.id,
-                name,
+                name: checked,
                 metadata: unix.encode(),
                 upload: None,
                 existing: Existing::Refuse,
@@ -245,6 +248,7 @@ impl<C: StorageCenter> Translator<C> {
         };
         let deleted = async {
             let (checked, (folder, rights)) = (check_name(name)?, dir.folder().await?);
+            kept::refuse_entrance(&dir, &folder, name, FsError::ReadOnly).await?;
             let entry = self.sticky_entry(&dir, &folder, &rights, name).await?;
             rights.may_remove(&dir.who, entry.as_ref())?;
             let target = Target::Name(folder.row.id, checked);
@@ -291,6 +295,8 @@ impl<C: StorageCenter> Translator<C> {
         let (from_checked, to_checked) = (check_name(from_name)?, check_name(to_name)?);
         let (from_folder, from_rights) = from_dir.folder().await?;
         let (to_folder, to_rights) = to_dir.folder().await?;
+        kept::refuse_entrance(from_dir, &from_folder, from_name, FsError::ReadOnly).await?;
+        kept::refuse_entrance(to_dir, &to_folder, to_name, FsError::ReadOnly).await?;
         let who = &from_dir.who;
         let replaced = self.sticky_entry(to_dir, &to_folder, &to_rights, to_name).await?;
         to_rights.may_remove(who, replaced.as_ref())?;

@@ -7,7 +7,7 @@ use nfs::filesystem::{Attributes, Caller, FileKind, FsError, FsResult, Handle, R
 use protocol::digest::Content;
 
 use super::attributes::{kind, permissions};
-use super::handle::Tree;
+use super::handle::View;
 use super::{Object, TRANSFER_BYTES_MAX, Translator, base_of};
 use crate::center::{CenterError, StorageCenter};
 use crate::host;
@@ -45,7 +45,7 @@ impl<C: StorageCenter> Translator<C> {
             FileKind::Directory => return Err(FsError::IsDirectory.into()),
             FileKind::Symlink => return Err(FsError::Invalid.into()),
         }
-        if object.place.tree == Tree::Srl {
+        if object.place.view == View::Srl {
             let (text, attributes) = self.srl_text(object).await?;
             let range = cut(offset, count, text.len() as u64);
             let data = vec![Segment::Bytes(text.slice(range.start as usize..range.end as usize))];

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Pair, Role, Site, WanAddress};
+use super::{Pair, Role, Site, Tree, WanAddress};
 use crate::fault::Fault;
 use crate::words::{Host, Interface};
 
@@ -106,6 +106,13 @@ fn exports(site: &Site, faults: &mut Vec<Fault>) {
              `allowed` of one"
         );
         faults.push(Fault::at("[[export]] allowed", text));
+    }
+    for export in &site.exports {
+        if export.tree == Tree::Srl && export.versions == Some(true) {
+            let place = format!("[[export]] {} versions", export.path);
+            let text = "there are versions of files alone: leave the key out, or write tree = \"files\"";
+            faults.push(Fault::at(place, text));
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Export {
     pub read_only: Option<bool>,
     /// Whether each change of a name is told.
     pub audit: Option<bool>,
+    /// Whether `.versions` shows what is kept.
+    pub versions: Option<bool>,
     /// Whose rights are taken away.
     pub squash: Option<Squash>,
     /// User id of those.
@@ -123,6 +125,7 @@ impl Export {
             allowed: Vec::new(),
             read_only: None,
             audit: None,
+            versions: None,
             squash: None,
             anonymous_uid: None,
             anonymous_gid: None,
@@ -140,6 +143,7 @@ impl Export {
         let allowed = reader.list("allowed", "[\"192.0.2.0/24\"]");
         let read_only = reader.flag("read_only");
         let audit = reader.flag("audit");
+        let versions = reader.flag("versions");
         let squash = reader.optional("squash", "\"root\"");
         let anonymous_uid = reader.number("anonymous_uid", 0, u32::MAX);
         let anonymous_gid = reader.number("anonymous_gid", 0, u32::MAX);
@@ -159,6 +163,7 @@ impl Export {
                 allowed: allowed?,
                 read_only: read_only?,
                 audit: audit?,
+                versions: versions?,
                 squash: squash?,
                 anonymous_uid: anonymous_uid?,
                 anonymous_gid: anonymous_gid?,

@@ -36,6 +36,7 @@ pub(crate) const KEYS: Known = &[
             "allowed",
             "read_only",
             "audit",
+            "versions",
             "squash",
             "anonymous_uid",
             "anonymous_gid",

@@ -56,7 +56,7 @@ fn the_example_is_good() {
 /// PORT-18: each fault is one line that says where, what, and what to do.
 #[test]
 fn each_fault_is_told_in_one_line() {
-    let cases: [(&str, &str, &[&str]); 34] = [
+    let cases: [(&str, &str, &[&str]); 35] = [
         ("schema = 1", "", &["schema: write schema = 1"]),
         ("name = \"port-a\"", "nmae = \"port-a\"", &["[port] nmae", "did you mean `name`"]),
         ("name = \"port-a\"", "name = 7", &["[port] name", "another kind"]),
@@ -79,6 +79,11 @@ fn each_fault_is_told_in_one_line() {
         ("\"customer-1.secret\"", "\"/etc/secret\"", &["[center] secret_file", "beside site.toml"]),
         ("path = \"/export\"", "path = \"/\"", &["[[export]] 1: path", "has a name"]),
         ("squash = \"root\"", "squash = \"some\"", &["[[export]] 1: squash", "\"none\""]),
+        (
+            "squash = \"root\"",
+            "[[export]]\npath = \"/SRL\"\ntree = \"srl\"\nversions = true",
+            &["[[export]] /SRL versions", "files alone"],
+        ),
         ("read_only = false", "read_only = \"no\"", &["[[export]] 1: read_only", "true or false"]),
         (
             "allowed = [\"192.0.2.0/24\"]",

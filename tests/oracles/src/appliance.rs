@@ -5,10 +5,10 @@ use std::fs;
 use appliance::fuzz::journal::{Change, Record, decode, encode, encode_header, file_name};
 use appliance::fuzz::{index_record, snapshot};
 use appliance::journal::{Base, FileKey, Journal, Lsn, Piece, Ready, Settings, StagedView};
-use appliance::translator::handle::{ExportId, HandleKey, Place, Tree};
+use appliance::translator::handle::{ExportId, HandleKey, Place, View};
 use nfs::filesystem::Handle;
 use protocol::digest::{Content, Digest, Fingerprint};
-use protocol::id::{CustomerId, ObjectId, Timestamp, Token};
+use protocol::id::{CustomerId, ObjectId, Timestamp, Token, VersionId};
 
 use crate::input::Input;
 
@@ -188,9 +188,14 @@ pub fn handle(data: &[u8]) {
         assert_eq!(key.open(&foreign), None);
     }
     let mut input = Input::new(data);
-    let tree = if input.byte() & 1 == 0 { Tree::Files } else { Tree::Srl };
+    let view = match input.byte() & 3 {
+        0 => View::Files,
+        1 => View::Srl,
+        2 => View::Kept,
+        _ => View::Version(VersionId(input.u64())),
+    };
     let (export, customer) = (ExportId(input.u32()), CustomerId(input.u32()));
-    let place = Place { tree, export, customer, object: ObjectId(input.u64()) };
+    let place = Place { view, export, customer, object: ObjectId(input.u64()) };
     let sealed = key.seal(&place);
     assert_eq!(key.open(&sealed), Some(place));
     let (at, flip) = (usize::from(input.byte()) % sealed.as_bytes().len(), input.byte());
