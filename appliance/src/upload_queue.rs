@@ -72,7 +72,9 @@ pub fn gather<C: StorageCenter>(
         let id = owed.file.file;
         let customer = customers.get(&owed.file.customer);
         let path = customer.map_or_else(|| format!("[{id}]"), |customer| customer.directory.path_of(id));
-        report(owed, path, uploader.quiet(), uploader.again(owed.file, instant), now)
+        // Of a customer who is not served nothing is uploaded, however quiet it is.
+        let quiet = uploader.quiet(owed.file).unwrap_or_default();
+        report(owed, path, quiet, uploader.again(owed.file, instant), now)
     });
     UploadsReport { uploads: uploads.collect(), left_off }
 }

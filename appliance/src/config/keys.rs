@@ -11,6 +11,7 @@ pub(super) const KEYS: Known = &[
             "center",
             "customer",
             "export",
+            "folder",
             "nfs",
             "cache",
             "journal",
@@ -43,6 +44,7 @@ pub(super) const KEYS: Known = &[
             "srl_version",
         ],
     ),
+    ("folder", super::folder::KEYS),
     (
         "nfs",
         &[

@@ -5,6 +5,7 @@
 
 mod changes;
 mod cifs;
+mod folder;
 mod keys;
 mod pair;
 mod parts;
@@ -12,6 +13,7 @@ mod secret;
 mod status_page;
 mod wan;
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::changes::{Change, changes};
 pub use self::cifs::{Cifs, Engine};
+pub use self::folder::FolderEntry;
 pub use self::pair::{Pair, WhenAlone};
 pub use self::parts::{
     Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, RpcbindMode, State, Upload,
@@ -36,6 +39,7 @@ pub use self::secret::SecretError;
 pub(crate) use self::secret::{read_cifs_users, read_key, read_or_make_key, read_pair_key};
 pub use self::status_page::StatusPage;
 pub use self::wan::{Wan, WanHours};
+use crate::folder_rules::FolderRules;
 use crate::status_page::password::PasswordHash;
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
 use crate::translator::handle::ExportId;
@@ -51,6 +55,9 @@ pub struct Config {
     pub customer: Vec<Customer>,
     /// Which of them under which paths.
     pub export: Vec<ExportEntry>,
+    /// What is special about some of their folders.
+    #[serde(default)]
+    pub folder: Vec<FolderEntry>,
     /// Where clients are served.
     #[serde(default)]
     pub nfs: Nfs,
@@ -134,6 +141,7 @@ impl Config {
                 ));
             }
         }
+        self.check_folders()?;
         if self.cache.disk.is_empty() {
             return Err("the data cache has no disk: add a [[cache.disk]] with `path` and `bytes`".into());
         }
@@ -152,6 +160,33 @@ impl Config {
         self.pair.as_ref().map_or(Ok(()), Pair::check)?;
         self.status_page.as_ref().map_or(Ok(()), StatusPage::check)?;
         self.exports().map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn check_folders(&self) -> Result<(), String> {
+        for (number, folder) in self.folder.iter().enumerate() {
+            folder.check()?;
+            let (customer, path) = (folder.customer, &folder.path);
+            if !self.customer.iter().any(|entry| entry.id == customer) {
+                return Err(format!(
+                    "[[folder]] {path} is of customer {customer}, who has no [[customer]] entry: add one"
+                ));
+            }
+            if self.folder[..number].iter().any(|other| (other.customer, &other.path) == (customer, path)) {
+                return Err(format!(
+                    "[[folder]] {path} of customer {customer} stands there twice: make one of them"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules of folders, of each customer who has some.
+    pub fn folder_rules(&self) -> HashMap<CustomerId, FolderRules> {
+        let rules = |customer: &Customer| {
+            let own = self.folder.iter().filter(|folder| folder.customer == customer.id);
+            (CustomerId(customer.id), FolderRules::new(own.map(|folder| (folder.names(), folder.rule()))))
+        };
+        self.customer.iter().map(rules).filter(|(_, rules)| !rules.is_empty()).collect()
     }
 
     /// The exports.

@@ -8,6 +8,7 @@ use std::collections::hash_map::HashMap;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lru::LruCache;
@@ -15,7 +16,9 @@ use protocol::id::{Timestamp, Token};
 
 use super::layer::{Layer, Touched, resolve};
 use super::record::{Change, FILE_BYTES_MAX, Record, fits};
-use super::{Base, FileKey, JournalError, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot};
+use super::{
+    Base, FileKey, JournalError, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot, Waiting,
+};
 
 /// How many finished files are remembered to recognise a base that is too old. The race lasts as long as one NFS call.
 const FINISHED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -293,22 +296,28 @@ impl State {
     }
 
     /// Files to upload now, of those `wanted`; those that hold up the oldest segment first.
-    pub fn candidates(&self, now: Timestamp, ready: Ready, wanted: impl Fn(FileKey) -> bool) -> Vec<FileKey> {
-        let is_ready = |staged: &&StagedFile| {
-            let open = staged.open.touched.is_some_and(|touched| {
-                since(touched.last, now) >= ready.quiet.as_nanos()
-                    || since(touched.first, now) >= ready.age_max.as_nanos()
-            });
-            open || staged.sealed.is_some()
+    pub fn candidates(
+        &self,
+        now: Timestamp,
+        ready: Ready,
+        mut wanted: impl FnMut(&Waiting) -> bool,
+    ) -> Vec<FileKey> {
+        let is_ready = |waiting: &Waiting| {
+            waiting.is_begun || waiting.quiet >= ready.quiet || waiting.dirty >= ready.age_max
         };
         let mut found: Vec<_> = self
             .files
             .iter()
-            .filter(|(_, staged)| is_ready(staged))
-            .map(|(&file, staged)| (staged.first_segment(), staged.lsn, file))
+            .map(|(&file, staged)| (staged.first_segment(), staged.lsn, staged.waiting(file, now)))
+            .filter(|(_, _, waiting)| is_ready(waiting))
             .collect();
-        found.sort_unstable();
-        found.into_iter().map(|(_, _, file)| file).filter(|&file| wanted(file)).take(ready.limit).collect()
+        found.sort_unstable_by_key(|(segment, lsn, waiting)| (*segment, *lsn, waiting.file));
+        found
+            .into_iter()
+            .filter(|(_, _, waiting)| wanted(waiting))
+            .map(|(_, _, waiting)| waiting.file)
+            .take(ready.limit)
+            .collect()
     }
 
     /// The upload begun for a file.
@@ -396,6 +405,17 @@ impl StagedFile {
 
     fn extents(&self) -> usize {
         self.open.extents() + self.sealed_layer().map_or(0, Layer::extents)
+    }
+
+    fn waiting(&self, file: FileKey, now: Timestamp) -> Waiting {
+        let age = |then| Duration::from_nanos(u64::try_from(since(then, now)).unwrap_or(u64::MAX));
+        let touched = self.open.touched;
+        Waiting {
+            file,
+            is_begun: self.sealed.is_some(),
+            quiet: touched.map_or(Duration::ZERO, |touched| age(touched.last)),
+            dirty: touched.map_or(Duration::ZERO, |touched| age(touched.first)),
+        }
     }
 
     fn first_segment(&self) -> u64 {

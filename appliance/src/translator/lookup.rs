@@ -84,9 +84,10 @@ impl<C: StorageCenter> Translator<C> {
         dir: &Handle,
         name: &[u8],
     ) -> FsResult<(Handle, Attributes)> {
-        let dir = self.object(caller, dir)?;
+        let mut dir = self.object(caller, dir)?;
         let (folder, permissions) = dir.folder().await?;
         permissions.may_search(&dir.who)?;
+        dir.rule(Some(folder.row.id)).await?;
         match name {
             b"." => Ok(self.found(&dir, &folder)),
             b".." => Ok(self.found(&dir, &*parent(&dir, &folder).await?)),
@@ -104,9 +105,10 @@ impl<C: StorageCenter> Translator<C> {
         object: &Handle,
         wanted: Access,
     ) -> FsResult<(Access, Attributes)> {
-        let object = self.object(caller, object)?;
+        let mut object = self.object(caller, object)?;
         let staged = self.staged(&object);
         let entry = object.entry().await?;
+        object.rule(entry.row.parent).await?;
         let read_only = object.export.read_only || object.place.tree == Tree::Srl;
         let attributes = self.show(&object, &entry, staged.as_ref());
         // Of the attributes shown: in the SRL tree they are not the file's own.

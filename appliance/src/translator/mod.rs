@@ -98,6 +98,8 @@ struct Object<'a, C> {
     export: Arc<Export>,
     customer: &'a Arc<Customer<C>>,
     who: Identity<'a>,
+    /// For how long SRLs shown through it are good: as the export says, until a rule was [looked up](Self::rule).
+    srl_seconds: u64,
 }
 
 impl<C: StorageCenter> Translator<C> {
@@ -147,8 +149,8 @@ impl<C: StorageCenter> Translator<C> {
             return Err(FsError::Stale);
         }
         let customer = self.customers.get(&place.customer).ok_or(FsError::Stale)?;
-        let who = export.identity(caller);
-        Ok(Object { place, export, customer, who })
+        let (who, srl_seconds) = (export.identity(caller), export.srl.seconds);
+        Ok(Object { place, export, customer, who, srl_seconds })
     }
 
     /// The same for a call that changes something.
@@ -169,7 +171,7 @@ impl<C: StorageCenter> Translator<C> {
     fn show(&self, object: &Object<'_, C>, entry: &Entry, staged: Option<&StagedView>) -> Attributes {
         match object.place.tree {
             Tree::Files => attributes::attributes(entry, staged, object.export.fsid()),
-            Tree::Srl => srl::attributes(&object.export, object.customer, entry, staged),
+            Tree::Srl => srl::attributes(object, entry, staged),
         }
     }
 
@@ -255,6 +257,16 @@ impl<C: StorageCenter> Object<'_, C> {
         self.customer.directory.row(self.place.object).await.map_err(stale_if_gone)
     }
 
+    /// Looks up for how long SRLs of the files right in `folder` are good: whoever shows such a file in an SRL tree does so
+    /// before, for on that depends how long its text is.
+    async fn rule(&mut self, folder: Option<ObjectId>) -> FsResult<()> {
+        if let (Tree::Srl, Some(folder)) = (self.place.tree, folder) {
+            let rule = self.customer.rule_in(folder).await.map_err(stale_if_gone)?;
+            self.srl_seconds = rule.srl_seconds.unwrap_or(self.export.srl.seconds);
+        }
+        Ok(())
+    }
+
     /// Its row as the VFS has it now.
     async fn entry_anew(&self) -> FsResult<Arc<Entry>> {
         self.customer.directory.refresh(self.place.object).await.map_err(stale_if_gone)
@@ -335,13 +347,15 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
     }
 
     async fn getattr(&self, caller: &Caller, object: &Handle) -> FsResult<Attributes> {
-        let object = if self.duty.is_on() {
+        let mut object = if self.duty.is_on() {
             self.object(caller, object)?
         } else {
             self.probed(caller, object).await?
         };
         let staged = self.staged(&object);
-        Ok(self.show(&object, &*object.entry().await?, staged.as_ref()))
+        let entry = object.entry().await?;
+        object.rule(entry.row.parent).await?;
+        Ok(self.show(&object, &entry, staged.as_ref()))
     }
 
     async fn setattr(
