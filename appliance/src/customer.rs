@@ -82,7 +82,7 @@ impl<C: StorageCenter> Customer<C> {
     }
 
     /// Whether no folder of his has a rule: then none of the following asks anybody.
-    pub fn is_unruled(&self) -> bool {
+    fn is_unruled(&self) -> bool {
         self.rules.load().is_empty()
     }
 
@@ -111,10 +111,15 @@ impl<C: StorageCenter> Customer<C> {
         }
     }
 
-    /// What holds for the files right in a folder, without asking anybody; `None` if a folder on the way there is not at
-    /// hand.
-    pub fn known_rule_in(&self, folder: ObjectId) -> Option<Rule> {
-        Some(rule_of(&self.rules(), &self.directory.known_way(folder)?))
+    /// The same without asking anybody; `None` if it is not at hand.
+    pub fn known_rule_for(&self, file: ObjectId) -> Option<Rule> {
+        if self.is_unruled() {
+            return Some(Rule::default());
+        }
+        match self.directory.known(file)?.row.parent {
+            Some(folder) => Some(rule_of(&self.rules(), &self.directory.known_way(folder)?)),
+            None => Some(Rule::default()),
+        }
     }
 
     /// Whether the contents of a file right in `folder` are kept in the cache. Not where nobody can say: what must not be

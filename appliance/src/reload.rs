@@ -149,6 +149,7 @@ fn merged(at_start: &Config, in_force: &Config, wanted: &Config) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FolderEntry;
 
     const EXAMPLE: &str = include_str!("../storage-port.example.toml");
 
@@ -170,6 +171,10 @@ mod tests {
             add_customer(config, 2);
             config.export[0].customer = 2;
             config.export[1].read_only = true;
+            for customer in [1, 2] {
+                let (path, cached) = ("/a".to_owned(), Some(false));
+                config.folder.push(FolderEntry { customer, path, srl_seconds: None, cached, quiet_ms: None });
+            }
             config.export.push(ExportEntry { path: "/two".into(), customer: 2, ..config.export[0].clone() });
         });
         let next = merged(&start, &start, &wanted);
@@ -177,6 +182,8 @@ mod tests {
             next.export.iter().map(|entry| (&*entry.path, entry.customer, entry.read_only)).collect();
         assert_eq!(exports, [("/export", 1, false), ("/SRL", 1, true)]);
         assert_eq!(next.customer.len(), 1);
+        let folders: Vec<_> = next.folder.iter().map(|folder| folder.customer).collect();
+        assert_eq!(folders, [1], "rules as well");
     }
 
     #[test]

@@ -130,6 +130,7 @@ mod tests {
             ("path = \"/SRL\"", "path = \"/urls\""),
             ("path = \"/var/cache/storage-port/0\"", "path = \"/var/cache/storage-port/1\""),
             ("customer-1.secret", "new.secret"),
+            ("[journal]", "[[folder]]\ncustomer = 1\npath = \"/a\"\ncached = false\n[journal]"),
         ]);
         assert_eq!(
             said,
@@ -141,6 +142,7 @@ mod tests {
                 "[[export]] /export read_only",
                 "[[export]] /export squash",
                 "[[export]] /urls added",
+                "[[folder]] 1 /a added",
                 "[nfs] listen",
                 "[nfs] rpcbind_port",
             ]

@@ -328,6 +328,47 @@ mod tests {
         assert_eq!(paths, ["/SRL", "/export"], "PORT-2");
     }
 
+    fn with_folder(text: &str) -> String {
+        edited("[nfs]", &format!("[[folder]]\n{text}\n[nfs]"))
+    }
+
+    #[test]
+    fn rules_of_folders_are_each_customers_own() {
+        let text = with_folder("customer = 1\npath = \"/a/b\"\nsrl_seconds = 0\nquiet_ms = 86_400_000");
+        assert_eq!(error(&text), "");
+        let config = config_file::parse::<Config>(&text, Path::new("x"), keys::KEYS).unwrap();
+        let rules = config.folder_rules();
+        assert_eq!(rules.keys().collect::<Vec<_>>(), [&CustomerId(1)]);
+        let rule = rules[&CustomerId(1)].at([&b"a"[..], b"b", b"c"]);
+        assert_eq!((rule.srl_seconds, rule.cached), (Some(0), None));
+        assert_eq!(rule.quiet, Some(Duration::from_secs(86_400)));
+        let none = config_file::parse::<Config>(EXAMPLE, Path::new("x"), keys::KEYS).unwrap();
+        assert!(none.folder_rules().is_empty());
+    }
+
+    #[test]
+    fn a_wrong_rule_of_a_folder_is_said_in_one_line() {
+        let two = "customer = 1\npath = \"/a\"\ncached = false\n";
+        let cases: [(&str, &[&str]); 8] = [
+            ("customer = 1\npath = \"videos\"\ncached = false", &["[[folder]] videos", "like `/videos`"]),
+            ("customer = 1\npath = \"/a/../b\"\ncached = false", &["[[folder]] /a/../b", "like `/videos`"]),
+            ("customer = 1\npath = \"/a/\"\ncached = false", &["[[folder]] /a/", "like `/videos`"]),
+            ("customer = 1\npath = \"/a\"", &["[[folder]] /a", "`srl_seconds`, `cached` or `quiet_ms`"]),
+            ("customer = 9\npath = \"/a\"\ncached = false", &["[[folder]] /a", "customer 9", "[[customer]]"]),
+            ("customer = 1\npath = \"/a\"\nquiet_ms = 86_400_001", &["[[folder]] /a", "a day"]),
+            (&format!("{two}[[folder]]\n{two}"), &["[[folder]] /a", "twice"]),
+            ("customer = 1\npath = \"/\"\ncache = false", &["cache", "[[folder]]", "`cached`"]),
+        ];
+        for (text, words) in cases {
+            let error = error(&with_folder(text));
+            assert_eq!(error.lines().count(), 1, "{error}");
+            for word in words {
+                assert!(error.contains(word), "`{error}` lacks `{word}`");
+            }
+        }
+        assert_eq!(error(&with_folder("customer = 1\npath = \"/\"\ncached = false")), "");
+    }
+
     /// Design decision 11.
     #[test]
     fn what_is_wrong_is_said_in_one_line() {

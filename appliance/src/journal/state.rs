@@ -308,7 +308,9 @@ impl State {
         let mut found: Vec<_> = self
             .files
             .iter()
-            .map(|(&file, staged)| (staged.first_segment(), staged.lsn, staged.waiting(file, now)))
+            .filter_map(|(&file, staged)| {
+                Some((staged.first_segment(), staged.lsn, staged.waiting(file, now)?))
+            })
             .filter(|(_, _, waiting)| is_ready(waiting))
             .collect();
         found.sort_unstable_by_key(|(segment, lsn, waiting)| (*segment, *lsn, waiting.file));
@@ -407,15 +409,14 @@ impl StagedFile {
         self.open.extents() + self.sealed_layer().map_or(0, Layer::extents)
     }
 
-    fn waiting(&self, file: FileKey, now: Timestamp) -> Waiting {
-        let age = |then| Duration::from_nanos(u64::try_from(since(then, now)).unwrap_or(u64::MAX));
-        let touched = self.open.touched;
-        Waiting {
-            file,
-            is_begun: self.sealed.is_some(),
-            quiet: touched.map_or(Duration::ZERO, |touched| age(touched.last)),
-            dirty: touched.map_or(Duration::ZERO, |touched| age(touched.first)),
-        }
+    fn waiting(&self, file: FileKey, now: Timestamp) -> Option<Waiting> {
+        let is_begun = self.sealed.is_some();
+        let (quiet, dirty) = match self.open.touched {
+            Some(touched) => (since(touched.last, now), since(touched.first, now)),
+            None if is_begun => (Duration::ZERO, Duration::ZERO),
+            None => return None,
+        };
+        Some(Waiting { file, is_begun, quiet, dirty })
     }
 
     fn first_segment(&self) -> u64 {
@@ -439,7 +440,7 @@ impl StagedFile {
     }
 }
 
-/// Nanoseconds between. A clock that stepped back must not keep files from being uploaded: both ways count.
-fn since(then: Timestamp, now: Timestamp) -> u128 {
-    now.0.abs_diff(then.0).into()
+/// The time between. A clock that stepped back must not keep files from being uploaded: both ways count.
+fn since(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_nanos(now.0.abs_diff(then.0))
 }

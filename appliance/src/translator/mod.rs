@@ -32,6 +32,8 @@ mod srl;
 mod write;
 
 #[cfg(test)]
+mod rules_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

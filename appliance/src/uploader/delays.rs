@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use protocol::id::{CustomerId, ObjectId};
+use protocol::id::ObjectId;
 
 use crate::center::StorageCenter;
 use crate::customer::Customer;
@@ -14,22 +14,29 @@ use crate::journal::{FileKey, Waiting};
 pub(super) const DIRTY_MAX: Duration = Duration::from_secs(30);
 /// Longest wait to learn in which folder a file is: after it, the file waits as if no rule were there.
 const ASK_MAX: Duration = Duration::from_secs(10);
+/// So often a file that waits is looked at again, for it may be moved and rules may change. Not at every write of any
+/// other, for thousands may wait.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Delays {
     /// As `[upload]` says.
     quiet: Duration,
-    /// Since when the center is asked for folders above these files.
-    asked: Mutex<HashMap<FileKey, Instant>>,
+    noted: Mutex<Noted>,
 }
 
-/// What was found out in one look at the journal, for many files are in the same folder.
-pub(super) type Folders = HashMap<(CustomerId, ObjectId), Option<Duration>>;
+#[derive(Debug, Default)]
+struct Noted {
+    /// Since when the center is asked for folders above these files.
+    asked: HashMap<FileKey, Instant>,
+    /// Until when these files are not looked at.
+    later: HashMap<FileKey, Instant>,
+}
 
 impl Delays {
     pub(super) fn new(quiet: Duration) -> Self {
-        Self { quiet, asked: Mutex::default() }
+        Self { quiet, noted: Mutex::default() }
     }
 
     /// The shortest delay of any file of these customers.
@@ -42,7 +49,7 @@ impl Delays {
 
     /// The delay of a file, as far as its folders are at hand.
     pub(super) fn of<C: StorageCenter>(&self, customer: &Customer<C>, file: ObjectId) -> Duration {
-        self.known(customer, file, &mut Folders::new()).unwrap_or(self.quiet)
+        self.known(customer, file).unwrap_or(self.quiet)
     }
 
     /// Whether a file has waited long enough. Where its folders are not at hand the center is asked for them, and it waits.
@@ -51,55 +58,55 @@ impl Delays {
         customer: &Arc<Customer<C>>,
         waiting: &Waiting,
         now: Instant,
-        folders: &mut Folders,
     ) -> bool {
-        let quiet = match self.known(customer, waiting.file.file, folders) {
+        let mut noted = self.noted();
+        if noted.later.get(&waiting.file).is_some_and(|until| now < *until) {
+            return false;
+        }
+        let quiet = match self.known(customer, waiting.file.file) {
             Some(quiet) => {
-                self.asked().remove(&waiting.file);
+                noted.asked.remove(&waiting.file);
                 quiet
             }
-            None if self.ask(customer, waiting.file, now) => return false,
+            None if noted.ask(customer, waiting.file, now) => return false,
             None => self.quiet,
         };
-        waiting.quiet >= quiet || waiting.dirty >= quiet.max(DIRTY_MAX)
-    }
-
-    /// Forgets which files the center was asked for, but those that are `staged`.
-    pub(super) fn retain(&self, staged: impl Fn(FileKey) -> bool) {
-        self.asked().retain(|file, _| staged(*file));
-    }
-
-    fn known<C: StorageCenter>(
-        &self,
-        customer: &Customer<C>,
-        file: ObjectId,
-        folders: &mut Folders,
-    ) -> Option<Duration> {
-        if customer.is_unruled() {
-            return Some(self.quiet);
+        let left =
+            (quiet.saturating_sub(waiting.quiet)).min(quiet.max(DIRTY_MAX).saturating_sub(waiting.dirty));
+        if !left.is_zero() {
+            noted.later.insert(waiting.file, now + left.min(LOOK_EVERY));
         }
-        let folder = customer.directory.known(file)?.row.parent?;
-        *folders
-            .entry((customer.id, folder))
-            .or_insert_with(|| Some(customer.known_rule_in(folder)?.quiet.unwrap_or(self.quiet)))
+        left.is_zero()
     }
 
+    /// Forgets what was noted of files but those that are `staged`, and what is past.
+    pub(super) fn tidy(&self, now: Instant, staged: impl Fn(FileKey) -> bool) {
+        let mut noted = self.noted();
+        noted.asked.retain(|file, _| staged(*file));
+        noted.later.retain(|_, until| now < *until);
+    }
+
+    fn known<C: StorageCenter>(&self, customer: &Customer<C>, file: ObjectId) -> Option<Duration> {
+        customer.known_rule_for(file).map(|rule| rule.quiet.unwrap_or(self.quiet))
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Noted {
     /// Has the center asked for the folders above a file; `false` if that takes too long.
-    fn ask<C: StorageCenter>(&self, customer: &Arc<Customer<C>>, file: FileKey, now: Instant) -> bool {
-        let mut asked = self.asked();
-        if let Some(since) = asked.get(&file) {
+    fn ask<C: StorageCenter>(&mut self, customer: &Arc<Customer<C>>, file: FileKey, now: Instant) -> bool {
+        if let Some(since) = self.asked.get(&file) {
             return now.saturating_duration_since(*since) < ASK_MAX;
         }
-        asked.insert(file, now);
+        self.asked.insert(file, now);
         let customer = Arc::clone(customer);
         tokio::spawn(async move {
             // What it learns is at hand at the next look; that it failed is seen by its still being missing.
             let _ = customer.rule_for(file.file).await;
         });
         true
-    }
-
-    fn asked(&self) -> MutexGuard<'_, HashMap<FileKey, Instant>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ use protocol::id::CustomerId;
 use protocol::vfs::VfsErrorCode;
 use tokio::sync::{Notify, Semaphore, watch};
 
-use self::delays::{DIRTY_MAX, Delays, Folders};
+use self::delays::{DIRTY_MAX, Delays};
 pub(crate) use self::upload::content_of;
 use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
@@ -272,17 +272,16 @@ impl<C: StorageCenter> Uploader<C> {
         let is_staged = |file| self.journal.view(file).is_some();
         files.failed.retain(|file, _| is_staged(*file));
         files.hurried.retain(|file| is_staged(*file));
-        self.delays.retain(is_staged);
         let now = Instant::now();
+        self.delays.tidy(now, is_staged);
         let reachable = |file: FileKey| {
             self.customers.get(&file.customer).filter(|customer| customer.directory.is_reachable())
         };
-        let mut folders = Folders::new();
-        let mut is_over = |customer: &Arc<Customer<C>>, waiting: &Waiting| {
+        let is_over = |customer: &Arc<Customer<C>>, waiting: &Waiting| {
             is_urgent
                 || waiting.is_begun
                 || files.hurried.contains(&waiting.file) && waiting.quiet >= HURRIED_QUIET
-                || self.delays.is_over(customer, waiting, now, &mut folders)
+                || self.delays.is_over(customer, waiting, now)
         };
         let wanted = |waiting: &Waiting| {
             files.may_start(waiting.file, now)
