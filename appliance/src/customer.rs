@@ -122,8 +122,8 @@ impl<C: StorageCenter> Customer<C> {
         }
     }
 
-    /// Whether the contents of a file right in `folder` are kept in the cache. Not where nobody can say: what must not be
-    /// kept is not kept then either, and what is there is found all the same.
+    /// Whether the contents of a file right in `folder` are kept in the cache. Not where nobody can say: what must not
+    /// be kept is not kept then either, and what is there is found all the same.
     pub async fn keeping_in(&self, folder: Option<ObjectId>) -> Keeping {
         match folder {
             Some(folder) if !self.is_unruled() => {

@@ -1,8 +1,8 @@
 //! A changed configuration, taken by a running port (design decision 11).
 //!
 //! The whole file is read and checked first; a bad one changes nothing. Then the exports are replaced as one, and the
-//! customers' secrets and rules of folders. What a port holds open for as long as it runs (addresses, directories, caches) stays as it was,
-//! and the answer names it: nothing is ignored in silence.
+//! customers' secrets and rules of folders. What a port holds open for as long as it runs (addresses, directories,
+//! caches) stays as it was, and the answer names it: nothing is ignored in silence.
 
 use std::collections::HashMap;
 use std::fs;
@@ -127,8 +127,8 @@ fn listed(changes: &[String]) -> String {
     if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") }
 }
 
-/// What a port started with `at_start` can make of `wanted`: its exports and rules of customers that are served, and the
-/// files of their secrets. An export given to a customer who is not served yet stays as it is in force.
+/// What a port started with `at_start` can make of `wanted`: its exports and rules of customers that are served, and
+/// the files of their secrets. An export given to a customer who is not served yet stays as it is in force.
 fn merged(at_start: &Config, in_force: &Config, wanted: &Config) -> Config {
     let is_served = |id: u32| at_start.customer.iter().any(|customer| customer.id == id);
     let servable = |entry: &ExportEntry| match is_served(entry.customer) {

@@ -24,7 +24,8 @@ pub struct FolderEntry {
     pub srl_seconds: Option<u64>,
     /// Whether what is read and uploaded is kept in the data cache.
     pub cached: Option<bool>,
-    /// Milliseconds for which a file is left alone after its last write before it is uploaded; in place of `[upload]`'s.
+    /// Milliseconds for which a file is left alone after its last write before it is uploaded; in place of that of
+    /// `[upload]`.
     pub quiet_ms: Option<u64>,
 }
 

@@ -357,7 +357,7 @@ mod tests {
             ("customer = 9\npath = \"/a\"\ncached = false", &["[[folder]] /a", "customer 9", "[[customer]]"]),
             ("customer = 1\npath = \"/a\"\nquiet_ms = 86_400_001", &["[[folder]] /a", "a day"]),
             (&format!("{two}[[folder]]\n{two}"), &["[[folder]] /a", "twice"]),
-            ("customer = 1\npath = \"/\"\ncache = false", &["cache", "[[folder]]", "`cached`"]),
+            ("customer = 1\npath = \"/\"\ncache = false", &["`cache` in [folder]", "`cached`"]),
         ];
         for (text, words) in cases {
             let error = error(&with_folder(text));
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
         let cases: [(&str, &str, &[&str]); 7] = [
-            ("quiet_ms", "quiet_msec", &["quiet_msec", "[upload]", "`quiet_ms`"]),
+            ("quiet_ms = 2", "quiet_msec = 2", &["quiet_msec", "[upload]", "`quiet_ms`"]),
             ("squash = \"root\"", "squash = \"some\"", &["some", "none", "root", "all"]),
             ("[journal]", "[journals]", &["journals", "`journal`"]),
             ("listen = \"", "listen = \"nowhere-", &["listen", "port.toml:"]),

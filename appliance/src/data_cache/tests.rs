@@ -116,7 +116,8 @@ async fn blocks_are_found_as_they_were_put_in() {
     assert_eq!(cache.digests(&object.content).await.unwrap().as_bytes(), object.digests.as_bytes());
 }
 
-/// What goes through leaves nothing here, stays in memory for a while, and is fetched once by all who want it at one time.
+/// What goes through leaves nothing here, stays in memory for a while, and is fetched once by all who want it at the
+/// same time.
 #[tokio::test]
 async fn what_passes_is_fetched_once_and_kept_on_no_disk() {
     let dir = TempDir::new().unwrap();

@@ -47,8 +47,8 @@ use crate::host;
 /// A cached row in a snapshot takes a name (255 bytes) and little else, but metadata may be long: on average a
 /// snapshot stays far below this.
 const SNAPSHOT_BYTES_PER_ENTRY: u64 = 4 << 10;
-/// Most folders above a file that are looked through for what holds for it: four times as deep as any path that a client
-/// can name at once.
+/// Most folders above a file that are looked through for what holds for it: deeper than any path that a client can name
+/// at once (`PATH_MAX`).
 const WAY_MAX: usize = 4_096;
 /// Changes that who listens may be behind; then he has to look at everything.
 const NEWS_MAX: usize = 4_096;

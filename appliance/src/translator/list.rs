@@ -38,7 +38,7 @@ impl<C: StorageCenter> Translator<C> {
         let (folder, permissions) = dir.folder().await?;
         permissions.may_list(&dir.who)?;
         if from.objects {
-            dir.rule(Some(folder.row.id)).await?;
+            dir.heed_rule_in(folder.row.id).await?;
         }
         let verifier = self.key.cookie_verifier(&dir.place);
         if from.cookie != 0 && from.verifier != verifier {

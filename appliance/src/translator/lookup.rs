@@ -87,13 +87,14 @@ impl<C: StorageCenter> Translator<C> {
         let mut dir = self.object(caller, dir)?;
         let (folder, permissions) = dir.folder().await?;
         permissions.may_search(&dir.who)?;
-        dir.rule(Some(folder.row.id)).await?;
         match name {
             b"." => Ok(self.found(&dir, &folder)),
             b".." => Ok(self.found(&dir, &*parent(&dir, &folder).await?)),
             _ => {
                 let entry = dir.customer.directory.lookup(folder.row.id, name).await?;
-                Ok(self.found(&dir, &*entry.ok_or(FsError::NotFound)?))
+                let entry = entry.ok_or(FsError::NotFound)?;
+                dir.heed_rule_for(&entry).await?;
+                Ok(self.found(&dir, &entry))
             }
         }
     }
@@ -108,7 +109,7 @@ impl<C: StorageCenter> Translator<C> {
         let mut object = self.object(caller, object)?;
         let staged = self.staged(&object);
         let entry = object.entry().await?;
-        object.rule(entry.row.parent).await?;
+        object.heed_rule_for(&entry).await?;
         let read_only = object.export.read_only || object.place.tree == Tree::Srl;
         let attributes = self.show(&object, &entry, staged.as_ref());
         // Of the attributes shown: in the SRL tree they are not the file's own.

@@ -100,7 +100,7 @@ struct Object<'a, C> {
     export: Arc<Export>,
     customer: &'a Arc<Customer<C>>,
     who: Identity<'a>,
-    /// For how long SRLs shown through it are good: as the export says, until a rule was [looked up](Self::rule).
+    /// For how long SRLs shown through it are good: as the export says, until a rule is [heeded](Self::heed_rule_in).
     srl_seconds: u64,
 }
 
@@ -259,14 +259,22 @@ impl<C: StorageCenter> Object<'_, C> {
         self.customer.directory.row(self.place.object).await.map_err(stale_if_gone)
     }
 
-    /// Looks up for how long SRLs of the files right in `folder` are good: whoever shows such a file in an SRL tree does so
+    /// Looks up for how long SRLs of the files right in `folder` are good: whoever shows one in an SRL tree does so
     /// before, for on that depends how long its text is.
-    async fn rule(&mut self, folder: Option<ObjectId>) -> FsResult<()> {
-        if let (Tree::Srl, Some(folder)) = (self.place.tree, folder) {
+    async fn heed_rule_in(&mut self, folder: ObjectId) -> FsResult<()> {
+        if self.place.tree == Tree::Srl {
             let rule = self.customer.rule_in(folder).await.map_err(stale_if_gone)?;
             self.srl_seconds = rule.srl_seconds.unwrap_or(self.export.srl.seconds);
         }
         Ok(())
+    }
+
+    /// The same for this entry, if it is a file.
+    async fn heed_rule_for(&mut self, entry: &Entry) -> FsResult<()> {
+        match entry.row.parent.filter(|_| content_of(&entry.row).is_some()) {
+            Some(folder) => self.heed_rule_in(folder).await,
+            None => Ok(()),
+        }
     }
 
     /// Its row as the VFS has it now.
@@ -356,7 +364,7 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         };
         let staged = self.staged(&object);
         let entry = object.entry().await?;
-        object.rule(entry.row.parent).await?;
+        object.heed_rule_for(&entry).await?;
         Ok(self.show(&object, &entry, staged.as_ref()))
     }
 

@@ -44,7 +44,8 @@ async fn rename(port: &TestPort, from: (&Handle, &str), to: (&Handle, &str)) {
     port.translator.rename(&root(), from.0, from_name, to.0, to_name).await.result.unwrap();
 }
 
-/// The SRL of the file at a path of the SRL tree, as it is listed, looked up, told and read; from now to when it is good.
+/// For how many seconds the SRL of the file at a path is good, `None` for ever. It is listed, looked up and told with
+/// its size.
 async fn expires(port: &TestPort, path: &str) -> Option<u64> {
     let (mut dir, mut file) = (port.translator.mount(&root(), "/SRL").await.unwrap(), None);
     for name in path.split('/') {
@@ -122,8 +123,8 @@ async fn the_size_of_an_srl_is_right_just_after_a_start() {
     assert_eq!(later.getattr(&file).await.unwrap().size, text.len() as u64, "they are here");
 }
 
-/// PORT-3: of a file that is not to be cached nothing comes onto the cache's disks, by reading or by uploading; still each
-/// block is fetched once, however small the READs. What is there is used, and what is warmed is kept.
+/// PORT-3: of a file that is not to be cached nothing comes onto the cache's disks, by reading or by uploading; still
+/// each block is fetched once, however small the READs. What is there is used, and what is warmed is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_cached_goes_through_memory() {
     let mut port = TestPort::start().await;

@@ -68,14 +68,14 @@ pub(super) fn attributes<C: StorageCenter>(
 }
 
 impl<C: StorageCenter> Translator<C> {
-    /// The text of a file and its attributes, of one moment. What is staged of the file is uploaded first, however long its
-    /// folder's rule would have it wait.
+    /// The text of a file and its attributes, of one moment. What is staged of the file is uploaded first, however long
+    /// its folder's rule would have it wait.
     pub(super) async fn srl_text(&self, object: &mut Object<'_, C>) -> FsResult<(Bytes, Attributes)> {
         if self.staged(object).is_some() && !self.uploader.settle(object.file(), UPLOAD_WAIT).await {
             return Err(FsError::TryLater);
         }
         let entry = object.entry().await?;
-        object.rule(entry.row.parent).await?;
+        object.heed_rule_for(&entry).await?;
         let content = content_of(&entry.row).ok_or(FsError::IsDirectory)?;
         let term = Term::at(now_seconds(), object.srl_seconds);
         let text = text(object, &entry, &content, term);
