@@ -123,7 +123,7 @@ fn a_folder_may_be_left_out_of_the_cache() {
     let archive = mount.mkdir(&root, b"archive").unwrap();
     let figures = || {
         let stat = told(&port.config(), &["cache", "stat"]);
-        let of = |disk: &Value| (disk["files"].as_u64().unwrap(), disk["bytes"].as_u64().unwrap());
+        let of = |disk: &Value| (disk["files"].as_u64().unwrap(), disk["bytes_used"].as_u64().unwrap());
         let disks = stat["disks"].as_array().unwrap();
         (disks.iter().map(of).collect::<Vec<_>>(), stat["hits"].clone(), stat["misses"].clone())
     };
