@@ -11,10 +11,11 @@ use protocol::id::{CustomerId, ObjectId};
 use protocol::srl::Secret;
 use protocol::vfs::Usage;
 
-use crate::center::{Fenced, StorageCenter};
-use crate::directory_cache::Directory;
+use crate::center::{CenterError, Fenced, StorageCenter};
+use crate::directory_cache::{Directory, Entry};
+use crate::folder_rules::{FolderRules, Rule};
 use crate::journal::StagedView;
-use crate::object::Objects;
+use crate::object::{Keeping, Objects};
 
 /// How old the known use may be before it is asked for again.
 const USAGE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -31,6 +32,7 @@ pub struct Customer<C> {
     pub objects: Objects<C>,
     /// It signs the SRLs of the `/SRL` tree.
     secret: ArcSwap<Secret>,
+    rules: ArcSwap<FolderRules>,
     room: Mutex<Room>,
     is_asking: AtomicBool,
 }
@@ -58,6 +60,7 @@ impl<C: StorageCenter> Customer<C> {
             directory,
             objects,
             secret: ArcSwap::from_pointee(secret),
+            rules: ArcSwap::default(),
             room: Mutex::default(),
             is_asking: AtomicBool::new(false),
         }
@@ -66,6 +69,68 @@ impl<C: StorageCenter> Customer<C> {
     /// His secret.
     pub fn secret(&self) -> Arc<Secret> {
         self.secret.load_full()
+    }
+
+    /// The rules of his folders; none at first.
+    pub fn rules(&self) -> Arc<FolderRules> {
+        self.rules.load_full()
+    }
+
+    /// Takes other rules.
+    pub fn set_rules(&self, rules: FolderRules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Whether no folder of his has a rule: then none of the following asks anybody.
+    fn is_unruled(&self) -> bool {
+        self.rules.load().is_empty()
+    }
+
+    /// What holds for the files right in a folder.
+    ///
+    /// # Errors
+    /// Of the center, if a folder on the way there is not at hand.
+    pub async fn rule_in(&self, folder: ObjectId) -> Result<Rule, CenterError> {
+        if self.is_unruled() {
+            return Ok(Rule::default());
+        }
+        Ok(rule_of(&self.rules(), &self.directory.way(folder).await?))
+    }
+
+    /// What holds for a file.
+    ///
+    /// # Errors
+    /// The same; `NotFound` of the VFS if the file is gone.
+    pub async fn rule_for(&self, file: ObjectId) -> Result<Rule, CenterError> {
+        if self.is_unruled() {
+            return Ok(Rule::default());
+        }
+        match self.directory.row(file).await?.row.parent {
+            Some(folder) => self.rule_in(folder).await,
+            None => Ok(Rule::default()),
+        }
+    }
+
+    /// The same without asking anybody; `None` if it is not at hand.
+    pub fn known_rule_for(&self, file: ObjectId) -> Option<Rule> {
+        if self.is_unruled() {
+            return Some(Rule::default());
+        }
+        match self.directory.known(file)?.row.parent {
+            Some(folder) => Some(rule_of(&self.rules(), &self.directory.known_way(folder)?)),
+            None => Some(Rule::default()),
+        }
+    }
+
+    /// Whether the contents of a file right in `folder` are kept in the cache. Not where nobody can say: what must not
+    /// be kept is not kept then either, and what is there is found all the same.
+    pub async fn keeping_in(&self, folder: Option<ObjectId>) -> Keeping {
+        match folder {
+            Some(folder) if !self.is_unruled() => {
+                self.rule_in(folder).await.map_or(Keeping::Passing, Keeping::of)
+            }
+            _ => Keeping::Kept,
+        }
     }
 
     /// Whether a file may grow to `size` bytes, where the VFS counts `counted` of it (design: quota is checked before
@@ -154,6 +219,11 @@ impl<C: StorageCenter> Customer<C> {
     fn room(&self) -> MutexGuard<'_, Room> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What holds right in the lowest of these folders.
+fn rule_of(rules: &FolderRules, way: &[Arc<Entry>]) -> Rule {
+    rules.at(way.iter().rev().filter_map(|folder| folder.row.name.as_ref()).map(|name| name.as_bytes()))
 }
 
 impl Customer<Fenced<client::Center>> {

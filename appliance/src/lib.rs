@@ -12,6 +12,7 @@ pub mod customer;
 pub mod data_cache;
 pub mod directory_cache;
 pub mod exposition;
+pub mod folder_rules;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod host;

@@ -255,6 +255,7 @@ impl Port {
         };
         let traffic = Arc::<Traffic>::default();
         let throttle = Arc::new(Throttle::new(config.wan.schedule(), host::minute_of_day));
+        let mut rules = config.folder_rules();
         let customers: HashMap<_, _> = centers
             .into_iter()
             .map(|(id, secret, center)| {
@@ -267,7 +268,9 @@ impl Port {
                 let directory = Arc::new(Directory::new(Arc::clone(&center), id, directory));
                 directory.load(&snapshot_path(&state_dir, id));
                 let objects = Objects::new(blocks.clone(), Arc::clone(&center), Arc::clone(&directory));
-                (id, Arc::new(Customer::new(id, secret, center, directory, objects)))
+                let customer = Customer::new(id, secret, center, directory, objects);
+                customer.set_rules(rules.remove(&id).unwrap_or_default());
+                (id, Arc::new(customer))
             })
             .collect();
         let uploader = Uploader::new(journal.clone(), customers.clone(), config.upload.quiet(), duty.clone());

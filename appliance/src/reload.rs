@@ -1,8 +1,8 @@
 //! A changed configuration, taken by a running port (design decision 11).
 //!
 //! The whole file is read and checked first; a bad one changes nothing. Then the exports are replaced as one, and the
-//! customers' secrets. What a port holds open for as long as it runs (addresses, directories, caches) stays as it was,
-//! and the answer names it: nothing is ignored in silence.
+//! customers' secrets and rules of folders. What a port holds open for as long as it runs (addresses, directories,
+//! caches) stays as it was, and the answer names it: nothing is ignored in silence.
 
 use std::collections::HashMap;
 use std::fs;
@@ -74,6 +74,7 @@ impl Reloader {
         let impossible = |message: String| ConfigError::Impossible { path: self.path.clone(), message };
         let next = merged(&self.at_start, &in_force, &wanted);
         let exports = next.exports().map_err(|same| impossible(same.to_string()))?;
+        let mut rules = next.folder_rules();
         secrets.retain(|(id, secret)| {
             self.customers.get(id).is_some_and(|customer| *customer.secret() != *secret)
         });
@@ -90,6 +91,9 @@ impl Reloader {
             if let Some(customer) = self.customers.get(&id) {
                 customer.set_secret(secret);
             }
+        }
+        for (id, customer) in &self.customers {
+            customer.set_rules(rules.remove(id).unwrap_or_default());
         }
         self.translator.set_exports(exports);
         *in_force = next;
@@ -123,8 +127,8 @@ fn listed(changes: &[String]) -> String {
     if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") }
 }
 
-/// What a port started with `at_start` can make of `wanted`: its exports of customers that are served, and the files of
-/// their secrets. An export given to a customer who is not served yet stays as it is in force.
+/// What a port started with `at_start` can make of `wanted`: its exports and rules of customers that are served, and
+/// the files of their secrets. An export given to a customer who is not served yet stays as it is in force.
 fn merged(at_start: &Config, in_force: &Config, wanted: &Config) -> Config {
     let is_served = |id: u32| at_start.customer.iter().any(|customer| customer.id == id);
     let servable = |entry: &ExportEntry| match is_served(entry.customer) {
@@ -133,6 +137,7 @@ fn merged(at_start: &Config, in_force: &Config, wanted: &Config) -> Config {
     };
     let mut next = at_start.clone();
     next.export = wanted.export.iter().filter_map(servable).collect();
+    next.folder = wanted.folder.iter().filter(|folder| is_served(folder.customer)).cloned().collect();
     for customer in &mut next.customer {
         if let Some(entry) = wanted.customer.iter().find(|entry| entry.id == customer.id) {
             customer.secret_file.clone_from(&entry.secret_file);
@@ -144,6 +149,7 @@ fn merged(at_start: &Config, in_force: &Config, wanted: &Config) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FolderEntry;
 
     const EXAMPLE: &str = include_str!("../storage-port.example.toml");
 
@@ -165,6 +171,10 @@ mod tests {
             add_customer(config, 2);
             config.export[0].customer = 2;
             config.export[1].read_only = true;
+            for customer in [1, 2] {
+                let (path, cached) = ("/a".to_owned(), Some(false));
+                config.folder.push(FolderEntry { customer, path, srl_seconds: None, cached, quiet_ms: None });
+            }
             config.export.push(ExportEntry { path: "/two".into(), customer: 2, ..config.export[0].clone() });
         });
         let next = merged(&start, &start, &wanted);
@@ -172,6 +182,8 @@ mod tests {
             next.export.iter().map(|entry| (&*entry.path, entry.customer, entry.read_only)).collect();
         assert_eq!(exports, [("/export", 1, false), ("/SRL", 1, true)]);
         assert_eq!(next.customer.len(), 1);
+        let folders: Vec<_> = next.folder.iter().map(|folder| folder.customer).collect();
+        assert_eq!(folders, [1], "rules as well");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct UploadReport {
     pub oldest_seconds: u64,
     /// How long ago the last of it was.
     pub quiet_seconds: u64,
+    /// How long it is to be quiet before it is uploaded, as `[upload]` or a rule of its folder says.
+    pub delay_seconds: u64,
     /// When it is tried again, if the last attempt failed.
     pub again_seconds: Option<u64>,
 }
@@ -72,7 +74,9 @@ pub fn gather<C: StorageCenter>(
         let id = owed.file.file;
         let customer = customers.get(&owed.file.customer);
         let path = customer.map_or_else(|| format!("[{id}]"), |customer| customer.directory.path_of(id));
-        report(owed, path, uploader.quiet(), uploader.again(owed.file, instant), now)
+        // Of a customer who is not served nothing is uploaded, however quiet it is.
+        let quiet = uploader.quiet(owed.file).unwrap_or_default();
+        report(owed, path, quiet, uploader.again(owed.file, instant), now)
     });
     UploadsReport { uploads: uploads.collect(), left_off }
 }
@@ -101,6 +105,7 @@ fn report(
         state,
         oldest_seconds: age(first).as_secs(),
         quiet_seconds: age(last).as_secs(),
+        delay_seconds: quiet.as_secs(),
         again_seconds: again.map(|again| again.as_secs()),
     }
 }
@@ -121,7 +126,8 @@ impl fmt::Display for UploadsReport {
 
 impl fmt::Display for UploadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { customer, path, bytes, state, oldest_seconds, quiet_seconds, again_seconds } = self;
+        let Self { customer, path, bytes, state, .. } = self;
+        let Self { oldest_seconds, quiet_seconds, delay_seconds, again_seconds, .. } = self;
         // A name can have anything in it but `/` and NUL.
         write!(f, "{}", path.escape_debug())?;
         write!(
@@ -129,7 +135,8 @@ impl fmt::Display for UploadReport {
             " (customer {customer}): {bytes} bytes, written {oldest_seconds}s to {quiet_seconds}s ago, "
         )?;
         match (state, again_seconds) {
-            (UploadState::Written, _) => f.write_str("until it is quiet"),
+            (UploadState::Written, _) if *delay_seconds == 0 => f.write_str("until it is quiet"),
+            (UploadState::Written, _) => write!(f, "until it is quiet for {delay_seconds}s"),
             (UploadState::Queued, _) => f.write_str("waits for its turn"),
             (UploadState::Uploading, _) => f.write_str("being uploaded"),
             (UploadState::Failed, Some(seconds)) => write!(f, "FAILED, again in {seconds}s"),
@@ -172,6 +179,14 @@ mod tests {
         for (told, state) in states {
             assert_eq!((told.state, told.oldest_seconds), (state, 90));
         }
+    }
+
+    #[test]
+    fn a_long_delay_is_told() {
+        let line = UploadReport { delay_seconds: 600, ..told(false, 100, None) }.to_string();
+        assert!(line.ends_with("until it is quiet for 600s"), "{line}");
+        let line = UploadReport { delay_seconds: 0, ..told(false, 100, None) }.to_string();
+        assert!(line.ends_with("until it is quiet"), "{line}");
     }
 
     /// One line each, whatever the name.

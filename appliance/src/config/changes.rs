@@ -32,8 +32,13 @@ impl fmt::Display for Change {
     }
 }
 
-/// By which key the entries of an array of tables are told apart.
-const IDENTITIES: [(&str, &str); 3] = [("customer", "id"), ("export", "path"), ("cache.disk", "path")];
+/// By which keys the entries of an array of tables are told apart.
+const IDENTITIES: [(&str, &[&str]); 4] = [
+    ("customer", &["id"]),
+    ("export", &["path"]),
+    ("folder", &["customer", "path"]),
+    ("cache.disk", &["path"]),
+];
 
 /// All differences, table by table.
 ///
@@ -64,7 +69,7 @@ fn compare(path: &str, before: &Table, after: &Table, changes: &mut Vec<Change>)
 
 fn compare_entries(
     array: &str,
-    id: &str,
+    id: &[&str],
     before: Option<&Value>,
     after: Option<&Value>,
     changes: &mut Vec<Change>,
@@ -84,15 +89,15 @@ fn compare_entries(
     changes.extend(added.map(|(name, _)| Change::of_entry(array, name, "added")));
 }
 
-fn entries<'a>(id: &str, array: Option<&'a Value>) -> Vec<(String, &'a Table)> {
+fn entries<'a>(id: &[&str], array: Option<&'a Value>) -> Vec<(String, &'a Table)> {
     let tables = array.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table);
     tables
         .map(|table| {
-            let name = match table.get(id) {
+            let name = id.iter().map(|key| match table.get(*key) {
                 Some(Value::String(name)) => name.clone(),
                 other => other.map_or_else(String::new, ToString::to_string),
-            };
-            (name, table)
+            });
+            (name.collect::<Vec<_>>().join(" "), table)
         })
         .collect()
 }
@@ -125,6 +130,7 @@ mod tests {
             ("path = \"/SRL\"", "path = \"/urls\""),
             ("path = \"/var/cache/storage-port/0\"", "path = \"/var/cache/storage-port/1\""),
             ("customer-1.secret", "new.secret"),
+            ("[journal]", "[[folder]]\ncustomer = 1\npath = \"/a\"\ncached = false\n[journal]"),
         ]);
         assert_eq!(
             said,
@@ -136,6 +142,7 @@ mod tests {
                 "[[export]] /export read_only",
                 "[[export]] /export squash",
                 "[[export]] /urls added",
+                "[[folder]] 1 /a added",
                 "[nfs] listen",
                 "[nfs] rpcbind_port",
             ]

@@ -11,6 +11,7 @@ pub(super) const KEYS: Known = &[
             "center",
             "customer",
             "export",
+            "folder",
             "nfs",
             "cache",
             "journal",
@@ -44,6 +45,7 @@ pub(super) const KEYS: Known = &[
             "srl_version",
         ],
     ),
+    ("folder", super::folder::KEYS),
     (
         "nfs",
         &[

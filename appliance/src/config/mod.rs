@@ -5,6 +5,7 @@
 
 mod changes;
 mod cifs;
+mod folder;
 mod keys;
 mod pair;
 mod parts;
@@ -12,6 +13,7 @@ mod secret;
 mod status_page;
 mod wan;
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::changes::{Change, changes};
 pub use self::cifs::{Cifs, Engine};
+pub use self::folder::FolderEntry;
 pub use self::pair::{Pair, WhenAlone};
 pub use self::parts::{
     Cache, CacheDisk, Center, Customer, ExportEntry, Journal, Nfs, RpcbindMode, State, Upload,
@@ -36,6 +39,7 @@ pub use self::secret::SecretError;
 pub(crate) use self::secret::{read_cifs_users, read_key, read_or_make_key, read_pair_key};
 pub use self::status_page::StatusPage;
 pub use self::wan::{Wan, WanHours};
+use crate::folder_rules::FolderRules;
 use crate::status_page::password::PasswordHash;
 use crate::translator::export::{Export, Exports, SameExport, SrlOptions};
 use crate::translator::handle::ExportId;
@@ -51,6 +55,9 @@ pub struct Config {
     pub customer: Vec<Customer>,
     /// Which of them under which paths.
     pub export: Vec<ExportEntry>,
+    /// What is special about some of their folders.
+    #[serde(default)]
+    pub folder: Vec<FolderEntry>,
     /// Where clients are served.
     #[serde(default)]
     pub nfs: Nfs,
@@ -142,6 +149,7 @@ impl Config {
                 export.path
             ));
         }
+        self.check_folders()?;
         if self.cache.disk.is_empty() {
             return Err("the data cache has no disk: add a [[cache.disk]] with `path` and `bytes`".into());
         }
@@ -160,6 +168,33 @@ impl Config {
         self.pair.as_ref().map_or(Ok(()), Pair::check)?;
         self.status_page.as_ref().map_or(Ok(()), StatusPage::check)?;
         self.exports().map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn check_folders(&self) -> Result<(), String> {
+        for (number, folder) in self.folder.iter().enumerate() {
+            folder.check()?;
+            let (customer, path) = (folder.customer, &folder.path);
+            if !self.customer.iter().any(|entry| entry.id == customer) {
+                return Err(format!(
+                    "[[folder]] {path} is of customer {customer}, who has no [[customer]] entry: add one"
+                ));
+            }
+            if self.folder[..number].iter().any(|other| (other.customer, &other.path) == (customer, path)) {
+                return Err(format!(
+                    "[[folder]] {path} of customer {customer} stands there twice: make one of them"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules of folders, of each customer who has some.
+    pub fn folder_rules(&self) -> HashMap<CustomerId, FolderRules> {
+        let rules = |customer: &Customer| {
+            let own = self.folder.iter().filter(|folder| folder.customer == customer.id);
+            (CustomerId(customer.id), FolderRules::new(own.map(|folder| (folder.names(), folder.rule()))))
+        };
+        self.customer.iter().map(rules).filter(|(_, rules)| !rules.is_empty()).collect()
     }
 
     /// The exports.
@@ -302,11 +337,52 @@ mod tests {
         assert_eq!(paths, ["/SRL", "/export"], "PORT-2");
     }
 
+    fn with_folder(text: &str) -> String {
+        edited("[nfs]", &format!("[[folder]]\n{text}\n[nfs]"))
+    }
+
+    #[test]
+    fn rules_of_folders_are_each_customers_own() {
+        let text = with_folder("customer = 1\npath = \"/a/b\"\nsrl_seconds = 0\nquiet_ms = 86_400_000");
+        assert_eq!(error(&text), "");
+        let config = config_file::parse::<Config>(&text, Path::new("x"), keys::KEYS).unwrap();
+        let rules = config.folder_rules();
+        assert_eq!(rules.keys().collect::<Vec<_>>(), [&CustomerId(1)]);
+        let rule = rules[&CustomerId(1)].at([&b"a"[..], b"b", b"c"]);
+        assert_eq!((rule.srl_seconds, rule.cached), (Some(0), None));
+        assert_eq!(rule.quiet, Some(Duration::from_secs(86_400)));
+        let none = config_file::parse::<Config>(EXAMPLE, Path::new("x"), keys::KEYS).unwrap();
+        assert!(none.folder_rules().is_empty());
+    }
+
+    #[test]
+    fn a_wrong_rule_of_a_folder_is_said_in_one_line() {
+        let two = "customer = 1\npath = \"/a\"\ncached = false\n";
+        let cases: [(&str, &[&str]); 8] = [
+            ("customer = 1\npath = \"videos\"\ncached = false", &["[[folder]] videos", "like `/videos`"]),
+            ("customer = 1\npath = \"/a/../b\"\ncached = false", &["[[folder]] /a/../b", "like `/videos`"]),
+            ("customer = 1\npath = \"/a/\"\ncached = false", &["[[folder]] /a/", "like `/videos`"]),
+            ("customer = 1\npath = \"/a\"", &["[[folder]] /a", "`srl_seconds`, `cached` or `quiet_ms`"]),
+            ("customer = 9\npath = \"/a\"\ncached = false", &["[[folder]] /a", "customer 9", "[[customer]]"]),
+            ("customer = 1\npath = \"/a\"\nquiet_ms = 86_400_001", &["[[folder]] /a", "a day"]),
+            (&format!("{two}[[folder]]\n{two}"), &["[[folder]] /a", "twice"]),
+            ("customer = 1\npath = \"/\"\ncache = false", &["`cache` in [folder]", "`cached`"]),
+        ];
+        for (text, words) in cases {
+            let error = error(&with_folder(text));
+            assert_eq!(error.lines().count(), 1, "{error}");
+            for word in words {
+                assert!(error.contains(word), "`{error}` lacks `{word}`");
+            }
+        }
+        assert_eq!(error(&with_folder("customer = 1\npath = \"/\"\ncached = false")), "");
+    }
+
     /// Design decision 11.
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
         let cases: [(&str, &str, &[&str]); 8] = [
-            ("quiet_ms", "quiet_msec", &["quiet_msec", "[upload]", "`quiet_ms`"]),
+            ("quiet_ms = 2", "quiet_msec = 2", &["quiet_msec", "[upload]", "`quiet_ms`"]),
             ("squash = \"root\"", "squash = \"some\"", &["some", "none", "root", "all"]),
             ("[journal]", "[journals]", &["journals", "`journal`"]),
             ("listen = \"", "listen = \"nowhere-", &["listen", "port.toml:"]),

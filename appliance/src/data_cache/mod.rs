@@ -14,6 +14,7 @@
 //! | `digests` | digest lists in memory |
 //! | `fills` | one download for many readers |
 //! | `fit` | whether objects have room here (pure) |
+//! | `passing` | what is not to be kept, in memory for a while |
 //! | `pinned` | which objects are to be kept |
 //! | `maintenance` | the thread that sweeps and revives disks |
 
@@ -25,6 +26,7 @@ mod index;
 mod index_log;
 mod key;
 mod maintenance;
+mod passing;
 mod pinned;
 
 #[doc(hidden)]
@@ -56,6 +58,7 @@ pub use self::fit::Fit;
 use self::index::Bounds;
 use self::key::{BlockKey, DIGESTS};
 use self::maintenance::Maintenance;
+use self::passing::Passing;
 use self::pinned::Pinned;
 
 /// One disk of the cache.
@@ -103,7 +106,7 @@ pub struct BlockFile {
 pub enum Block {
     /// In the cache.
     File(BlockFile),
-    /// In memory: no disk took it.
+    /// In memory: no disk took it, or none was to.
     Bytes(Bytes),
 }
 
@@ -159,6 +162,7 @@ struct Inner<E> {
     pinned: Arc<Pinned>,
     lists: Mutex<DigestLists>,
     fills: Fills<E>,
+    passing: Passing<E>,
     counters: Arc<Counters>,
     /// Calls that wait for a fill because somebody reads.
     readers: AtomicUsize,
@@ -179,7 +183,7 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
         let disks: Arc<[Disk]> = disks.iter().map(disk).collect();
         maintenance::revive(&disks);
         let maintenance = Maintenance::start(Arc::clone(&disks));
-        let fills = Fills::new(fills_max);
+        let (fills, passing) = (Fills::new(fills_max), Passing::new(fills_max));
         let lists = Mutex::default();
         let readers = AtomicUsize::new(0);
         Self {
@@ -188,6 +192,7 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
                 pinned,
                 lists,
                 fills,
+                passing,
                 counters,
                 readers,
                 _maintenance: maintenance,
@@ -297,6 +302,49 @@ impl<E: Clone + Send + Sync + 'static> DataCache<E> {
             Ok(kept.map_or(Block::Bytes(bytes), Block::File))
         };
         self.inner.fills.join(key, fill).await
+    }
+
+    /// What is there, or else what `fill` gives, kept on no disk; `fill` has verified it. Only a block found on a disk
+    /// counts, as a hit. Concurrent calls share one fill, and the last few blocks stay in memory.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub async fn pass<F, Fut>(&self, content: &Content, block: u32, fill: F) -> Result<Block, E>
+    where
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<Bytes, E>> + Send,
+    {
+        let key = BlockKey::new(content, block);
+        if let Some(bytes) = self.inner.passing.get(&key) {
+            return Ok(Block::Bytes(bytes));
+        }
+        if let Some(found) = self.get_hot(content, block) {
+            return Ok(Block::File(found));
+        }
+        if let Some(found) = self.find(content, block).await {
+            self.counters().hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(Block::File(found));
+        }
+        let _reader = Reader::new(&self.inner.readers);
+        self.inner.passing.fetch(key, fill).await
+    }
+
+    /// Whether a block is in memory that went [through](Self::pass) lately.
+    pub fn has_passing(&self, content: &Content, block: u32) -> bool {
+        self.inner.passing.get(&BlockKey::new(content, block)).is_some()
+    }
+
+    /// The block digests of an object that is not kept, if they are at hand.
+    pub async fn digests_in_passing(&self, content: &Content) -> Option<Arc<BlockDigests>> {
+        match self.inner.passing.digests(content) {
+            Some(digests) => Some(digests),
+            None => self.digests(content).await,
+        }
+    }
+
+    /// Remembers the block digests of an object that is not kept, in memory only.
+    pub fn pass_digests(&self, content: &Content, digests: Arc<BlockDigests>) {
+        self.inner.passing.put_digests(content, digests);
     }
 
     /// What `fill` gives, kept for later: for a block that is not there and that nobody reads yet, so no hit and no miss.

@@ -116,6 +116,42 @@ async fn blocks_are_found_as_they_were_put_in() {
     assert_eq!(cache.digests(&object.content).await.unwrap().as_bytes(), object.digests.as_bytes());
 }
 
+/// What goes through leaves nothing here, stays in memory for a while, and is fetched once by all who want it at the
+/// same time.
+#[tokio::test]
+async fn what_passes_is_fetched_once_and_kept_on_no_disk() {
+    let dir = TempDir::new().unwrap();
+    let cache = open(&[dir.path()], 100 << 20);
+    let object = Object::new(1, 5);
+    let fetched = AtomicU64::new(0);
+    let fetch = || async {
+        tokio::task::yield_now().await;
+        fetched.fetch_add(1, Ordering::Relaxed);
+        Ok(object.block(0))
+    };
+    let passed = futures::future::join_all((0..50).map(|_| cache.pass(&object.content, 0, fetch))).await;
+    let is_right =
+        |block: &Result<Block, _>| matches!(block, Ok(Block::Bytes(bytes)) if *bytes == object.bytes);
+    assert!(passed.iter().all(is_right));
+    assert!(is_right(&cache.pass(&object.content, 0, fetch).await));
+    assert_eq!((count(&fetched), cache.bytes()), (1, 0));
+
+    for seed in 2..66 {
+        let other = Object::new(seed, 8);
+        cache.pass(&other.content, 0, || async { Ok(other.block(0)) }).await.unwrap();
+    }
+    assert!(!cache.has_passing(&object.content, 0), "memory has a bound");
+    assert!(matches!(cache.pass(&object.content, 1, || async { Err("down") }).await, Err("down")));
+    assert!(cache.pass(&object.content, 1, fetch).await.is_ok(), "no failure is remembered");
+
+    object.insert(&cache).await;
+    assert!(
+        matches!(cache.pass(&object.content, 0, fetch).await, Ok(Block::File(_))),
+        "what is there is used"
+    );
+    assert_eq!((count(&cache.counters().hits), count(&cache.counters().misses)), (1, 0));
+}
+
 /// Design decision 4: of two contents with one MD5, neither is given out for the other.
 #[tokio::test]
 async fn contents_with_one_md5_are_told_apart() {

@@ -43,12 +43,16 @@ use tokio::sync::{Notify, broadcast, watch};
 use self::core::{Core, Trust};
 pub use self::core::{Entry, Named, Page};
 pub use self::kept::Kept;
+use self::path::End;
 use crate::center::{CenterError, StorageCenter};
 use crate::host;
 
 /// A cached row in a snapshot takes a name (255 bytes) and little else, but metadata may be long: on average a
 /// snapshot stays far below this.
 const SNAPSHOT_BYTES_PER_ENTRY: u64 = 4 << 10;
+/// Most folders above a file that are looked through for what holds for it: deeper than any path that a client can name
+/// at once (`PATH_MAX`).
+const WAY_MAX: usize = 4_096;
 /// Changes that who listens may be behind; then he has to look at everything.
 const NEWS_MAX: usize = 4_096;
 
@@ -176,9 +180,34 @@ impl<C: StorageCenter> Directory<C> {
         self.core().row(id, Instant::now())
     }
 
+    /// A folder and those above it but the root, the lowest first. None at all of more than [`WAY_MAX`].
+    ///
+    /// # Errors
+    /// As of [`row`](Self::row), for any of them.
+    pub async fn way(&self, folder: ObjectId) -> Result<Vec<Arc<Entry>>, CenterError> {
+        let (mut folders, mut next) = (Vec::new(), folder);
+        while folders.len() < WAY_MAX {
+            let entry = self.row(next).await?;
+            let Some(parent) = path::above(&entry) else { return Ok(folders) };
+            folders.push(entry);
+            next = parent;
+        }
+        Ok(Vec::new())
+    }
+
+    /// The same as it is held, without asking anybody; `None` if not all of it is.
+    pub fn known_way(&self, folder: ObjectId) -> Option<Vec<Arc<Entry>>> {
+        let (mut core, now) = (self.core(), Instant::now());
+        match path::climb(folder, WAY_MAX, |id| core.row(id, now)) {
+            (folders, End::Root) => Some(folders),
+            (_, End::TooDeep) => Some(Vec::new()),
+            (_, End::Missing(_)) => None,
+        }
+    }
+
     /// Where a name of a folder is, from the customer's root, as far as that is at hand.
     pub fn path_in(&self, folder: ObjectId, name: &[u8]) -> String {
-        path::path(folder, name, |id| self.known(id).map(|entry| entry.row.clone()))
+        path::path(folder, name, |id| self.known(id))
     }
 
     /// Where an object is, likewise; its id alone if its row is not at hand.

@@ -77,7 +77,9 @@ pub use self::error::JournalError;
 pub use self::record::FILE_BYTES_MAX;
 pub use self::replica::Incoming;
 pub use self::tail::{Batch, Tail};
-pub use self::view::{Base, FileKey, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot, Usage};
+pub use self::view::{
+    Base, FileKey, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot, Usage, Waiting,
+};
 
 /// Largest payload of one [`Journal::write`].
 pub const WRITE_BYTES_MAX: usize = 4 << 20;
@@ -299,7 +301,12 @@ impl Journal {
 
     /// Files to upload now, of those `wanted`: those that hold up the oldest journal space first. A file whose upload
     /// was begun and not finished counts as ready. `wanted` is asked under a lock: it must not call the journal.
-    pub fn candidates(&self, now: Timestamp, ready: Ready, wanted: impl Fn(FileKey) -> bool) -> Vec<FileKey> {
+    pub fn candidates(
+        &self,
+        now: Timestamp,
+        ready: Ready,
+        wanted: impl FnMut(&Waiting) -> bool,
+    ) -> Vec<FileKey> {
         locked(&self.inner.state).candidates(now, ready, wanted)
     }
 

@@ -8,6 +8,7 @@ use std::collections::hash_map::HashMap;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lru::LruCache;
@@ -15,7 +16,9 @@ use protocol::id::{Timestamp, Token};
 
 use super::layer::{Layer, Touched, resolve};
 use super::record::{Change, FILE_BYTES_MAX, Record, fits};
-use super::{Base, FileKey, JournalError, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot};
+use super::{
+    Base, FileKey, JournalError, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot, Waiting,
+};
 
 /// How many finished files are remembered to recognise a base that is too old. The race lasts as long as one NFS call.
 const FINISHED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -293,22 +296,30 @@ impl State {
     }
 
     /// Files to upload now, of those `wanted`; those that hold up the oldest segment first.
-    pub fn candidates(&self, now: Timestamp, ready: Ready, wanted: impl Fn(FileKey) -> bool) -> Vec<FileKey> {
-        let is_ready = |staged: &&StagedFile| {
-            let open = staged.open.touched.is_some_and(|touched| {
-                since(touched.last, now) >= ready.quiet.as_nanos()
-                    || since(touched.first, now) >= ready.age_max.as_nanos()
-            });
-            open || staged.sealed.is_some()
+    pub fn candidates(
+        &self,
+        now: Timestamp,
+        ready: Ready,
+        mut wanted: impl FnMut(&Waiting) -> bool,
+    ) -> Vec<FileKey> {
+        let is_ready = |waiting: &Waiting| {
+            waiting.is_begun || waiting.quiet >= ready.quiet || waiting.dirty >= ready.age_max
         };
         let mut found: Vec<_> = self
             .files
             .iter()
-            .filter(|(_, staged)| is_ready(staged))
-            .map(|(&file, staged)| (staged.first_segment(), staged.lsn, file))
+            .filter_map(|(&file, staged)| {
+                Some((staged.first_segment(), staged.lsn, staged.waiting(file, now)?))
+            })
+            .filter(|(_, _, waiting)| is_ready(waiting))
             .collect();
-        found.sort_unstable();
-        found.into_iter().map(|(_, _, file)| file).filter(|&file| wanted(file)).take(ready.limit).collect()
+        found.sort_unstable_by_key(|(segment, lsn, waiting)| (*segment, *lsn, waiting.file));
+        found
+            .into_iter()
+            .filter(|(_, _, waiting)| wanted(waiting))
+            .map(|(_, _, waiting)| waiting.file)
+            .take(ready.limit)
+            .collect()
     }
 
     /// The upload begun for a file.
@@ -398,6 +409,16 @@ impl StagedFile {
         self.open.extents() + self.sealed_layer().map_or(0, Layer::extents)
     }
 
+    fn waiting(&self, file: FileKey, now: Timestamp) -> Option<Waiting> {
+        let is_begun = self.sealed.is_some();
+        let (quiet, dirty) = match self.open.touched {
+            Some(touched) => (since(touched.last, now), since(touched.first, now)),
+            None if is_begun => (Duration::ZERO, Duration::ZERO),
+            None => return None,
+        };
+        Some(Waiting { file, is_begun, quiet, dirty })
+    }
+
     fn first_segment(&self) -> u64 {
         self.sealed_layer().unwrap_or(&self.open).first_segment
     }
@@ -419,7 +440,7 @@ impl StagedFile {
     }
 }
 
-/// Nanoseconds between. A clock that stepped back must not keep files from being uploaded: both ways count.
-fn since(then: Timestamp, now: Timestamp) -> u128 {
-    now.0.abs_diff(then.0).into()
+/// The time between. A clock that stepped back must not keep files from being uploaded: both ways count.
+fn since(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_nanos(now.0.abs_diff(then.0))
 }

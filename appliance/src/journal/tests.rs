@@ -532,7 +532,7 @@ fn only_quiet_or_old_files_are_candidates() {
         assert_eq!(journal.candidates(Timestamp(10 * second), ready, |_| true), [key(100), key(101)]);
         let one = Ready { limit: 1, ..ready };
         assert_eq!(journal.candidates(Timestamp(10 * second), one, |_| true), [key(100)]);
-        let newer = journal.candidates(Timestamp(10 * second), one, |file| file != key(100));
+        let newer = journal.candidates(Timestamp(10 * second), one, |waiting| waiting.file != key(100));
         assert_eq!(newer, [key(101)], "what is not wanted does not count");
     });
 }

@@ -122,6 +122,19 @@ pub struct Ready {
     pub limit: usize,
 }
 
+/// A file that is [`Ready`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which.
+    pub file: FileKey,
+    /// Its upload was begun before, and is to be ended however the file is.
+    pub is_begun: bool,
+    /// For how long it was not written.
+    pub quiet: Duration,
+    /// For how long it has been dirty.
+    pub dirty: Duration,
+}
+
 /// What the center does not have yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owed {

@@ -18,6 +18,7 @@ pub use self::warm::Warmed;
 use crate::center::{CenterError, StorageCenter};
 use crate::data_cache::{Block, BlockFile, DataCache};
 use crate::directory_cache::Directory;
+use crate::folder_rules::Rule;
 use crate::journal::FileKey;
 
 /// Sequential readers followed at once; one more forgets the one longest quiet.
@@ -26,6 +27,22 @@ const STREAMS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
 const AHEAD_FETCHES_MAX: usize = 64;
 /// Locks under which block digests are fetched, so that the blocks of one object do not each fetch them.
 const DIGEST_LOCKS: usize = 16;
+
+/// What becomes of the bytes of a file that go through the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// They are kept in the data cache.
+    Kept,
+    /// Nothing of them is left on its disks; what is there already is used.
+    Passing,
+}
+
+impl Keeping {
+    /// As a rule says.
+    pub fn of(rule: Rule) -> Self {
+        if rule.cached == Some(false) { Self::Passing } else { Self::Kept }
+    }
+}
 
 /// The objects of one customer. Cheap to clone.
 pub struct Objects<C> {
@@ -66,14 +83,19 @@ impl<C: StorageCenter> Objects<C> {
     ///
     /// # Errors
     /// `NoObject` when the file was replaced meanwhile: read its row again.
-    pub async fn read(&self, content: &Content, range: Range<u64>) -> Result<Vec<Segment>, CenterError> {
+    pub async fn read(
+        &self,
+        content: &Content,
+        range: Range<u64>,
+        keeping: Keeping,
+    ) -> Result<Vec<Segment>, CenterError> {
         let mut segments = Vec::new();
         let mut offset = range.start;
         while offset < range.end {
             let index = offset / BLOCK_BYTES;
             let within = offset % BLOCK_BYTES;
             let len = (range.end - offset).min(BLOCK_BYTES - within);
-            segments.push(match self.block(content, index).await? {
+            segments.push(match self.block(content, index, keeping).await? {
                 Block::File(block) => Segment::File { file: block.file, offset: within, len: len as u32 },
                 Block::Bytes(bytes) => Segment::Bytes(bytes.slice(within as usize..(within + len) as usize)),
             });
@@ -83,7 +105,7 @@ impl<C: StorageCenter> Objects<C> {
     }
 
     /// Notes that `range` of a file was read, and fetches what a sequential reader will want next.
-    pub fn read_ahead(&self, file: FileKey, content: &Content, range: Range<u64>) {
+    pub fn read_ahead(&self, file: FileKey, content: &Content, range: Range<u64>, keeping: Keeping) {
         if content.blocks() <= 1 {
             return;
         }
@@ -93,7 +115,7 @@ impl<C: StorageCenter> Objects<C> {
         };
         for index in wanted {
             // Nothing to fetch, and so no task and no other thread to be woken.
-            if self.hot(content, index).is_some() {
+            if self.is_at_hand(content, index, keeping) {
                 continue;
             }
             let Ok(permit) = Arc::clone(&self.shared.ahead_fetches).try_acquire_owned() else {
@@ -103,7 +125,7 @@ impl<C: StorageCenter> Objects<C> {
             let (objects, content) = (self.clone(), *content);
             tokio::spawn(async move {
                 // Whoever reads the block asks again, and learns why it failed.
-                let _ = objects.block(&content, index).await;
+                let _ = objects.block(&content, index, keeping).await;
                 drop(permit);
             });
         }
@@ -124,12 +146,23 @@ impl<C: StorageCenter> Objects<C> {
     }
 
     /// Block `index` of `content`.
-    async fn block(&self, content: &Content, index: u64) -> Result<Block, CenterError> {
+    async fn block(&self, content: &Content, index: u64, keeping: Keeping) -> Result<Block, CenterError> {
         if let Some(block) = self.hot(content, index) {
             return Ok(Block::File(block));
         }
         let number = u32::try_from(index).map_err(|_| CenterError::Wrong("no object has 4 PiB".into()))?;
-        self.shared.cache.fetch(content, number, || self.fetch(content, index)).await
+        let fetch = || self.fetch(content, index, keeping);
+        match keeping {
+            Keeping::Kept => self.shared.cache.fetch(content, number, fetch).await,
+            Keeping::Passing => self.shared.cache.pass(content, number, fetch).await,
+        }
+    }
+
+    /// Whether nothing has to be fetched for a block, as far as that can be told without any wait.
+    fn is_at_hand(&self, content: &Content, index: u64, keeping: Keeping) -> bool {
+        let is_passing = |number| self.shared.cache.has_passing(content, number);
+        self.hot(content, index).is_some()
+            || keeping == Keeping::Passing && u32::try_from(index).is_ok_and(is_passing)
     }
 
     /// A block that is at hand without any wait.
@@ -137,11 +170,11 @@ impl<C: StorageCenter> Objects<C> {
         self.shared.cache.get_hot(content, u32::try_from(index).ok()?)
     }
 
-    async fn fetch(&self, content: &Content, index: u64) -> Result<Bytes, CenterError> {
+    async fn fetch(&self, content: &Content, index: u64, keeping: Keeping) -> Result<Bytes, CenterError> {
         if !self.shared.directory.is_reachable() {
             return Err(CenterError::Unavailable("the storage center did not answer lately".into()));
         }
-        let digests = self.digests(content).await?;
+        let digests = self.digests(content, keeping).await?;
         let offset = index * BLOCK_BYTES;
         let bytes = self.shared.center.fetch_range(content, offset, content.block_len(index)).await?;
         digests.verify(content, index, &bytes).map_err(|mismatch| {
@@ -151,17 +184,27 @@ impl<C: StorageCenter> Objects<C> {
         Ok(bytes)
     }
 
-    async fn digests(&self, content: &Content) -> Result<Arc<BlockDigests>, CenterError> {
-        if let Some(digests) = self.shared.cache.digests(content).await {
+    async fn digests(&self, content: &Content, keeping: Keeping) -> Result<Arc<BlockDigests>, CenterError> {
+        if let Some(digests) = self.known_digests(content, keeping).await {
             return Ok(digests);
         }
         let lock = usize::from(content.fingerprint.0[0]) % DIGEST_LOCKS;
         let _one_at_a_time = self.shared.digest_locks[lock].lock().await;
-        if let Some(digests) = self.shared.cache.digests(content).await {
+        if let Some(digests) = self.known_digests(content, keeping).await {
             return Ok(digests);
         }
-        let digests = self.shared.center.fetch_digests(content).await?;
-        self.shared.cache.insert_digests(content, &digests).await;
-        Ok(Arc::new(digests))
+        let digests = Arc::new(self.shared.center.fetch_digests(content).await?);
+        match keeping {
+            Keeping::Kept => self.shared.cache.insert_digests(content, &digests).await,
+            Keeping::Passing => self.shared.cache.pass_digests(content, Arc::clone(&digests)),
+        }
+        Ok(digests)
+    }
+
+    async fn known_digests(&self, content: &Content, keeping: Keeping) -> Option<Arc<BlockDigests>> {
+        match keeping {
+            Keeping::Kept => self.shared.cache.digests(content).await,
+            Keeping::Passing => self.shared.cache.digests_in_passing(content).await,
+        }
     }
 }

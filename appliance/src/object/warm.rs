@@ -2,7 +2,7 @@
 
 use protocol::digest::Content;
 
-use super::Objects;
+use super::{Keeping, Objects};
 use crate::center::{CenterError, StorageCenter};
 use crate::data_cache::Block;
 
@@ -35,7 +35,7 @@ impl<C: StorageCenter> Objects<C> {
             return Ok(Warmed::Held);
         }
         let number = u32::try_from(index).map_err(|_| CenterError::Wrong("no object has 4 PiB".into()))?;
-        match self.shared.cache.warm(content, number, || self.fetch(content, index)).await? {
+        match self.shared.cache.warm(content, number, || self.fetch(content, index, Keeping::Kept)).await? {
             Block::File(_) => Ok(Warmed::Fetched),
             Block::Bytes(_) => Ok(Warmed::NotKept),
         }
@@ -47,7 +47,7 @@ impl<C: StorageCenter> Objects<C> {
     /// As [`warm`](Self::warm).
     pub async fn warm_digests(&self, content: &Content) -> Result<(), CenterError> {
         if !self.shared.cache.holds_digests(content).await {
-            let digests = self.digests(content).await?;
+            let digests = self.digests(content, Keeping::Kept).await?;
             self.shared.cache.insert_digests(content, &digests).await;
         }
         Ok(())

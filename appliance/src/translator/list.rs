@@ -38,9 +38,12 @@ impl<C: StorageCenter> Translator<C> {
         from: ListFrom,
         into: &mut impl Listing,
     ) -> FsResult<bool> {
-        let dir = self.object(caller, dir)?;
+        let mut dir = self.object(caller, dir)?;
         let (folder, permissions) = dir.folder().await?;
         permissions.may_list(&dir.who)?;
+        if from.objects {
+            dir.heed_rule_in(folder.row.id).await?;
+        }
         let verifier = self.key.cookie_verifier(&dir.place);
         if from.cookie != 0 && from.verifier != verifier {
             return Err(FsError::BadCookie);

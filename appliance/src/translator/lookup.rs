@@ -89,7 +89,7 @@ impl<C: StorageCenter> Translator<C> {
         dir: &Handle,
         name: &[u8],
     ) -> FsResult<(Handle, Attributes)> {
-        let dir = self.object(caller, dir)?;
+        let mut dir = self.object(caller, dir)?;
         let (folder, permissions) = dir.folder().await?;
         permissions.may_search(&dir.who)?;
         if dir.place.view == View::Kept {
@@ -101,7 +101,9 @@ impl<C: StorageCenter> Translator<C> {
             _ if kept::is_entrance(&dir, &folder, name).await? => Ok(self.kept_top(&dir.export, &folder)),
             _ => {
                 let entry = dir.customer.directory.lookup(folder.row.id, name).await?;
-                Ok(self.found(&dir, &*entry.ok_or(FsError::NotFound)?))
+                let entry = entry.ok_or(FsError::NotFound)?;
+                dir.heed_rule_for(&entry).await?;
+                Ok(self.found(&dir, &entry))
             }
         }
     }
@@ -113,9 +115,10 @@ impl<C: StorageCenter> Translator<C> {
         object: &Handle,
         wanted: Access,
     ) -> FsResult<(Access, Attributes)> {
-        let object = self.object(caller, object)?;
+        let mut object = self.object(caller, object)?;
         let staged = self.staged(&object);
         let entry = object.entry().await?;
+        object.heed_rule_for(&entry).await?;
         let attributes = self.show(&object, &entry, staged.as_ref());
         // Of the attributes shown: but for the files themselves they are not the file's own.
         let mut permissions = permissions(&entry);

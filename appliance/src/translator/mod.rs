@@ -34,6 +34,8 @@ mod srl;
 mod write;
 
 #[cfg(test)]
+mod rules_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
@@ -100,6 +102,8 @@ struct Object<'a, C> {
     export: Arc<Export>,
     customer: &'a Arc<Customer<C>>,
     who: Identity<'a>,
+    /// For how long SRLs shown through it are good: as the export says, until a rule is [heeded](Self::heed_rule_in).
+    srl_seconds: u64,
 }
 
 impl<C: StorageCenter> Translator<C> {
@@ -153,8 +157,8 @@ impl<C: StorageCenter> Translator<C> {
             return Err(FsError::Stale);
         }
         let customer = self.customers.get(&place.customer).ok_or(FsError::Stale)?;
-        let who = export.identity(caller);
-        Ok(Object { place, export, customer, who })
+        let (who, srl_seconds) = (export.identity(caller), export.srl.seconds);
+        Ok(Object { place, export, customer, who, srl_seconds })
     }
 
     /// The same for a call that changes something.
@@ -172,7 +176,7 @@ impl<C: StorageCenter> Translator<C> {
     fn show(&self, object: &Object<'_, C>, entry: &Entry, staged: Option<&StagedView>) -> Attributes {
         match object.place.view {
             View::Files => attributes::attributes(entry, staged, object.export.fsid()),
-            View::Srl => srl::attributes(&object.export, object.customer, entry, staged),
+            View::Srl => srl::attributes(object, entry, staged),
             View::Kept | View::Version(_) => kept::attributes(&object.export, &object.place, entry),
         }
     }
@@ -280,6 +284,24 @@ impl<C: StorageCenter> Object<'_, C> {
         }
     }
 
+    /// Looks up for how long SRLs of the files right in `folder` are good: whoever shows one in an SRL tree does so
+    /// before, for on that depends how long its text is.
+    async fn heed_rule_in(&mut self, folder: ObjectId) -> FsResult<()> {
+        if self.place.view == View::Srl {
+            let rule = self.customer.rule_in(folder).await.map_err(stale_if_gone)?;
+            self.srl_seconds = rule.srl_seconds.unwrap_or(self.export.srl.seconds);
+        }
+        Ok(())
+    }
+
+    /// The same for this entry, if it is a file.
+    async fn heed_rule_for(&mut self, entry: &Entry) -> FsResult<()> {
+        match entry.row.parent.filter(|_| content_of(&entry.row).is_some()) {
+            Some(folder) => self.heed_rule_in(folder).await,
+            None => Ok(()),
+        }
+    }
+
     /// Its row as the VFS has it now.
     async fn entry_anew(&self) -> FsResult<Arc<Entry>> {
         let (directory, id) = (&self.customer.directory, self.place.object);
@@ -367,13 +389,15 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
     }
 
     async fn getattr(&self, caller: &Caller, object: &Handle) -> FsResult<Attributes> {
-        let object = if self.duty.is_on() {
+        let mut object = if self.duty.is_on() {
             self.object(caller, object)?
         } else {
             self.probed(caller, object).await?
         };
         let staged = self.staged(&object);
-        Ok(self.show(&object, &*object.entry().await?, staged.as_ref()))
+        let entry = object.entry().await?;
+        object.heed_rule_for(&entry).await?;
+        Ok(self.show(&object, &entry, staged.as_ref()))
     }
 
     async fn setattr(

@@ -12,6 +12,7 @@ use super::{Object, TRANSFER_BYTES_MAX, Translator, base_of};
 use crate::center::{CenterError, StorageCenter};
 use crate::host;
 use crate::journal::{Piece, StagedView};
+use crate::object::Keeping;
 
 /// Holes are sent from here.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -25,19 +26,24 @@ impl<C: StorageCenter> Translator<C> {
         offset: u64,
         count: u32,
     ) -> FsResult<Read> {
-        let object = self.object(caller, file)?;
+        let mut object = self.object(caller, file)?;
         let count = u64::from(count.min(TRANSFER_BYTES_MAX));
-        match self.read_once(&object, offset, count).await {
+        match self.read_once(&mut object, offset, count).await {
             // Replaced from elsewhere since the row was read: its new contents are to be had.
             Err(ReadError::ContentsGone(staged)) => {
                 self.stand_on_new_contents(&object, staged).await?;
-                self.read_once(&object, offset, count).await.map_err(FsError::from)
+                self.read_once(&mut object, offset, count).await.map_err(FsError::from)
             }
             result => result.map_err(FsError::from),
         }
     }
 
-    async fn read_once(&self, object: &Object<'_, C>, offset: u64, count: u64) -> Result<Read, ReadError> {
+    async fn read_once(
+        &self,
+        object: &mut Object<'_, C>,
+        offset: u64,
+        count: u64,
+    ) -> Result<Read, ReadError> {
         let staged = self.journal.read(object.file(), offset, count);
         let entry = object.entry().await?;
         match kind(&entry) {
@@ -51,18 +57,19 @@ impl<C: StorageCenter> Translator<C> {
             let data = vec![Segment::Bytes(text.slice(range.start as usize..range.end as usize))];
             return Ok(answer(data, range, attributes));
         }
+        let keeping = object.customer.keeping_in(entry.row.parent).await;
         let view = staged.as_ref().map(|(view, _)| view);
         let attributes = self.show(object, &entry, view);
         let range = cut(offset, count, attributes.size);
         let data = match &staged {
             Some((view, pieces)) => {
-                let read = self.read_pieces(object, &view.base.content, pieces).await;
+                let read = self.read_pieces(object, &view.base.content, pieces, keeping).await;
                 read.map_err(|error| ReadError::of(error, Some(*view)))?
             }
             None => {
                 let content = base_of(&entry)?.content;
-                object.customer.objects.read_ahead(object.file(), &content, range.clone());
-                let read = object.customer.objects.read(&content, range.clone()).await;
+                object.customer.objects.read_ahead(object.file(), &content, range.clone(), keeping);
+                let read = object.customer.objects.read(&content, range.clone(), keeping).await;
                 read.map_err(|error| ReadError::of(error, None))?
             }
         };
@@ -74,6 +81,7 @@ impl<C: StorageCenter> Translator<C> {
         object: &Object<'_, C>,
         base: &Content,
         pieces: &[Piece],
+        keeping: Keeping,
     ) -> Result<Vec<Segment>, CenterError> {
         let mut data = Vec::with_capacity(pieces.len());
         for piece in pieces {
@@ -83,7 +91,8 @@ impl<C: StorageCenter> Translator<C> {
                     data.push(Segment::File { file: log.clone(), offset: *position, len: *len as u32 });
                 }
                 Piece::Base { offset, len } => {
-                    data.extend(object.customer.objects.read(base, *offset..*offset + *len).await?);
+                    let range = *offset..*offset + *len;
+                    data.extend(object.customer.objects.read(base, range, keeping).await?);
                 }
                 Piece::Zero { len } => {
                     let zeros =

@@ -14,10 +14,8 @@ use protocol::id::Timestamp;
 use protocol::srl::{AccessMethod, ObjectName, SrlKind, SrlOperation, SrlRequest};
 
 use super::attributes::time;
-use super::export::Export;
 use super::{Object, Translator, attributes};
 use crate::center::StorageCenter;
-use crate::customer::Customer;
 use crate::directory_cache::Entry;
 use crate::host;
 use crate::journal::StagedView;
@@ -52,17 +50,16 @@ impl Term {
 /// The attributes of an entry in the SRL tree. Who may read the file, nobody else, may read its SRL: it gives the
 /// same bytes.
 pub(super) fn attributes<C: StorageCenter>(
-    export: &Export,
-    customer: &Customer<C>,
+    object: &Object<'_, C>,
     entry: &Entry,
     staged: Option<&StagedView>,
 ) -> Attributes {
-    let mut shown = attributes::attributes(entry, staged, export.fsid());
+    let mut shown = attributes::attributes(entry, staged, object.export.fsid());
     shown.mode &= if shown.kind == FileKind::Regular { 0o444 } else { !0o222 };
     if shown.kind == FileKind::Regular {
-        let term = Term::at(now_seconds(), export.srl.seconds);
+        let term = Term::at(now_seconds(), object.srl_seconds);
         let written = time(Timestamp(i64::try_from(term.from).unwrap_or(0).saturating_mul(NANOS)));
-        shown.size = text(export, customer, entry, &Content::EMPTY, term).len() as u64;
+        shown.size = text(object, entry, &Content::EMPTY, term).len() as u64;
         shown.used = shown.size;
         shown.modified = shown.modified.max(written);
         shown.changed = shown.changed.max(written);
@@ -71,28 +68,25 @@ pub(super) fn attributes<C: StorageCenter>(
 }
 
 impl<C: StorageCenter> Translator<C> {
-    /// The text of a file and its attributes, of one moment.
-    pub(super) async fn srl_text(&self, object: &Object<'_, C>) -> FsResult<(Bytes, Attributes)> {
-        if self.staged(object).is_some() && !self.uploader.settled(object.file(), UPLOAD_WAIT).await {
+    /// The text of a file and its attributes, of one moment. What is staged of the file is uploaded first, however long
+    /// its folder's rule would have it wait.
+    pub(super) async fn srl_text(&self, object: &mut Object<'_, C>) -> FsResult<(Bytes, Attributes)> {
+        if self.staged(object).is_some() && !self.uploader.settle(object.file(), UPLOAD_WAIT).await {
             return Err(FsError::TryLater);
         }
         let entry = object.entry().await?;
+        object.heed_rule_for(&entry).await?;
         let content = content_of(&entry.row).ok_or(FsError::IsDirectory)?;
-        let term = Term::at(now_seconds(), object.export.srl.seconds);
-        let text = text(&object.export, object.customer, &entry, &content, term);
+        let term = Term::at(now_seconds(), object.srl_seconds);
+        let text = text(object, &entry, &content, term);
         self.srl_reads.fetch_add(1, Ordering::Relaxed);
         Ok((text.into(), self.show(object, &entry, None)))
     }
 }
 
 /// `http://host/<encoded-request>/<certificate>/<name>` and a newline.
-fn text<C: StorageCenter>(
-    export: &Export,
-    customer: &Customer<C>,
-    entry: &Entry,
-    content: &Content,
-    term: Term,
-) -> String {
+fn text<C: StorageCenter>(object: &Object<'_, C>, entry: &Entry, content: &Content, term: Term) -> String {
+    let export = &object.export;
     let request = SrlRequest {
         kind: SrlKind::Standard,
         version: export.srl.version,
@@ -102,7 +96,7 @@ fn text<C: StorageCenter>(
         operation: SrlOperation::Fetch { object: ObjectName::Content(content.fingerprint) },
     };
     let name = entry.row.name.as_ref().map_or(&b""[..], |name| name.as_bytes());
-    format!("{}{}\n", export.srl.host, request.sign(&customer.secret()).path(name))
+    format!("{}{}\n", export.srl.host, request.sign(&object.customer.secret()).path(name))
 }
 
 fn now_seconds() -> u64 {

@@ -1,6 +1,7 @@
 //! The translator in front of a center in memory. What needs a real center, several ports or crashes is tested from
 //! outside; here is what can be seen only from inside, such as the number of calls.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ fn at_once<T>(call: impl Future<Output = T>) -> T {
 }
 
 /// Polls until `condition` holds.
-async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(super) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
     while !condition().await {
         assert!(Instant::now() < end, "not in time: {what}");
@@ -69,6 +70,13 @@ impl Listing for Taken {
         }
         has_room
     }
+}
+
+/// The size shown of each name in a folder.
+pub(super) async fn sizes(port: &TestPort, dir: &Handle) -> HashMap<String, u64> {
+    let mut taken = Taken::at_most(usize::MAX);
+    assert_eq!(port.translator.list(&root(), dir, list_from(0, [0; 8]), &mut taken).await, Ok(true));
+    taken.entries.into_iter().map(|(name, _, size)| (name, size)).collect()
 }
 
 /// PORT-7: enough directory information at hand means no call to the VFS, and no wait.

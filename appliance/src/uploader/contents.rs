@@ -13,17 +13,18 @@ use protocol::digest::{BLOCK_BYTES, BlockDigests, Content, ObjectHasher};
 use super::UploadError;
 use crate::center::StorageCenter;
 use crate::journal::{Piece, UploadSnapshot};
-use crate::object::Objects;
+use crate::object::{Keeping, Objects};
 
 /// The contents fixed for one upload.
 pub(super) struct Contents<C> {
     pub(super) snapshot: Arc<UploadSnapshot>,
     pub(super) objects: Objects<C>,
+    pub(super) keeping: Keeping,
 }
 
 impl<C> Clone for Contents<C> {
     fn clone(&self) -> Self {
-        Self { snapshot: Arc::clone(&self.snapshot), objects: self.objects.clone() }
+        Self { snapshot: Arc::clone(&self.snapshot), objects: self.objects.clone(), keeping: self.keeping }
     }
 }
 
@@ -42,8 +43,8 @@ impl<C: StorageCenter> Contents<C> {
         Ok(hasher.finish())
     }
 
-    /// All bytes in order, one block at a time; each is kept in the data cache on its way, for who wrote a file often
-    /// reads it next.
+    /// All bytes in order, one block at a time; each is kept in the data cache on its way, unless a rule is
+    /// against it, for who wrote a file often reads it next.
     pub(super) fn stream(
         &self,
         content: Content,
@@ -55,7 +56,9 @@ impl<C: StorageCenter> Contents<C> {
                 let (contents, digests) = (contents.clone(), Arc::clone(&digests));
                 async move {
                     let bytes = contents.block(index).await.map_err(io::Error::other)?;
-                    contents.objects.keep(&content, &digests, index, bytes.clone()).await;
+                    if contents.keeping == Keeping::Kept {
+                        contents.objects.keep(&content, &digests, index, bytes.clone()).await;
+                    }
                     Ok(bytes)
                 }
             })
@@ -74,7 +77,7 @@ impl<C: StorageCenter> Contents<C> {
                 Piece::Zero { len } => parts.push(Part::Zero(len)),
                 Piece::Base { offset, len } => {
                     let base = &self.snapshot.base.content;
-                    let segments = self.objects.read(base, offset..offset + len).await;
+                    let segments = self.objects.read(base, offset..offset + len, self.keeping).await;
                     parts.extend(segments.map_err(UploadError::Base)?.into_iter().map(Part::from));
                 }
             }

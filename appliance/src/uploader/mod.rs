@@ -2,6 +2,7 @@
 //! happens when one fails. [`upload`] is the way of a single file.
 
 mod contents;
+mod delays;
 mod upload;
 
 use std::collections::{HashMap, HashSet};
@@ -14,16 +15,17 @@ use protocol::id::CustomerId;
 use protocol::vfs::VfsErrorCode;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use self::delays::{DIRTY_MAX, Delays};
 pub(crate) use self::upload::content_of;
 use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
 use crate::host;
-use crate::journal::{FileKey, Journal, JournalError, Lsn, Ready};
+use crate::journal::{FileKey, Journal, JournalError, Lsn, Ready, Waiting};
 
 /// Uploads at once. Hashing takes a core each; more would only compete with serving.
 const UPLOADS_MAX: usize = 4;
-/// A file written without a pause is uploaded this often all the same.
-const DIRTY_MAX: Duration = Duration::from_secs(30);
+/// A file that somebody waits for is uploaded when it was quiet for so long, whatever its folder's rule.
+const HURRIED_QUIET: Duration = Duration::from_millis(200);
 /// Between attempts of one file that failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(30);
@@ -74,7 +76,7 @@ impl UploadError {
 pub struct Uploader<C> {
     journal: Journal,
     customers: HashMap<CustomerId, Arc<Customer<C>>>,
-    quiet: Duration,
+    delays: Delays,
     files: Mutex<Files>,
     slots: Arc<Semaphore>,
     wake: Notify,
@@ -102,6 +104,8 @@ pub struct Uploads {
 #[derive(Default)]
 struct Files {
     uploading: HashSet<FileKey>,
+    /// Somebody waits for them.
+    hurried: HashSet<FileKey>,
     failed: HashMap<FileKey, Failed>,
 }
 
@@ -111,8 +115,8 @@ struct Failed {
 }
 
 impl<C: StorageCenter> Uploader<C> {
-    /// An uploader of files that have been `quiet` for so long, while the port is on `duty`; [`run`](Self::run) must run
-    /// beside it.
+    /// An uploader of files that have been `quiet` for so long, or as long as the rule of their folder says, while the port is
+    /// on `duty`; [`run`](Self::run) must run beside it.
     pub fn new(
         journal: Journal,
         customers: HashMap<CustomerId, Arc<Customer<C>>>,
@@ -122,7 +126,7 @@ impl<C: StorageCenter> Uploader<C> {
         let uploader = Self {
             journal,
             customers,
-            quiet,
+            delays: Delays::new(quiet),
             files: Mutex::default(),
             slots: Arc::new(Semaphore::new(UPLOADS_MAX)),
             wake: Notify::new(),
@@ -147,9 +151,9 @@ impl<C: StorageCenter> Uploader<C> {
         }
     }
 
-    /// How long a file is to be quiet before it is uploaded.
-    pub fn quiet(&self) -> Duration {
-        self.quiet
+    /// How long a file is to be quiet before it is uploaded, as far as its folders are at hand.
+    pub fn quiet(&self, file: FileKey) -> Option<Duration> {
+        self.customers.get(&file.customer).map(|customer| self.delays.of(customer, file.file))
     }
 
     /// When a file whose last attempt failed is tried again, from `now` on; `None` if none failed.
@@ -175,6 +179,19 @@ impl<C: StorageCenter> Uploader<C> {
         matches!(tokio::time::timeout(most, wait).await, Ok(Ok(_)))
     }
 
+    /// The same, but has `file` uploaded as soon as there is a short pause in its writing.
+    pub async fn settle(&self, file: FileKey, most: Duration) -> bool {
+        let mut settled = self.settled.subscribe();
+        let finish = async {
+            while self.journal.view(file).is_some() {
+                self.files().hurried.insert(file);
+                self.wake.notify_one();
+                let _ = tokio::time::timeout(TICK_MAX, settled.changed()).await;
+            }
+        };
+        tokio::time::timeout(most, finish).await.is_ok()
+    }
+
     /// Whether the journal's records of `file` up to `lsn` are at the center.
     pub fn has_uploaded(&self, file: FileKey, lsn: Lsn) -> bool {
         self.journal.view(file).is_none_or(|view| view.uploaded >= lsn)
@@ -193,8 +210,9 @@ impl<C: StorageCenter> Uploader<C> {
     pub async fn upload_all(&self) {
         let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
         let last = self.journal.last();
-        for file in
-            self.journal.candidates(host::now(), all, |file| self.customers.contains_key(&file.customer))
+        for file in self
+            .journal
+            .candidates(host::now(), all, |waiting| self.customers.contains_key(&waiting.file.customer))
         {
             self.upload_soon(file, last).await;
         }
@@ -202,8 +220,8 @@ impl<C: StorageCenter> Uploader<C> {
 
     /// Uploads whatever is ready until the task is dropped.
     pub async fn run(self: Arc<Self>) {
-        let tick = (self.quiet / 4).clamp(TICK_MIN, TICK_MAX);
         loop {
+            let tick = (self.delays.shortest(self.customers.values()) / 4).clamp(TICK_MIN, TICK_MAX);
             if self.journal.usage().files == 0 {
                 self.wake.notified().await;
             } else {
@@ -234,9 +252,7 @@ impl<C: StorageCenter> Uploader<C> {
         let usage = self.journal.usage();
         let is_urgent =
             self.is_urgent.swap(false, Ordering::Relaxed) || usage.bytes_used > usage.bytes_max / 2;
-        let quiet = if is_urgent { Duration::ZERO } else { self.quiet };
-        let ready = Ready { quiet, age_max: DIRTY_MAX, limit: UPLOADS_MAX };
-        for (file, customer) in self.startable(ready) {
+        for (file, customer) in self.startable(is_urgent) {
             let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
             self.files().uploading.insert(file);
             let uploader = Arc::clone(self);
@@ -250,15 +266,30 @@ impl<C: StorageCenter> Uploader<C> {
     }
 
     /// The oldest files an upload of which may begin now. Those that cannot be uploaded do not stand in the way of others.
-    fn startable(&self, ready: Ready) -> Vec<(FileKey, Arc<Customer<C>>)> {
+    fn startable(&self, is_urgent: bool) -> Vec<(FileKey, Arc<Customer<C>>)> {
         let mut files = self.files();
-        // A file that was removed meanwhile is nobody's failure any more.
-        files.failed.retain(|file, _| self.journal.view(*file).is_some());
+        // A file that was removed meanwhile is nobody's failure any more, and nobody waits for it.
+        let is_staged = |file| self.journal.view(file).is_some();
+        files.failed.retain(|file, _| is_staged(*file));
+        files.hurried.retain(|file| is_staged(*file));
         let now = Instant::now();
+        self.delays.tidy(now, is_staged);
         let reachable = |file: FileKey| {
             self.customers.get(&file.customer).filter(|customer| customer.directory.is_reachable())
         };
-        let wanted = |file| files.may_start(file, now) && reachable(file).is_some();
+        let is_over = |customer: &Arc<Customer<C>>, waiting: &Waiting| {
+            is_urgent
+                || waiting.is_begun
+                || files.hurried.contains(&waiting.file) && waiting.quiet >= HURRIED_QUIET
+                || self.delays.is_over(customer, waiting, now)
+        };
+        let wanted = |waiting: &Waiting| {
+            files.may_start(waiting.file, now)
+                && reachable(waiting.file).is_some_and(|customer| is_over(customer, waiting))
+        };
+        let shortest = self.delays.shortest(self.customers.values()).min(HURRIED_QUIET);
+        let quiet = if is_urgent { Duration::ZERO } else { shortest };
+        let ready = Ready { quiet, age_max: DIRTY_MAX, limit: UPLOADS_MAX };
         let found = self.journal.candidates(host::now(), ready, wanted);
         found.into_iter().filter_map(|file| Some((file, Arc::clone(reachable(file)?)))).collect()
     }
@@ -267,6 +298,7 @@ impl<C: StorageCenter> Uploader<C> {
         customer.note(file.file, || self.journal.view(file));
         let mut files = self.files();
         files.uploading.remove(&file);
+        files.hurried.remove(&file);
         match result {
             Ok(()) => {
                 self.done.fetch_add(1, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use crate::center::{CenterError, StorageCenter};
 use crate::customer::Customer;
 use crate::host;
 use crate::journal::{Base, FileKey, Journal, UploadSnapshot};
+use crate::object::Keeping;
 
 /// How often one upload begins again because somebody else changed the row meanwhile, before it gives way to others.
 const ATTEMPTS: u32 = 8;
@@ -87,17 +88,30 @@ impl<C: StorageCenter> One<'_, C> {
         if snapshot.is_base() {
             return Ok(snapshot.base.content);
         }
-        let contents = Contents { snapshot: Arc::clone(snapshot), objects: self.customer.objects.clone() };
+        let keeping = self.keeping().await?;
+        let objects = self.customer.objects.clone();
+        let contents = Contents { snapshot: Arc::clone(snapshot), objects, keeping };
         let (content, digests) = contents.hash().await?;
         if content == snapshot.base.content || content == Content::EMPTY {
             return Ok(content);
         }
-        self.customer.objects.keep_digests(&content, &digests).await;
+        if keeping == Keeping::Kept {
+            self.customer.objects.keep_digests(&content, &digests).await;
+        }
         tracing::debug!(file = %snapshot.file.file, token = %snapshot.token, object = %content.fingerprint, "storing");
         let digests = Arc::new(digests);
         let source = Source::new(move || contents.stream(content, Arc::clone(&digests)));
         self.customer.center.store(snapshot.token, &content, source).await?;
         Ok(content)
+    }
+
+    /// Whether the contents are kept in the cache. A file that is gone has no rule, and the steps that follow find it gone.
+    async fn keeping(&self) -> Result<Keeping, CenterError> {
+        match self.customer.rule_for(self.snapshot.file.file).await {
+            Ok(rule) => Ok(Keeping::of(rule)),
+            Err(error) if error.is_not_found() => Ok(Keeping::Passing),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes the object the contents of the row.
