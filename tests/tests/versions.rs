@@ -11,7 +11,8 @@ use client::{Center, Settings};
 use e2e::daemon::binary;
 use e2e::desk::Desk;
 use e2e::mount::{Mount, mode};
-use e2e::site::{Port, PortSettings};
+use e2e::shared::Shared;
+use e2e::site::{Port, PortSettings, Site};
 use e2e::tools::run_ok;
 use e2e::{data, poll};
 use nfs3_types::nfs3::{nfs_fh3, nfsstat3};
@@ -25,12 +26,12 @@ const HOUR: u32 = 3_600;
 /// A storage center that keeps what customer 1 deletes and overwrites for so long.
 fn keeping(seconds: u32) -> Desk {
     let desk = Desk::start();
-    keep(&desk, seconds);
+    keep(&desk.site, seconds);
     desk
 }
 
-fn keep(desk: &Desk, seconds: u32) {
-    let (config, seconds) = (desk.site.center_config(), seconds.to_string());
+fn keep(site: &Site, seconds: u32) {
+    let (config, seconds) = (site.center_config(), seconds.to_string());
     let arguments = ["customer", "keep", "--id", "1", "--seconds", &seconds, "--config"];
     let program = binary("storage-center");
     run_ok(program.to_str().unwrap(), &[&arguments, &[config.to_str().unwrap()][..]].concat());
@@ -168,11 +169,11 @@ fn versions_go_when_their_time_is_over() {
     desk.done(&["rm", "/g"]);
     assert_eq!(versions(&desk, "/").len(), 2);
     assert_clean(&desk, 3);
-    keep(&desk, 1);
+    keep(&desk.site, 1);
     await_versions(&desk, "/", 0);
     assert_clean(&desk, 1);
     assert!(desk.refused(&["restore", "/g"]).contains("no version"));
-    keep(&desk, 0);
+    keep(&desk.site, 0);
     desk.done(&["rm", "/f"]);
     assert_eq!(versions(&desk, "/").len(), 0);
     assert_clean(&desk, 0);
@@ -343,7 +344,7 @@ fn what_is_shown_of_versions_is_theirs_alone() {
     poll::until("the restored version is gone", PATIENCE, || stale(&mut mount, file));
     assert_eq!(mount.lookup(&top, name.as_bytes()).err(), Some(nfsstat3::NFS3ERR_NOENT));
     only(&mut mount, ".versions", "b.");
-    keep(&desk, 1);
+    keep(&desk.site, 1);
     poll::until("the outdated version is gone", PATIENCE, || stale(&mut mount, &kept[1].1));
     assert_eq!(listed(&mut mount, ".versions").len(), 0);
 
@@ -352,6 +353,36 @@ fn what_is_shown_of_versions_is_theirs_alone() {
     assert_eq!(mount.getattr(&top).err(), Some(nfsstat3::NFS3ERR_STALE));
     assert_eq!(mount.walk(".versions").err(), Some(nfsstat3::NFS3ERR_NOENT));
     mount.mkdir(&root, b".versions").unwrap();
+}
+
+/// A share shows what its export shows.
+fn by_cifs(more: &str) {
+    let shared = Shared::start(more);
+    keep(&shared.site, HOUR);
+    shared.port.edit_config("squash = \"none\"", "squash = \"none\"\nversions = true");
+    shared.port.reload();
+    let bytes = data::bytes(1, 100_000);
+    shared.put("f.txt", &bytes).unwrap();
+    shared.port.wait_nothing_owed();
+    shared.export("rm f.txt").good().unwrap();
+    let mut mount = shared.port.mount("/export");
+    let path = only(&mut mount, ".versions", "f.").replace('/', "\\");
+    assert!(shared.get(&path).unwrap() == bytes);
+    let listed = shared.export("cd .versions; ls").good().unwrap();
+    assert!(listed.contains("f.20") && !listed.contains("f.txt"), "{listed}");
+    assert!(shared.export(&format!("rm \"{path}\"")).good().is_err());
+    assert!(shared.put(".versions\\new", b"x").is_err());
+    only(&mut mount, ".versions", "f.");
+}
+
+#[test]
+fn what_is_kept_is_read_by_cifs() {
+    by_cifs("");
+}
+
+#[test]
+fn what_is_kept_is_read_by_samba() {
+    by_cifs("engine = \"samba\"\n");
 }
 
 fn kill(desk: &mut Desk) {

@@ -174,8 +174,7 @@ impl<C: StorageCenter> Translator<C> {
             after = page.entries().last().map_or(after, |last| last.row.id.0);
             has_folders = !page.end && !page.entries().is_empty();
         }
-        let mut after =
-            VersionId(if from.cookie < VERSION_FILEID { 0 } else { from.cookie - VERSION_FILEID });
+        let mut after = VersionId(from.cookie.saturating_sub(VERSION_FILEID));
         loop {
             let listed = directory.versions(folder.row.id, after, STEP_VERSIONS).await;
             let (versions, more) = listed.map_err(stale_if_gone)?;
