@@ -4,8 +4,8 @@
 //!
 //! 1. there is no reference, and the grace is over;
 //! 2. a mark says that the copy counts no more. It is never taken back;
-//! 3. there is still no reference: the bytes go, then the record. The mark stays for a day, so that its number is not
-//!    given again while a request from before may be under way.
+//! 3. there is still no reference: the bytes go, then the record, of what was marked before that look. The mark stays
+//!    for a day, so that its number is not given again while a request from before may be under way.
 //!
 //! If there is a reference now, somebody may have seen the copy before the mark came, and relies on it: then another
 //! copy is made of it first. Nobody else can have removed its bytes: whoever removes them has looked for references
@@ -103,12 +103,13 @@ impl Bucket {
                 self.count_no_more(fingerprint, listed.number, now).await?;
             }
         }
+        // Listed before the references are looked for: one that another process marks later goes when that has looked.
+        let gone = self.copies(fingerprint).await?.gone();
         let is_held = self.is_held(fingerprint).await?;
         if is_held && !self.rescue(fingerprint, now).await? {
             tracing::error!(object = %fingerprint, "an object somebody refers to has no whole copy in the store");
             return Ok(false);
         }
-        let gone = self.copies(fingerprint).await?.gone();
         for listed in &gone {
             let head = self.head(fingerprint, listed.number).await?;
             let (store, keys) = (self.store(), self.store().keys());

@@ -46,6 +46,37 @@ async fn an_upload_does_not_rely_on_a_marked_copy() {
     assert_eq!(count(&one, "data/").await, 1);
 }
 
+/// REF-2, SYS-8: a process that found no reference and was held up after that removes nothing that another one has marked
+/// meanwhile: that one may have to make a copy of it first.
+#[tokio::test]
+async fn what_is_marked_after_the_look_at_references_stays() {
+    let memory = Arc::new(InMemory::new());
+    let backend = Arc::new(Unreliable::new(Arc::clone(&memory), 0, 0));
+    let (slow, other) = (open(&backend, 1).await, open(&memory, 2).await);
+    let bytes = bytes_of(1, 100);
+    let content = store(&slow, &bytes, ALICE, 1).await.unwrap();
+    slow.give_up(reference(&content, ALICE, 1), NOW).await.unwrap();
+    let references = slow.store().keys().references(content.fingerprint);
+    let event = {
+        let (other, bytes) = (other.clone(), bytes.clone());
+        async move {
+            // Makes a second copy, for the first is marked.
+            store(&other, &bytes, BOB, 2).await.unwrap();
+            other.give_up(reference(&content, BOB, 2), NOW + 1).await.unwrap();
+            // Has looked for references and found none; then comes an upload that relies on that copy; then it marks it.
+            store(&other, &bytes, ALICE, 3).await.unwrap();
+            other.count_no_more(content.fingerprint, 2, NOW + GRACE).await.unwrap();
+        }
+    };
+    // It looks for references before it marks the copy and after that.
+    backend.meanwhile(references, 1, event);
+    slow.collect(NOW + GRACE).await.unwrap();
+    other.collect(NOW + 2 * GRACE).await.unwrap();
+    assert_eq!(read(&other, ALICE, &content).await.unwrap(), bytes);
+    let copies = other.copies(content.fingerprint).await.unwrap();
+    assert_eq!((copies.counted().len(), copies.gone().len()), (1, 0));
+}
+
 /// ISN-11: an upload that another process has ended is not acknowledged.
 #[tokio::test]
 async fn an_upload_that_was_ended_is_not_acknowledged() {
@@ -153,9 +184,9 @@ async fn race(seed: u64) {
     assert_eq!(names(&steady).await, ["format"], "seed {seed}");
 }
 
-/// By anybody, at any time; but one reading may meet the moment in which one copy goes for another.
+/// By anybody, at any time; but each reading may meet the moment in which one copy goes for another.
 async fn can_be_read(bucket: &Bucket, customer: CustomerId, bytes: &Bytes) -> bool {
-    for _ in 0..5 {
+    for _ in 0..50 {
         if read(bucket, customer, &content_of(bytes)).await.is_ok_and(|read| read == *bytes) {
             return true;
         }

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use object_store::memory::InMemory;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -28,6 +29,21 @@ pub struct Unreliable {
     failing: u32,
     /// Whether conditions are heeded.
     conditional: bool,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
+}
+
+/// What others do just after a listing was made and before its answer comes.
+struct Meanwhile {
+    folder: Path,
+    /// So many listings of the folder before are answered at once.
+    skipped: u32,
+    event: BoxFuture<'static, ()>,
+}
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an event at a listing of {}", self.folder)
+    }
 }
 
 /// What becomes of a request.
@@ -43,12 +59,29 @@ enum Fate {
 impl Unreliable {
     pub fn new(inner: Arc<InMemory>, seed: u64, failing: u32) -> Self {
         let rng = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
-        Self { inner, rng, failing, conditional: true }
+        Self { inner, rng, failing, conditional: true, meanwhile: Arc::default() }
     }
 
     /// A store that overwrites what shall only be created.
     pub fn overwriting() -> Self {
         Self { conditional: false, ..Self::new(Arc::new(InMemory::new()), 0, 0) }
+    }
+
+    /// Has `event` happen in the middle of the listing of this folder that comes after `skipped` others.
+    pub fn meanwhile(&self, folder: Path, skipped: u32, event: impl Future<Output = ()> + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Meanwhile { folder, skipped, event: event.boxed() });
+    }
+
+    fn due(&self, folder: Option<&Path>) -> Option<BoxFuture<'static, ()>> {
+        let mut meanwhile = self.meanwhile.lock().unwrap();
+        let waiting = meanwhile.as_mut().filter(|waiting| Some(&waiting.folder) == folder)?;
+        match waiting.skipped.checked_sub(1) {
+            Some(left) => {
+                waiting.skipped = left;
+                None
+            }
+            None => meanwhile.take().map(|waiting| waiting.event),
+        }
     }
 
     fn below(&self, bound: u32) -> u32 {
@@ -156,9 +189,17 @@ impl ObjectStore for Unreliable {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (this, prefix) = (self.clone(), prefix.cloned());
         let page = async move {
-            match this.ask(async { Ok(()) }).await {
-                Ok(()) => this.inner.list(prefix.as_ref()),
-                Err(error) => stream::once(async { Err(error) }).boxed(),
+            if let Err(error) = this.ask(async { Ok(()) }).await {
+                return stream::once(async { Err(error) }).boxed();
+            }
+            let listed = this.inner.list(prefix.as_ref());
+            match this.due(prefix.as_ref()) {
+                Some(event) => {
+                    let listed: Vec<_> = listed.collect().await;
+                    event.await;
+                    stream::iter(listed).boxed()
+                }
+                None => listed,
             }
         };
         stream::once(page).flatten().boxed()
