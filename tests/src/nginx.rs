@@ -67,6 +67,11 @@ impl Nginx {
         Self::start(dir, "caching", &zone, &location)
     }
 
+    /// Serves as these locations say.
+    pub fn with_locations(dir: &Path, locations: &str) -> Self {
+        Self::start(dir, "locations", "", locations)
+    }
+
     fn start(dir: &Path, name: &str, upstream: &str, location: &str) -> Self {
         let dir = dir.join(format!("nginx-{name}"));
         fs::create_dir_all(&dir).unwrap();
