@@ -54,13 +54,13 @@ impl Film {
     fn configured(&self, start: &str) -> String {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let ours = self.shared.port.path().to_str().unwrap().to_owned();
-        let points =
+        let mut points =
             mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| at.starts_with(&ours));
         let holds_srls = |at: &&str| {
-            fs::read_to_string(Path::new(at).join("films/trailer.mp4"))
-                .is_ok_and(|srl| srl.starts_with("http://"))
+            let srl = fs::read_to_string(Path::new(at).join("films/trailer.mp4"));
+            srl.is_ok_and(|srl| srl.starts_with("http://"))
         };
-        let srls = points.filter(holds_srls).next().expect("the tree of SRLs is mounted");
+        let srls = points.find(holds_srls).expect("the tree of SRLs is mounted");
         let there = [("/var/www", self.www.to_str().unwrap()), ("/mnt/srl", srls)];
         there.iter().fold(block(start).to_owned(), |text, (path, at)| {
             assert!(text.contains(path), "{text}");
