@@ -44,7 +44,7 @@ const LIST_END: &str = "```\n";
 
 /// A port with a share for each worker.
 struct Torture {
-    _site: Site,
+    site: Site,
     _port: e2e::site::Port,
     server: SocketAddr,
 }
@@ -73,15 +73,16 @@ impl Torture {
             let folder = mount.mkdir(&root, format!("worker{worker}").as_bytes()).unwrap();
             mount.setattr(&folder, mode(0o777)).unwrap();
         }
-        Self { _site: site, _port: port, server }
+        Self { site, _port: port, server }
     }
 
     /// Whether a test passes; otherwise what it said last.
     fn run(&self, test: &str, worker: usize) -> Result<(), String> {
         let port = format!("--option=smb ports={}", self.server.port());
         let unc = format!("//{}/worker{worker}", self.server.ip());
+        let (user, scratch) = ("--user=alice%Secret 1", format!("--basedir={}", self.site.path().display()));
         let arguments =
-            [SECONDS_MAX, "smbtorture", "--configfile=/dev/null", "--user=alice%Secret 1", &port, &unc, test];
+            [SECONDS_MAX, "smbtorture", "--configfile=/dev/null", user, &scratch, &port, &unc, test];
         let output = run("timeout", &arguments);
         let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
         let succeeded = said.lines().any(|line| line.starts_with("success: "));
