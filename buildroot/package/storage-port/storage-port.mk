@@ -6,7 +6,7 @@
 
 # A commit of the repository. The script release-source makes the archive, which
 # has the crates below VENDOR, and writes version and hash.
-STORAGE_PORT_VERSION = 6ce5be2bea0d96309d88dc3d89992e5b3a34a3d2
+STORAGE_PORT_VERSION = 9b1024453ca8248846a1aee669ed404625d20ff1
 STORAGE_PORT_SOURCE = storage-port-$(STORAGE_PORT_VERSION)-vendored.tar.gz
 STORAGE_PORT_SITE = $(call qstrip,$(BR2_PACKAGE_STORAGE_PORT_SITE))
 STORAGE_PORT_LICENSE = MIT or Apache-2.0
