@@ -31,7 +31,6 @@ mod testing;
 mod throttle;
 mod view;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,11 +40,9 @@ use control::Operations;
 use page_server::header::{HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use page_server::page::event_log::EventLog;
 use page_server::page::html::Html;
+use page_server::page::shown::Shown;
 use page_server::page::{self, history as ring};
-use page_server::{
-    Bounds, Bytes, Method, Request, Response, Shelf, StatusCode, plain, response, wrong_method,
-};
-use serde_json::json;
+use page_server::{Bounds, Method, Request, Response, Shelf, StatusCode, plain, response, wrong_method};
 use tokio_rustls::TlsAcceptor;
 
 use self::actions::Action;
@@ -54,7 +51,6 @@ use self::figures::Figures;
 use self::history::History;
 use self::password::PasswordHash;
 use self::sessions::Token;
-use self::view::Pieces;
 use crate::host;
 
 /// A browser asks for a page's files side by side.
@@ -96,15 +92,7 @@ pub struct StatusPage {
     parts: Parts,
     door: Option<Door>,
     history: Mutex<History>,
-    shelf: Shelf<Arc<Shown>>,
-}
-
-/// The port at one moment, as it is shown.
-struct Shown {
-    time: String,
-    figures: Figures,
-    pieces: Pieces,
-    json: Bytes,
+    shelf: Shelf<Arc<Shown<Figures>>>,
 }
 
 impl StatusPage {
@@ -153,7 +141,7 @@ impl StatusPage {
         match request.uri().path() {
             "/" => self.page(request).await,
             "/status.json" => match self.shown().await {
-                Ok(shown) => response(StatusCode::OK, "application/json", shown.json.clone()),
+                Ok(shown) => shown.json(),
                 Err(refused) => refused,
             },
             "/login" if self.door.is_some() => login_page(StatusCode::OK, None),
@@ -167,13 +155,9 @@ impl StatusPage {
             Ok(shown) => shown,
             Err(refused) => return refused,
         };
-        let (actions, note) = self.of_session(request, &shown.figures);
-        let (time, note) =
-            (Html::new().text(&shown.time), note.map(|note| notice(&note)).unwrap_or_default());
-        let pieces = shown.pieces.iter().map(|(id, piece)| (*id, piece.as_str()));
-        let own = [("time", &time), ("actions", &actions), ("notice", &note)]
-            .map(|(id, piece)| (id, piece.as_str()));
-        response(StatusCode::OK, page::HTML, page::filled(PAGE, pieces.chain(own)))
+        let (actions, note) = self.of_session(request, shown.figures());
+        let note = note.map(|note| notice(&note)).unwrap_or_default();
+        response(StatusCode::OK, page::HTML, shown.page(PAGE, &[("actions", &actions), ("notice", &note)]))
     }
 
     /// What this one may do, and what he is to be told.
@@ -237,22 +221,19 @@ impl StatusPage {
     }
 
     /// What is shown now.
-    async fn shown(&self) -> Result<Arc<Shown>, Response> {
+    async fn shown(&self) -> Result<Arc<Shown<Figures>>, Response> {
         let shown = self.shelf.get(self.show()).await;
         shown.map_err(|why| plain(StatusCode::SERVICE_UNAVAILABLE, why + "\n"))
     }
 
-    async fn show(&self) -> Result<Arc<Shown>, String> {
+    async fn show(&self) -> Result<Arc<Shown<Figures>>, String> {
         let Parts { operations, judge, events, .. } = &self.parts;
         let figures = figures::gather(operations, judge.as_deref(), events, host::now()).await?;
         let pieces = {
             let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
             view::pieces(&figures, &history, Instant::now())
         };
-        let time = page::words::when(figures.at);
-        let markup: BTreeMap<_, _> = pieces.iter().map(|(id, piece)| (id, piece.as_str())).collect();
-        let json = json!({ "time": time, "figures": figures, "pieces": markup });
-        Ok(Arc::new(Shown { time, json: json.to_string().into(), pieces, figures }))
+        Ok(Arc::new(Shown::new(figures.at, figures, pieces)))
     }
 }
 

@@ -1,6 +1,5 @@
 //! From figures to what is seen: a piece of markup for each place of the page. Pure.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use page_server::amount;
@@ -8,15 +7,13 @@ use page_server::page::chart::Chart;
 use page_server::page::history::Point;
 use page_server::page::html::Html;
 use page_server::page::parts::{events, fact, list, overview, row, table};
+use page_server::page::shown::Pieces;
 use page_server::page::words::{ago, per_second, span};
 
 use super::figures::{Figures, Judge};
 use super::history::{Curve, History, points};
 use crate::inspection::{CacheDiskReport, CacheReport, ClientReport, JournalReport};
 use crate::status::{ExportStatus, PairStatus, Status};
-
-/// Where the script and the first page put each piece.
-pub type Pieces = BTreeMap<&'static str, Html>;
 
 /// Every piece by the id of its place.
 pub fn pieces(figures: &Figures, history: &History, now: Instant) -> Pieces {

@@ -20,22 +20,18 @@ mod history;
 mod testing;
 mod view;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use page_server::page::event_log::EventLog;
+use page_server::page::shown::Shown;
 use page_server::page::{self, history as ring};
-use page_server::{
-    Bounds, Bytes, Method, Request, Response, Shelf, StatusCode, plain, response, wrong_method,
-};
-use serde_json::json;
+use page_server::{Bounds, Method, Request, Response, Shelf, StatusCode, plain, response, wrong_method};
 use tokio_rustls::TlsAcceptor;
 
-use self::figures::gather;
+use self::figures::{Figures, gather};
 use self::history::{History, Sample};
-use self::view::Pieces;
 use crate::control::Answering;
 use crate::host;
 
@@ -62,14 +58,7 @@ pub struct StatusPage {
     answering: Answering,
     events: EventLog,
     history: Mutex<History>,
-    shelf: Shelf<Arc<Shown>>,
-}
-
-/// The center at one moment, as it is shown.
-struct Shown {
-    time: String,
-    pieces: Pieces,
-    json: Bytes,
+    shelf: Shelf<Arc<Shown<Figures>>>,
 }
 
 impl StatusPage {
@@ -124,29 +113,19 @@ impl StatusPage {
             _ => return plain(StatusCode::NOT_FOUND, "there is no such page: see /\n"),
         };
         match shown {
-            Ok(shown) if path == "/" => response(StatusCode::OK, page::HTML, shown.page()),
-            Ok(shown) => response(StatusCode::OK, "application/json", shown.json.clone()),
+            Ok(shown) if path == "/" => response(StatusCode::OK, page::HTML, shown.page(PAGE, &[])),
+            Ok(shown) => shown.json(),
             Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
         }
     }
 
-    async fn show(&self) -> Result<Arc<Shown>, String> {
+    async fn show(&self) -> Result<Arc<Shown<Figures>>, String> {
         let figures = gather(&self.answering, &self.events, host::now()).await?;
         let pieces = {
             let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
             view::pieces(&figures, &history, Instant::now())
         };
-        let time = page::words::when(figures.at);
-        let markup: BTreeMap<_, _> = pieces.iter().map(|(id, piece)| (id, piece.as_str())).collect();
-        let json = json!({ "time": time, "figures": figures, "pieces": markup });
-        Ok(Arc::new(Shown { json: json.to_string().into(), time, pieces }))
-    }
-}
-
-impl Shown {
-    fn page(&self) -> String {
-        let pieces = self.pieces.iter().map(|(id, piece)| (*id, piece.as_str()));
-        page::filled(PAGE, pieces.chain([("time", self.time.as_str())]))
+        Ok(Arc::new(Shown::new(figures.at, figures, pieces)))
     }
 }
 

@@ -1,22 +1,19 @@
 //! From figures to what is seen: a piece of markup for each place of the page. Pure.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use page_server::amount;
 use page_server::page::chart::Chart;
 use page_server::page::html::Html;
 use page_server::page::parts::{events, fact, list, overview, row, table};
+use page_server::page::shown::Pieces;
 use page_server::page::words::{ago, span};
 
 use super::figures::Figures;
 use super::history::{Curve, History, points};
 use crate::cluster::mirror::status::{FollowerStatus, MirrorStatus};
 use crate::cluster::status::{ClusterStatus, Details, DiskDetails, ProcessStatus};
-
-/// Where the script and the first page put each piece.
-pub type Pieces = BTreeMap<&'static str, Html>;
 
 /// Where all of a table is that has too many lines.
 const ALL: &str = "storage-center status";

@@ -6,6 +6,7 @@
 //! | [`html`] | markup that no value can become (pure) |
 //! | [`parts`], [`chart`], [`words`] | facts, tables, curves, times for people (pure) |
 //! | [`history`] | the last hour in a ring (pure) |
+//! | [`shown`] | what is shown at one moment, as a page and for its script (pure) |
 //! | [`health`] | whether all is well, the worst first (pure) |
 //! | [`event_log`] | the last events of the log |
 //! | `style.css`, `script.js`, `icon.svg` | what does not change |
@@ -16,6 +17,7 @@ pub mod health;
 pub mod history;
 pub mod html;
 pub mod parts;
+pub mod shown;
 pub mod words;
 
 use std::collections::BTreeMap;
