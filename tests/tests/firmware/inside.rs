@@ -27,6 +27,8 @@ const JUDGE: u32 = 811;
 const CHRONY: u32 = 812;
 /// A port may do this and nothing else: CAP_NET_BIND_SERVICE, capability 10.
 const PORT_CAPABILITIES: &str = "CapEff:\t0000000000000400";
+/// Tells the port's process: by its supervisor, since the watchdog's probe is a program of the same name.
+const SERVING: &str = "s6-svstat -o pid /run/service/storage-port";
 
 /// A server on the WAN; ended when dropped.
 struct Server(Child);
@@ -148,7 +150,7 @@ fn a_box_keeps_its_secrets_and_its_doors_shut_and_can_be_reset() {
     assert_eq!(answering(ground.center.namespace(), &wan), BTreeSet::new());
 
     // Who runs as whom.
-    let status = port.shell("cat /proc/$(pidof storage-port)/status");
+    let status = port.shell(&format!("cat /proc/$({SERVING})/status"));
     for line in
         [&format!("Uid:\t{PORT}\t{PORT}\t{PORT}\t{PORT}"), PORT_CAPABILITIES, "NoNewPrivs:\t1", "Seccomp:\t2"]
     {
@@ -239,7 +241,7 @@ fn measure(port: &mut Appliance, ready: f64) {
     let used = port.shell(
         "awk '/^MemTotal/ {total = $2} /^MemAvailable/ {free = $2} END {print total - free}' /proc/meminfo",
     );
-    let resident = port.shell("sed -n 's/^VmRSS://p' /proc/$(pidof storage-port)/status");
+    let resident = port.shell(&format!("sed -n 's/^VmRSS://p' /proc/$({SERVING})/status"));
     let hashing =
         format!("dd if=/dev/zero bs=1M count={HASHED_MIB} 2>/dev/null | busybox sha256sum >/dev/null");
     let before = number(&port.shell("cut -d ' ' -f 1 /proc/uptime"));
