@@ -77,6 +77,8 @@ impl From<&redb::Error> for DiskError {
     fn from(error: &redb::Error) -> Self {
         match error {
             redb::Error::Io(error) => error.into(),
+            // Whoever met the error itself says what it means for the disk.
+            redb::Error::PreviousIo => Self::Busy(error.to_string()),
             error => Self::Failed(format!("index: {error}")),
         }
     }

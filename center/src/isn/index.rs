@@ -10,6 +10,7 @@ pub mod tables;
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use protocol::digest::{Content, Digest, Fingerprint};
@@ -29,6 +30,9 @@ use super::files::{FileSystem, Host};
 /// Pages kept in memory, of each disk. The index of a million objects has about 100 MB; its inner pages fit, and the
 /// machine remembers the others.
 const CACHE_BYTES: usize = 4 << 20;
+
+/// How often a question is asked again that met the error of somebody else's write.
+const READ_TRIES: usize = 8;
 
 /// One change of the index.
 #[derive(Clone, Debug)]
@@ -93,6 +97,8 @@ pub struct Index<F = Host> {
     path: PathBuf,
     /// `None` while it cannot be opened again after an error.
     database: RwLock<Option<Database>>,
+    /// How often it was opened again. Changes under the lock of `database` alone.
+    openings: AtomicU64,
 }
 
 type Result<T> = std::result::Result<T, redb::Error>;
@@ -104,7 +110,12 @@ impl<F: FileSystem> Index<F> {
     /// Opens the index, making an empty one where there is none. Its name is not durable yet.
     pub fn open(files: F, path: &Path) -> Result<Self> {
         let database = open_database(&files, path)?;
-        let index = Self { files, path: path.to_path_buf(), database: RwLock::new(Some(database)) };
+        let index = Self {
+            files,
+            path: path.to_path_buf(),
+            database: RwLock::new(Some(database)),
+            openings: AtomicU64::new(0),
+        };
         // The tables exist from the first moment, so that readers need not ask. A full disk can still be read.
         if index.read(|transaction| Ok(transaction.open_table(MISSING).is_err()))? {
             index.apply(&[], &|_| Ok(false))?;
@@ -123,9 +134,10 @@ impl<F: FileSystem> Index<F> {
 
     /// Applies changes in order and makes them durable together. `is_whole` says of an object what the names say now.
     pub fn apply(&self, changes: &[Change], is_whole: IsWhole<'_>) -> Result<()> {
+        let opening = self.openings.load(Ordering::Acquire);
         let applied = self.write(changes, is_whole);
-        if let Err(redb::Error::Io(_)) = applied {
-            self.reopen();
+        if let Err(redb::Error::Io(_) | redb::Error::PreviousIo) = applied {
+            self.reopen(opening);
         }
         applied
     }
@@ -143,9 +155,14 @@ impl<F: FileSystem> Index<F> {
         Ok(())
     }
 
-    /// After any error redb answers nothing more. A disk that is full is no reason not to read from it.
-    fn reopen(&self) {
+    /// After any error redb answers nothing more. A disk that is full is no reason not to read from it. Nothing if somebody
+    /// did it after that `opening`.
+    fn reopen(&self, opening: u64) {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if self.openings.load(Ordering::Acquire) != opening {
+            return;
+        }
+        self.openings.store(opening + 1, Ordering::Release);
         *database = None;
         match open_database(&self.files, &self.path) {
             Ok(opened) => *database = Some(opened),
@@ -153,9 +170,28 @@ impl<F: FileSystem> Index<F> {
         }
     }
 
-    fn read<T>(&self, question: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        question(&database.as_ref().ok_or(redb::Error::DatabaseClosed)?.begin_read()?)
+    /// Between an error of a write and the opening after it nobody gets an answer, so a question that met one is asked
+    /// again: `question` may be called several times.
+    fn read<T>(&self, mut question: impl FnMut(&ReadTransaction) -> Result<T>) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            let opening = self.openings.load(Ordering::Acquire);
+            let answer = {
+                let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+                let database = database.as_ref().ok_or(redb::Error::DatabaseClosed)?;
+                database
+                    .begin_read()
+                    .map_err(redb::Error::from)
+                    .and_then(|transaction| question(&transaction))
+            };
+            match answer {
+                Err(redb::Error::PreviousIo) if tries < READ_TRIES => {
+                    tries += 1;
+                    self.reopen(opening);
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// How many objects are here.
@@ -194,7 +230,7 @@ impl<F: FileSystem> Index<F> {
         let range = (&fingerprint.0, customer.0, &low)..=(&fingerprint.0, customer.0, &high);
         self.read(|transaction| {
             let references = transaction.open_table(REFERENCES)?;
-            let found = references.range::<ReferenceKey<'_>>(range)?.next().transpose()?;
+            let found = references.range::<ReferenceKey<'_>>(range.clone())?.next().transpose()?;
             Ok(found.is_some())
         })
     }
@@ -274,16 +310,20 @@ impl<F: FileSystem> Index<F> {
     }
 
     /// All objects whose fingerprints begin with this byte, in order.
-    pub fn for_objects_of(&self, first_byte: u8, mut each: impl FnMut(Content)) -> Result<()> {
+    pub fn for_objects_of(&self, first_byte: u8, each: impl FnMut(Content)) -> Result<()> {
         let (mut first, mut last) = ([0; 16], [0xff; 16]);
         (first[0], last[0]) = (first_byte, first_byte);
-        self.read(|transaction| {
-            for row in transaction.open_table(OBJECTS)?.range::<&[u8; 16]>(&first..=&last)? {
+        let objects: Vec<Content> = self.read(|transaction| {
+            let objects = transaction.open_table(OBJECTS)?;
+            let rows = objects.range::<&[u8; 16]>(&first..=&last)?;
+            rows.map(|row| {
                 let (key, value) = row?;
-                each(to_content(Fingerprint(*key.value()), value.value()));
-            }
-            Ok(())
-        })
+                Ok(to_content(Fingerprint(*key.value()), value.value()))
+            })
+            .collect()
+        })?;
+        objects.into_iter().for_each(each);
+        Ok(())
     }
 
     /// Up to `limit` objects that have had no reference for long enough.
