@@ -9,7 +9,7 @@ use std::time::Duration;
 use e2e::daemon::binary;
 use e2e::pair::ground::Ground;
 use e2e::pair::networks::{Link, REFERENCE};
-use e2e::pair::observer::Observer;
+use e2e::pair::observer::OwnersObserver;
 use e2e::poll;
 use e2e::qemu::appliance::{Appliance, BOOT_PATIENCE, Starter};
 use e2e::qemu::firmware::Firmware;
@@ -87,7 +87,7 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power_or_hangs() {
     println!("| | longest read, ms | longest write and fsync, ms |\n|---|---|---|");
     let quiet = guest.stalls();
     println!("| quiet | {} | {} |", quiet[0], quiet[1]);
-    let mut observer = Observer::start(&ground, FLOATING.parse().unwrap(), false);
+    let mut observer = OwnersObserver::start(&ground, FLOATING.parse().unwrap());
     for failure in ["power", "power", "hang"] {
         let victim = holder(&ground, &boxes).expect("one box has the address");
         observer.mark();
@@ -102,7 +102,7 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power_or_hangs() {
         poll::pause(QUIET);
         let [read, write] = guest.stalls();
         println!("| {failure} of box{victim} | {read} | {write} |");
-        let owners = observer.mark().owners;
+        let owners = observer.mark();
         assert_eq!((owners.changes, owners.twice), (1, Duration::ZERO), "{failure}: {owners:?}");
         match failure {
             "hang" => {

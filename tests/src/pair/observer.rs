@@ -19,8 +19,11 @@ const PRIORITY: &str = "20";
 /// The probes of one pair.
 pub struct Observer {
     calls: Probe,
-    owners: Probe,
+    owners: OwnersObserver,
 }
+
+/// Only who has the address. Fresh connections at the rate of [`Observer`] are more than an emulated processor serves.
+pub struct OwnersObserver(Probe);
 
 /// What was seen between two marks.
 #[derive(Clone, Debug, Default)]
@@ -43,16 +46,24 @@ impl Observer {
     pub fn start(ground: &Ground, address: Ipv4Addr, writes: bool) -> Self {
         let server = format!("{address}:2049");
         let calls = [&["calls", &server][..], if writes { &["--write"] } else { &[] }].concat();
-        let owners = ["owners", Link::Lan.interface(), &address.to_string()].map(str::to_owned);
-        Self {
-            calls: Probe::start(&ground.client, &calls),
-            owners: Probe::start(&ground.observer, &owners.each_ref().map(String::as_str)),
-        }
+        Self { calls: Probe::start(&ground.client, &calls), owners: OwnersObserver::start(ground, address) }
     }
 
     /// What was seen since the last mark.
     pub fn mark(&mut self) -> Report {
         Report { calls: self.calls.mark(), owners: self.owners.mark() }
+    }
+}
+
+impl OwnersObserver {
+    /// Starts it.
+    pub fn start(ground: &Ground, address: Ipv4Addr) -> Self {
+        Self(Probe::start(&ground.observer, &["owners", Link::Lan.interface(), &address.to_string()]))
+    }
+
+    /// What was seen since the last mark.
+    pub fn mark(&mut self) -> Owners {
+        self.0.mark()
     }
 }
 

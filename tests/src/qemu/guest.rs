@@ -180,14 +180,30 @@ impl Guest {
 
     /// The longest stalls in ms, of reads and of writes, since the last time, of `nfs-guest stall … /tmp/stalls` with its
     /// process id in `/tmp/pid` and its report in `/tmp/report`. One that goes on is waited for.
+    #[track_caller]
     pub fn stalls(&mut self) -> [u64; 2] {
-        poll::until("reads and writes go on", STALL_PATIENCE, || {
-            let told = self.ok("kill -0 $(cat /tmp/pid) || { cat /tmp/report; exit 1; }
-                if grep -q read /tmp/stalls && grep -q write /tmp/stalls; then cat /tmp/stalls; : > /tmp/stalls; fi");
-            let [read, write] = ["read", "write"].map(|kind| {
-                told.lines().filter_map(|line| line.strip_prefix(kind)?.trim().parse().ok()).max()
-            });
-            read.zip(write).map(<[u64; 2]>::from)
+        let told = self.ok_within(
+            STALL_PATIENCE + SCRIPT_PATIENCE,
+            &format!(
+                "pid=$(cat /tmp/pid) tries=0
+                until grep -qs read /tmp/stalls && grep -qs write /tmp/stalls; do
+                    tries=$((tries + 1))
+                    if [ $tries -gt {most} ] || ! kill -0 $pid; then
+                        set +e
+                        echo 'reads and writes do not go on'
+                        cat /tmp/report /tmp/stalls /proc/$pid/task/*/stack /proc/net/tcp /proc/self/mountstats
+                        dmesg | tail -n 30
+                        exit 1
+                    fi
+                    sleep 0.1
+                done
+                mv /tmp/stalls /tmp/told; cat /tmp/told",
+                most = STALL_PATIENCE.as_secs() * 10,
+            ),
+        );
+        ["read", "write"].map(|kind| {
+            let stalls = told.lines().filter_map(|line| line.strip_prefix(kind)?.trim().parse().ok());
+            stalls.max().expect("the script has seen one")
         })
     }
 
