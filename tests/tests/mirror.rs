@@ -1,7 +1,7 @@
 //! Two storage centers that mirror each other, with a lossy WAN of 40 ms between them: the link flaps while files are
 //! made, a whole center dies under load, disks fail, and strangers knock.
 //!
-//! `E2E_SEED` chooses other contents and times.
+//! `E2E_SEED` chooses other contents and times, `MIRROR_UPLOADS` how many files are made.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,6 +22,7 @@ use e2e::tools::run;
 use e2e::{data, poll};
 use rand::Rng;
 
+/// Files made in both centers together.
 const UPLOADS: usize = 5_000;
 /// Clients of each center.
 const CLIENTS: usize = 32;
@@ -38,6 +39,10 @@ const TAKEOVER_PATIENCE: Duration = Duration::from_secs(30);
 
 fn seed() -> u64 {
     std::env::var("E2E_SEED").map_or(0x6d69_7272, |text| text.parse().unwrap())
+}
+
+fn uploads() -> usize {
+    std::env::var("MIRROR_UPLOADS").map_or(UPLOADS, |text| text.parse().unwrap())
 }
 
 /// Each center: 1 directory manager, 2 object managers, 3 storage nodes with 2 disks each.
@@ -62,14 +67,15 @@ fn assert_even(centers: &Centers, files: &[File]) {
 /// GEO-1, GEO-3, GEO-4, DOSM-15, VFS-22, SYS-4: all uploads in either center are acknowledged while the link goes down
 /// and up; afterwards each object lies once in each center, spare copies are gone, and each center serves everything.
 #[test]
-fn five_thousand_uploads_while_the_link_flaps() {
+fn uploads_go_on_while_the_link_flaps() {
+    let uploads = uploads();
     let centers = Centers::start("flap", settings());
     let mut rng = data::rng(seed());
     let acknowledged = AtomicUsize::new(0);
     let makers = Makers { clients: CLIENTS, patience: UPLOAD_PATIENCE, acknowledged: &acknowledged };
     let mut lengths = || -> Vec<usize> {
         let length = |index| rng.random_range(1..if index % 50 == 0 { 1 << 20 } else { 16 << 10 });
-        (0..UPLOADS / 2).map(length).collect()
+        (0..uploads / 2).map(length).collect()
     };
     let [north_lengths, south_lengths] = [lengths(), lengths()];
     let root = centers.north.library(1).root();
@@ -79,7 +85,7 @@ fn five_thousand_uploads_while_the_link_flaps() {
         let south = scope.spawn(|| makers.make(&centers.south.client(), root, seed() + 1, &south_lengths));
         for flap in 1..=FLAPS {
             poll::until("uploads go on", 2 * UPLOAD_PATIENCE, || {
-                (acknowledged.load(Ordering::Relaxed) >= flap * UPLOADS / (FLAPS + 1)).then_some(())
+                (acknowledged.load(Ordering::Relaxed) >= flap * uploads / (FLAPS + 1)).then_some(())
             });
             centers.wan().cut(SOUTH);
             poll::pause(Duration::from_millis(rng.random_range(2_000..4_000)));
@@ -89,8 +95,8 @@ fn five_thousand_uploads_while_the_link_flaps() {
         files.extend(south.join().unwrap());
         files
     });
-    assert_eq!(files.len(), UPLOADS);
-    println!("{UPLOADS} uploads in {:.1?}; {:?}", began.elapsed(), centers.wan().counts());
+    assert_eq!(files.len(), uploads);
+    println!("{uploads} uploads in {:.1?}; {:?}", began.elapsed(), centers.wan().counts());
     let began = Instant::now();
     assert_even(&centers, &files);
     println!("no debt and no spare copy after {:.1?}", began.elapsed());
