@@ -83,7 +83,8 @@ impl Search {
     /// The next copy that can be read.
     ///
     /// # Errors
-    /// `NotFound` if every node says that it has no such object for this customer; `Unavailable` if one did not answer.
+    /// `NotFound` if every node says that it has no such object for this customer; `Unavailable` if one did not answer, or
+    /// has a disk out of use, or holds it for the customer, and nobody has it.
     pub async fn next(&mut self) -> Result<Found, FetchError> {
         loop {
             while let Some(node) = self.candidates.pop() {
@@ -208,9 +209,9 @@ impl Search {
     }
 
     /// Whether a node knows a reference of the customer's though it has no copy: a copy that was moved by hand has
-    /// left its references behind. Then every copy will do.
+    /// left its references behind. Then every copy will do, and if there is none, one is missing.
     async fn vouch(&mut self) -> bool {
-        if self.is_vouched || self.tried.is_empty() {
+        if self.is_vouched {
             return false;
         }
         let input = EntitledIn { customer: self.customer, fingerprint: self.fingerprint };
@@ -221,7 +222,7 @@ impl Search {
             match answer {
                 Ok(out) if out.entitled => {
                     drop(answers);
-                    self.is_vouched = true;
+                    (self.is_vouched, self.is_in_doubt) = (true, true);
                     let tried = std::mem::take(&mut self.tried);
                     self.propose(&tried);
                     return true;
@@ -262,6 +263,8 @@ impl Search {
             }
             Err(AskError::Said(failure)) => {
                 tracing::debug!(node = node.number, %failure, "a node cannot give an object");
+                // Perhaps for long: whoever has it is asked first from now on.
+                self.view.mistaken(self.fingerprint, node.number);
                 self.is_in_doubt = true;
             }
             Err(error) => {

@@ -25,6 +25,7 @@ use self::backend::Backend;
 use self::tables::{
     MISSING, OBJECTS, REFERENCES, RELEASED_IN_ORDER, RELEASES, Tables, UNREFERENCED, is_forgotten,
 };
+use super::fault::DiskError;
 use super::files::{FileSystem, Host};
 
 /// Pages kept in memory, of each disk. The index of a million objects has about 100 MB; its inner pages fit, and the
@@ -95,10 +96,31 @@ pub enum Change {
 pub struct Index<F = Host> {
     files: F,
     path: PathBuf,
-    /// `None` while it cannot be opened again after an error.
-    database: RwLock<Option<Database>>,
-    /// How often it was opened again. Changes under the lock of `database` alone.
+    access: RwLock<Access>,
+    /// How often it was opened again. Changes under the lock of `access` alone.
     openings: AtomicU64,
+}
+
+/// What there is to ask.
+#[derive(Debug)]
+enum Access {
+    Open(Database),
+    /// After an error it could not be opened again, which needs room: with this much there was not enough.
+    NoRoom {
+        bytes_available: u64,
+    },
+    /// It could not be opened again for another reason.
+    Closed,
+}
+
+impl Access {
+    fn database(&self) -> Result<&Database> {
+        match self {
+            Self::Open(database) => Ok(database),
+            Self::NoRoom { .. } => Err(redb::Error::Io(ErrorKind::StorageFull.into())),
+            Self::Closed => Err(redb::Error::DatabaseClosed),
+        }
+    }
 }
 
 type Result<T> = std::result::Result<T, redb::Error>;
@@ -113,7 +135,7 @@ impl<F: FileSystem> Index<F> {
         let index = Self {
             files,
             path: path.to_path_buf(),
-            database: RwLock::new(Some(database)),
+            access: RwLock::new(Access::Open(database)),
             openings: AtomicU64::new(0),
         };
         // The tables exist from the first moment, so that readers need not ask. A full disk can still be read.
@@ -143,8 +165,8 @@ impl<F: FileSystem> Index<F> {
     }
 
     fn write(&self, changes: &[Change], is_whole: IsWhole<'_>) -> Result<()> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let transaction = database.as_ref().ok_or(redb::Error::DatabaseClosed)?.begin_write()?;
+        let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
+        let transaction = access.database()?.begin_write()?;
         {
             let mut tables = Tables::open(&transaction)?;
             for change in changes {
@@ -156,17 +178,27 @@ impl<F: FileSystem> Index<F> {
     }
 
     /// After any error redb answers nothing more. A disk that is full is no reason not to read from it. Nothing if somebody
-    /// did it after that `opening`.
+    /// did it after that `opening`, or if it failed for want of room and there is no more of it since.
     fn reopen(&self, opening: u64) {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut access = self.access.write().unwrap_or_else(PoisonError::into_inner);
         if self.openings.load(Ordering::Acquire) != opening {
             return;
         }
+        let available = self.files.space(&self.path).map_or(0, |space| space.bytes_available);
+        if matches!(*access, Access::NoRoom { bytes_available } if available <= bytes_available) {
+            return;
+        }
         self.openings.store(opening + 1, Ordering::Release);
-        *database = None;
+        // Before it is opened again, for it holds the file.
+        *access = Access::Closed;
         match open_database(&self.files, &self.path) {
-            Ok(opened) => *database = Some(opened),
-            Err(error) => tracing::error!(index = %self.path.display(), %error, "cannot be opened again"),
+            Ok(database) => *access = Access::Open(database),
+            Err(error) => {
+                tracing::error!(index = %self.path.display(), %error, "cannot be opened again");
+                if is_full(&error) {
+                    *access = Access::NoRoom { bytes_available: available };
+                }
+            }
         }
     }
 
@@ -176,22 +208,20 @@ impl<F: FileSystem> Index<F> {
         let mut tries = 0;
         loop {
             let opening = self.openings.load(Ordering::Acquire);
-            let answer = {
-                let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-                let database = database.as_ref().ok_or(redb::Error::DatabaseClosed)?;
-                database
-                    .begin_read()
-                    .map_err(redb::Error::from)
-                    .and_then(|transaction| question(&transaction))
-            };
-            match answer {
-                Err(redb::Error::PreviousIo) if tries < READ_TRIES => {
+            let answer = self.ask(&mut question);
+            match &answer {
+                Err(error) if tries < READ_TRIES && (is_full(error) || is_of_another(error)) => {
                     tries += 1;
                     self.reopen(opening);
                 }
-                answer => return answer,
+                _ => return answer,
             }
         }
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
+        let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
+        question(&access.database()?.begin_read()?)
     }
 
     /// How many objects are here.
@@ -359,6 +389,15 @@ impl<F: FileSystem> Index<F> {
             Ok(oldest.is_some_and(|(oldest, _)| is_forgotten(oldest.value().0, now)))
         })
     }
+}
+
+fn is_full(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(error) if matches!(DiskError::from(error), DiskError::Full))
+}
+
+/// Whether the error is one that a write met before.
+fn is_of_another(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::PreviousIo)
 }
 
 /// Opens the database. One that was not closed is written again first: if a sync failed, the machine remembers bytes as

@@ -66,16 +66,26 @@ impl Isn {
     }
 
     /// Whether the customer has any reference to the object on this node, object or not.
+    ///
+    /// # Errors
+    /// None was found, and not every disk could be asked.
     pub async fn is_entitled(
         &self,
         customer: CustomerId,
         fingerprint: Fingerprint,
     ) -> Result<bool, Unavailable> {
         let held = move |disk: &Disk| Ok(disk.customer_holds(customer, fingerprint)?.then_some(0));
-        Ok(self.latest(held).await?.is_some())
+        let is_held = self.latest(held).await?.is_some();
+        if !is_held && self.lacks_a_disk() {
+            return Err(Unavailable("a disk of the node is out of use".to_string()));
+        }
+        Ok(is_held)
     }
 
     /// Opens the file of an object for a customer who has a reference to it, or for the cluster itself.
+    ///
+    /// # Errors
+    /// `NotFound` if it is on no disk, `Unavailable` if one could not be asked, or cannot give it.
     pub async fn open_file(
         &self,
         customer: Option<CustomerId>,
@@ -104,7 +114,7 @@ impl Isn {
                 }
             }
         }
-        Err(if failed { FetchError::Unavailable } else { FetchError::NotFound })
+        Err(if failed || self.lacks_a_disk() { FetchError::Unavailable } else { FetchError::NotFound })
     }
 
     /// Opens an object whoever refers to it: for the cluster itself.

@@ -326,6 +326,12 @@ impl Isn {
         self.node.disks.iter().filter(|mounted| mounted.disk.state() != State::Offline)
     }
 
+    /// Whether a disk is out of use: what is on no other may be on that one.
+    pub fn lacks_a_disk(&self) -> bool {
+        let is_out = |mounted: &Mounted| mounted.disk.state() == State::Offline;
+        self.node.disks.len() < self.node.settings.disks.len() || self.node.disks.iter().any(is_out)
+    }
+
     /// The largest answer of the readable disks; an error only if there is none and one could not say.
     pub(super) async fn latest<F>(&self, question: F) -> Result<Option<u64>, Unavailable>
     where

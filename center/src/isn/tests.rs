@@ -555,6 +555,34 @@ async fn a_failed_disk_is_taken_out_of_use() {
     assert_eq!(refused, 1, "the store that noticed is to be sent again");
 }
 
+/// ISN-9: what no disk in use has may be on one that went out of use: nobody says that it is gone.
+#[tokio::test]
+async fn what_a_failed_disk_had_is_unavailable_and_not_gone() {
+    let disks = Disks::new(3);
+    let isn = disks.open().await;
+    let content = store(&isn, b"before", ALICE, token(1)).await.unwrap();
+    let never = content_of(b"never stored").fingerprint;
+    assert_eq!(fetch(&isn, ALICE, never).await, Err(FetchError::NotFound));
+    assert_eq!(isn.digests(Some(ALICE), never, NOW).await.unwrap_err(), FetchError::NotFound);
+    assert!(!isn.is_entitled(BOB, content.fingerprint).await.unwrap());
+    for copy in disks.copies(content.fingerprint) {
+        let failing = copy.ancestors().nth(4).unwrap().to_path_buf();
+        fs::remove_dir_all(failing.join("tmp")).unwrap();
+        fs::remove_dir_all(failing.join("obj")).unwrap();
+    }
+    // Until stores have met both.
+    for number in 0..50 {
+        let _ = store(&isn, &[number; 100], ALICE, token(1)).await;
+    }
+    assert_eq!(isn.readable().count(), 1);
+    for fingerprint in [content.fingerprint, never] {
+        assert_eq!(fetch(&isn, ALICE, fingerprint).await, Err(FetchError::Unavailable));
+        let digests = isn.digests(Some(ALICE), fingerprint, NOW).await;
+        assert_eq!(digests.unwrap_err(), FetchError::Unavailable);
+        assert!(isn.is_entitled(ALICE, fingerprint).await.is_err(), "{fingerprint}");
+    }
+}
+
 /// ISN-8: where a disk's directory was, nothing is made in its place, not by an upload that had begun before either.
 #[tokio::test]
 async fn nothing_is_stored_where_a_disk_was() {

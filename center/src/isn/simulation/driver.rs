@@ -131,6 +131,7 @@ pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Result<Digest, String> {
     for operation in 1..=OPERATIONS {
         driver.arrange();
         driver.operate()?;
+        driver.check_state()?;
         if driver.needs_start() {
             driver.start()?;
         } else if operation % CHECK_EVERY == 0 {
@@ -162,8 +163,19 @@ impl Driver {
             30..36 => world.fail_after(steps, Fault::Io),
             36..40 => world.fail_after(steps, Fault::Full),
             40..42 => world.fail_read_after(steps % 4),
+            42..46 => world.fill_after(steps),
+            46..60 if world.is_full() => world.make_room(),
             _ => {}
         }
+    }
+
+    /// ISN-8: a full disk is no failure. It can be read, and it goes on when there is room.
+    fn check_state(&self) -> Step {
+        let (state, world) = (self.disk().state(), self.world());
+        if state == State::Online || world.is_harmed() {
+            return Ok(());
+        }
+        Err(format!("taken out of use for nothing (full: {}): {}", world.is_full(), self.disk().reason()))
     }
 
     fn needs_start(&self) -> bool {
@@ -177,6 +189,10 @@ impl Driver {
             let stop =
                 if self.world().is_down() && self.rng.random_bool(0.7) { Stop::PowerCut } else { Stop::Kill };
             self.world().start_again(stop);
+            if attempt >= STARTS_MAX / 2 {
+                // A disk that lost its index needs room for another.
+                self.world().make_room();
+            }
             if attempt < STARTS_MAX / 2 && self.rng.random_bool(0.2) {
                 let steps = self.rng.random_range(1..30);
                 self.world().crash_after(steps);
@@ -609,7 +625,14 @@ impl Driver {
     /// The disk is what the model says.
     fn check(&mut self) -> Step {
         self.world().calm();
-        self.check_all().map_err(|error| match error {
+        // Looking may mean to put into the index what is found, or bad bytes aside.
+        let is_full = self.world().is_full();
+        self.world().make_room();
+        let checked = self.check_all();
+        if is_full {
+            self.world().fill_after(0);
+        }
+        checked.map_err(|error| match error {
             Failure::Wrong(what) => what,
             Failure::Disk(error) => format!("the disk cannot be asked: {error}"),
         })
@@ -711,6 +734,7 @@ impl Driver {
     fn empty(&mut self) -> Step {
         self.start()?;
         self.world().calm();
+        self.world().make_room();
         self.empty_all().map_err(|error| match error {
             Failure::Wrong(what) => what,
             Failure::Disk(error) => format!("the disk cannot be emptied: {error}"),

@@ -104,9 +104,11 @@ impl FileSystem for SimulatedFiles {
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
-        self.world().open(self.boot, path)?;
+        let world = self.world();
+        world.open(self.boot, path)?;
         let plenty = 1 << 40;
-        Ok(Space { bytes_total: plenty, bytes_free: plenty, bytes_available: plenty, ..Space::default() })
+        let bytes_free = if world.is_full() { 0 } else { plenty };
+        Ok(Space { bytes_total: plenty, bytes_free, bytes_available: bytes_free, ..Space::default() })
     }
 }
 

@@ -52,8 +52,19 @@ pub enum Role {
 pub enum Fault {
     /// EIO. What a sync was to write is never written.
     Io,
-    /// ENOSPC, of an operation that needs room.
+    /// ENOSPC, of an operation that may need room.
     Full,
+}
+
+/// Whether an operation needs room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// It gives some back, if anything.
+    No,
+    /// On some file systems, at some times.
+    Perhaps,
+    /// A file grows.
+    Yes,
 }
 
 /// How a machine stops.
@@ -116,6 +127,10 @@ pub struct World {
     crash_at: Option<u64>,
     fault: Option<(u64, Fault)>,
     read_fault: Option<u64>,
+    /// From which step on no file can grow.
+    full_from: Option<u64>,
+    /// An error struck since the last start that says something of the disk.
+    is_harmed: bool,
     sabotage: Option<Sabotage>,
     /// Renames held back by [`Sabotage::IndexBeforeName`].
     held_back: Vec<(PathBuf, PathBuf)>,
@@ -145,6 +160,8 @@ impl World {
             crash_at: None,
             fault: None,
             read_fault: None,
+            full_from: None,
+            is_harmed: false,
             sabotage,
             held_back: Vec::new(),
             trace: Trace(ObjectHasher::new()),
@@ -176,6 +193,26 @@ impl World {
         (self.crash_at, self.fault, self.read_fault) = (None, None, None);
     }
 
+    /// No file can grow from that many steps on, whatever is started meanwhile.
+    pub fn fill_after(&mut self, steps: u64) {
+        self.full_from = Some(self.steps + steps);
+    }
+
+    /// Files can grow again.
+    pub fn make_room(&mut self) {
+        self.full_from = None;
+    }
+
+    /// Whether no file can grow.
+    pub fn is_full(&self) -> bool {
+        self.full_from.is_some_and(|from| self.steps >= from)
+    }
+
+    /// Whether something happened since the last start for which a disk may be taken out of use: a full one may not.
+    pub fn is_harmed(&self) -> bool {
+        self.is_harmed
+    }
+
     /// Whether everything stands still.
     pub fn is_down(&self) -> bool {
         !self.powered
@@ -189,6 +226,7 @@ impl World {
         self.note(&format!("start {stop:?}"));
         self.held_back.clear();
         self.calm();
+        self.is_harmed = false;
         self.powered = true;
         self.boot += 1;
     }
@@ -226,7 +264,7 @@ impl World {
     }
 
     /// Every operation that changes something passes here.
-    fn step(&mut self, boot: u64, what: &str, about: &str, needs_room: bool) -> Fate {
+    fn step(&mut self, boot: u64, what: &str, about: &str, room: Room) -> Fate {
         if !self.powered || boot != self.boot {
             return Fate::Failed(io::Error::other("the machine stands still"));
         }
@@ -235,18 +273,23 @@ impl World {
         match self.fault {
             Some((from, Fault::Io)) if self.steps >= from => {
                 self.fault = None;
+                self.is_harmed = true;
                 self.note("EIO");
                 return Fate::Failed(rustix::io::Errno::IO.into());
             }
-            Some((from, Fault::Full)) if self.steps >= from && needs_room => {
+            Some((from, Fault::Full)) if self.steps >= from && room != Room::No => {
                 self.fault = None;
                 self.note("ENOSPC");
                 return Fate::Failed(rustix::io::Errno::NOSPC.into());
             }
             _ => {}
         }
+        if self.is_full() && room == Room::Yes {
+            self.note("ENOSPC");
+            return Fate::Failed(rustix::io::Errno::NOSPC.into());
+        }
         if self.crash_at.is_some_and(|at| self.steps >= at) {
-            self.powered = false;
+            (self.powered, self.is_harmed) = (false, true);
             self.note("stop");
             return if self.rng.random_bool(0.5) {
                 Fate::DoneLast
@@ -262,10 +305,10 @@ impl World {
         boot: u64,
         what: &str,
         about: &str,
-        needs_room: bool,
+        room: Room,
         effect: impl FnOnce(&mut Self) -> io::Result<()>,
     ) -> io::Result<()> {
-        match self.step(boot, what, about, needs_room) {
+        match self.step(boot, what, about, room) {
             Fate::Failed(error) => Err(error),
             Fate::Done => effect(self),
             Fate::DoneLast => {
@@ -344,7 +387,7 @@ impl World {
             return Err(ErrorKind::AlreadyExists.into());
         }
         self.parent(path)?;
-        self.change(boot, "create", &path.to_string_lossy(), true, |world| {
+        self.change(boot, "create", &path.to_string_lossy(), Room::Perhaps, |world| {
             world.add(path, Node::File(File::new(role_of(path)))).map(|_| ())
         })?;
         self.find(path)
@@ -368,7 +411,7 @@ impl World {
         let hold_back = self.sabotage == Some(Sabotage::IndexBeforeName)
             && self.file(inode)?.role == Role::Object
             && to.extension().is_some_and(|extension| extension == "MD5");
-        self.change(boot, "rename", &about, true, |world| {
+        self.change(boot, "rename", &about, Room::Perhaps, |world| {
             if hold_back {
                 world.held_back.push((from.to_owned(), to.to_owned()));
                 return Ok(());
@@ -392,7 +435,7 @@ impl World {
     pub fn remove(&mut self, boot: u64, path: &Path) -> io::Result<()> {
         self.reading(boot)?;
         self.file(self.find(path)?)?;
-        self.change(boot, "remove", &path.to_string_lossy(), false, |world| {
+        self.change(boot, "remove", &path.to_string_lossy(), Room::No, |world| {
             let (folder, name) = world.parent(path)?;
             world.folder_mut(folder).now.remove(&name);
             world.pending.push(Pending { add: None, remove: Some((folder, name)) });
@@ -407,7 +450,7 @@ impl World {
             return Ok(());
         }
         self.parent(path)?;
-        self.change(boot, "mkdir", &path.to_string_lossy(), true, |world| {
+        self.change(boot, "mkdir", &path.to_string_lossy(), Room::Perhaps, |world| {
             world.add(path, Node::Folder(Folder::default())).map(|_| ())
         })
     }
@@ -436,7 +479,7 @@ impl World {
                 Some(Sabotage::NoParentSync) => depth < 3,
                 _ => false,
             };
-        self.change(boot, "sync directory", &path.to_string_lossy(), false, |world| {
+        self.change(boot, "sync directory", &path.to_string_lossy(), Room::No, |world| {
             if !skip {
                 world.settle(Some(folder));
             }
@@ -466,7 +509,7 @@ impl World {
 
     /// Makes everything durable.
     pub fn sync_everything(&mut self, boot: u64) -> io::Result<()> {
-        self.change(boot, "sync everything", "", false, |world| {
+        self.change(boot, "sync everything", "", Room::No, |world| {
             world.settle(None);
             for node in &mut world.nodes {
                 if let Node::File(file) = node {
@@ -510,8 +553,10 @@ impl World {
             Some(offset) => usize::try_from(offset).unwrap(),
             None => self.file(inode)?.now.len(),
         };
+        let grows = offset + bytes.len() > self.file(inode)?.now.len();
+        let room = if grows { Room::Yes } else { Room::Perhaps };
         let about = format!("{inode} {offset} {}", bytes.len());
-        self.change(boot, "write", &about, true, |world| {
+        self.change(boot, "write", &about, room, |world| {
             world.file_mut(inode)?.write(offset, bytes);
             Ok(())
         })
@@ -520,8 +565,8 @@ impl World {
     /// Cuts or extends.
     pub fn set_length(&mut self, boot: u64, inode: Inode, length: u64) -> io::Result<()> {
         let length = usize::try_from(length).unwrap();
-        let grows = length > self.file(inode)?.now.len();
-        self.change(boot, "set length", &format!("{inode} {length}"), grows, |world| {
+        let room = if length > self.file(inode)?.now.len() { Room::Yes } else { Room::No };
+        self.change(boot, "set length", &format!("{inode} {length}"), room, |world| {
             let file = world.file_mut(inode)?;
             let old = file.now.len();
             file.now.resize(length, 0);
@@ -538,7 +583,7 @@ impl World {
 
     /// Sets it.
     pub fn set_attribute(&mut self, boot: u64, inode: Inode, value: &[u8]) -> io::Result<()> {
-        self.change(boot, "set attribute", &inode.to_string(), true, |world| {
+        self.change(boot, "set attribute", &inode.to_string(), Room::Perhaps, |world| {
             world.file_mut(inode)?.attribute = Some(value.to_vec());
             Ok(())
         })
@@ -554,7 +599,7 @@ impl World {
                 | (Some(Sabotage::NoIndexSync), Role::Index)
         );
         let faulty = self.fault;
-        let synced = self.change(boot, "sync", &inode.to_string(), false, |world| {
+        let synced = self.change(boot, "sync", &inode.to_string(), Room::No, |world| {
             if !skip {
                 world.file_mut(inode)?.settle();
             }
