@@ -109,8 +109,10 @@ enum Access {
     NoRoom {
         bytes_available: u64,
     },
-    /// It could not be opened again for another reason.
-    Closed,
+    /// It is not open, for another reason.
+    Closed {
+        because: String,
+    },
 }
 
 impl Access {
@@ -118,7 +120,9 @@ impl Access {
         match self {
             Self::Open(database) => Ok(database),
             Self::NoRoom { .. } => Err(redb::Error::Io(ErrorKind::StorageFull.into())),
-            Self::Closed => Err(redb::Error::DatabaseClosed),
+            Self::Closed { because } => {
+                Err(redb::Error::Io(io::Error::other(format!("the index cannot be opened: {because}"))))
+            }
         }
     }
 }
@@ -189,17 +193,18 @@ impl<F: FileSystem> Index<F> {
             return;
         }
         self.openings.store(opening + 1, Ordering::Release);
-        // Before it is opened again, for it holds the file.
-        *access = Access::Closed;
-        match open_database(&self.files, &self.path) {
-            Ok(database) => *access = Access::Open(database),
+        // Closed before it is opened again.
+        *access = Access::Closed { because: String::new() };
+        *access = match open_database(&self.files, &self.path) {
+            Ok(database) => Access::Open(database),
             Err(error) => {
                 tracing::error!(index = %self.path.display(), %error, "cannot be opened again");
-                if is_full(&error) {
-                    *access = Access::NoRoom { bytes_available: available };
+                match is_full(&error) {
+                    true => Access::NoRoom { bytes_available: available },
+                    false => Access::Closed { because: error.to_string() },
                 }
             }
-        }
+        };
     }
 
     /// Between an error of a write and the opening after it nobody gets an answer, so a question that met one is asked

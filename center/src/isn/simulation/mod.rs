@@ -9,13 +9,23 @@ mod world;
 
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
+use protocol::digest::{Content, Fingerprint};
+
 use self::driver::run;
-use self::world::Sabotage;
+use self::files::SimulatedFiles;
+use self::world::{Fault, Sabotage, World};
+use super::index::{Change, Index};
 
 const SEEDS: u64 = 200;
+/// How often the disk is full while the index is read.
+const FULL_DISKS: u8 = 200;
+/// How many read it.
+const READERS: usize = 4;
 
 fn number(variable: &str) -> Option<u64> {
     Some(env::var(variable).ok()?.parse().expect("a number"))
@@ -55,6 +65,35 @@ fn a_disk_keeps_what_it_acknowledged() {
     if let Some((seed, failure)) = first_failure(first, seeds, None) {
         panic!("seed {seed}: {failure}\nagain: CENTER_SIM_SEED={seed} cargo test -p center a_disk_keeps");
     }
+}
+
+/// ISN-8: whoever asks the index while a write meets a full disk gets an answer, though it is closed and opened again then.
+#[test]
+fn readers_do_not_notice_a_full_disk() {
+    let world = Arc::new(Mutex::new(World::new(1, None)));
+    let index = Index::open(SimulatedFiles::of(&world), Path::new("/index.redb")).unwrap();
+    let (reading, is_over) = (Barrier::new(READERS + 1), AtomicBool::new(false));
+    let read = || {
+        reading.wait();
+        while !is_over.load(Ordering::Relaxed) {
+            index.count()?;
+        }
+        Ok::<(), redb::Error>(())
+    };
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(read)).collect();
+        reading.wait();
+        for round in 0..FULL_DISKS {
+            world.lock().unwrap().fail_after(0, Fault::Full);
+            let content = Content { fingerprint: Fingerprint([round; 16]), ..Content::EMPTY };
+            let found = [Change::Found { content, unlink_from: 0 }];
+            assert!(index.apply(&found, &|_| Ok(true)).is_err(), "the disk is full");
+            index.apply(&found, &|_| Ok(true)).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap().unwrap());
+    });
+    assert_eq!(index.count().unwrap(), u64::from(FULL_DISKS));
 }
 
 /// The same seed does the same: a failure can be looked at again.
