@@ -429,9 +429,12 @@ impl Gate {
         self.1.notify_all();
     }
 
+    /// Without holding up what else this thread would do.
     fn pass(&self) {
-        let closed = self.0.lock().unwrap();
-        drop(self.1.wait_while(closed, |is_open| !*is_open).unwrap());
+        tokio::task::block_in_place(|| {
+            let closed = self.0.lock().unwrap();
+            drop(self.1.wait_while(closed, |is_open| !*is_open).unwrap());
+        });
     }
 }
 

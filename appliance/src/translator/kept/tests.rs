@@ -287,8 +287,9 @@ async fn without_the_center_what_was_seen_is_still_there() {
     let top = port.lookup(&port.root().await, ".versions").await.unwrap();
     let (name, _, seen) = list(&port, &top, 9).await.pop().unwrap();
     port.read(&seen).await.unwrap();
-    deleted_file(&center, ROOT, "later", &["bytes"]);
     center.set_away(true);
+    // Of which the port does not hear.
+    deleted_file(&center, ROOT, "later", &["bytes"]);
     assert_eq!(port.read(&seen).await, Ok(b"bytes".into()));
     assert_eq!(port.lookup(&top, &name).await, Ok(seen));
     let later = name.replace("seen", "later").replace(".v1", ".v2");
