@@ -628,7 +628,15 @@ impl Driver {
         // Looking may mean to put into the index what is found, or bad bytes aside.
         let is_full = self.world().is_full();
         self.world().make_room();
-        let checked = self.check_all();
+        let checked = match self.check_all() {
+            // Nobody else has met the error yet that kept the index from being opened again.
+            Err(Failure::Disk(_)) if self.world().is_harmed() => {
+                self.start()?;
+                self.world().calm();
+                self.check_all()
+            }
+            checked => checked,
+        };
         if is_full {
             self.world().fill_after(0);
         }
