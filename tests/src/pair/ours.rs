@@ -196,7 +196,8 @@ pub fn status(pair: &Pair, side: Side) -> Option<Value> {
     serde_json::from_slice(&command(pair, side, &["status", "--json"]).stdout).ok()
 }
 
-/// Whether one is active by the other's lease, and the other passive and able to take over; both in good health.
+/// Whether one is active by the other's lease and has nothing that is here alone, and the other passive and able to take
+/// over; both in good health.
 pub(super) fn is_well(pair: &Pair) -> bool {
     let statuses = Side::BOTH.map(|side| status(pair, side));
     let [Some(one), Some(other)] = &statuses else { return false };
@@ -208,6 +209,7 @@ pub(super) fn is_well(pair: &Pair) -> bool {
         active["role"] == "active"
             && active["lease"]["giver"] == "peer"
             && active["peer"]["eligible"] == true
+            && active["mirror"]["owed_bytes"] == 0
             && passive["role"] == "passive"
             && is_healthy(active)
             && is_healthy(passive)
