@@ -14,7 +14,7 @@ const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../buildroot/board/sto
 /// Where a trial puts what a box with a shell runs at its start, before its services.
 pub const TRIAL: &str = "/config/trial";
 /// How long a new slot of such a box may take to serve, from power-on.
-pub const HEALTH_GATE: Duration = Duration::from_secs(120);
+pub const HEALTH_GATE: Duration = Duration::from_secs(240);
 /// The version of the image of this commit, and of that with a shell, which is the older one.
 pub const VERSION: &str = "2.1.0";
 /// See [`VERSION`].
