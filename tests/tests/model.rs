@@ -1,4 +1,5 @@
-//! The port against a reference: 100,000 random operations, the same results.
+//! The port against a reference: 100,000 random operations, the same results. `MODEL_OPERATIONS` says how many of each of
+//! four clients.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +15,7 @@ use rand::rngs::StdRng;
 
 /// Clients at work at the same time, each in a directory of its own and against a model of its own.
 const CLIENTS: usize = 4;
-/// Operations of each client.
+/// Operations of each client; `MODEL_OPERATIONS` says otherwise.
 const OPERATIONS: usize = 25_000;
 /// Few names, so that most operations meet something.
 const NAMES: [&[u8]; 8] =
@@ -39,8 +40,8 @@ impl Pair {
         Self { seed, step: 0, rng: data::rng(seed), model: Model::default(), mount, handles: vec![own] }
     }
 
-    fn run(mut self) {
-        while self.step < OPERATIONS {
+    fn run(mut self, operations: usize) {
+        while self.step < operations {
             self.operate();
             self.step += 1;
         }
@@ -296,6 +297,7 @@ impl Pair {
 /// the data cache holds only a part of them and files are quiet after a moment.
 #[test]
 fn a_hundred_thousand_random_operations_give_the_results_of_the_model() {
+    let operations = std::env::var("MODEL_OPERATIONS").map_or(OPERATIONS, |text| text.parse().unwrap());
     let site = Site::start();
     let settings = PortSettings { cache_bytes: 8 << 20, ..PortSettings::default() };
     let port = site.port_with("port", &settings);
@@ -303,7 +305,7 @@ fn a_hundred_thousand_random_operations_give_the_results_of_the_model() {
     std::thread::scope(|scope| {
         for client in 0..CLIENTS as u64 {
             let pair = Pair::new(client + 1, &port);
-            scope.spawn(move || pair.run());
+            scope.spawn(move || pair.run(operations));
         }
     });
 }
