@@ -55,8 +55,8 @@ fn holder(ground: &Ground, boxes: &[Appliance; 2]) -> Option<usize> {
     boxes.iter().position(|port| told.contains(&port.mac(Link::Lan)))
 }
 
-/// PORT-19, FO-2, FO-11: a box of a pair loses its power under a load of writes; the other one goes on, and after the first
-/// is back, so it is the other way round. Then all programs of the one that serves stop for good, while its kernel lives on:
+/// PORT-19, FO-2, FO-11: a box of a pair loses its power under a load of writes; the other one goes on. When the first is
+/// back, it is the other way round: all programs of the one that serves stop for good, while its kernel lives on;
 /// the other one has the address, alone, and the watchdog restarts the first. The client's program gets no error, every
 /// byte is what was written, and the client's kernel has nothing to complain of.
 #[test]
@@ -88,7 +88,7 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power_or_hangs() {
     let quiet = guest.stalls();
     println!("| quiet | {} | {} |", quiet[0], quiet[1]);
     let mut observer = OwnersObserver::start(&ground, FLOATING.parse().unwrap());
-    for failure in ["power", "power", "hang"] {
+    for failure in ["power", "hang"] {
         let victim = holder(&ground, &boxes).expect("one box has the address");
         observer.mark();
         match failure {
