@@ -1,5 +1,7 @@
 //! Contents and names from a seed: the same seed gives the same bytes.
 
+use std::str::FromStr;
+
 use md5::{Digest, Md5};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -19,6 +21,12 @@ pub fn md5_hex(bytes: &[u8]) -> String {
 /// A generator of the given seed; the seed stands in every failure message of the tests.
 pub fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
+}
+
+/// A test's own figure, or the one that this variable of the environment names: fewer rounds, or another seed.
+pub fn figure<T: FromStr>(variable: &str, own: T) -> T {
+    std::env::var(variable)
+        .map_or(own, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text:?} is no such figure")))
 }
 
 /// A valid file name of 1 to 255 bytes: ASCII, accented, CJK or emoji, or plain long.

@@ -44,7 +44,7 @@ fn every_object_lies_on_two_nodes_and_every_manager_serves_it() {
     let mut cluster = Cluster::start("objects", Settings::default());
     let (client, library) = (cluster.client(), cluster.library(1));
     let root = library.root();
-    let objects = std::env::var("E2E_CLUSTER_OBJECTS").map_or(OBJECTS, |text| text.parse().unwrap());
+    let objects = data::figure("E2E_CLUSTER_OBJECTS", OBJECTS);
     let files = files::make(&client, root, 1, &lengths(objects));
     for file in files.iter().filter(|file| file.content.size > 0) {
         assert_eq!(cluster.copies(file.fingerprint()), 2, "{:?}", file.content);

@@ -180,7 +180,7 @@ impl Scene<'_, '_> {
 /// SYS-8, ISN-8, ISN-11, REF-4, DOSM-8, DOSM-21, DFO-1, DFO-2, DFO-6, MC-7, MC-10, DOSP-10.
 #[test]
 fn nothing_acknowledged_is_lost_whatever_befalls_the_cluster() {
-    let seed = std::env::var("E2E_SEED").map_or(0x666c_7473, |text| text.parse().unwrap());
+    let seed = data::figure("E2E_SEED", 0x666c_7473);
     let settings = Settings { disk_bytes: Some(DISK_BYTES), ..Settings::default() };
     let mut cluster = Cluster::start("faults", settings);
     let (client, library) = (cluster.client(), cluster.library(1));

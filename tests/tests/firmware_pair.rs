@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use e2e::daemon::binary;
+use e2e::data;
 use e2e::pair::ground::Ground;
 use e2e::pair::networks::{Link, REFERENCE};
 use e2e::pair::observer::OwnersObserver;
@@ -90,7 +91,7 @@ fn a_pair_of_boxes_serves_on_when_one_loses_its_power_or_hangs() {
     let quiet = guest.stalls();
     println!("| quiet | {} | {} |", quiet[0], quiet[1]);
     let mut observer = OwnersObserver::start(&ground, FLOATING.parse().unwrap());
-    let cuts = std::env::var("IMAGE_CUTS").map_or(CUTS, |cuts| cuts.parse().unwrap()).min(CUTS);
+    let cuts = data::figure("IMAGE_CUTS", CUTS).min(CUTS);
     for failure in std::iter::repeat_n("power", cuts).chain(["hang"]) {
         let victim = holder(&ground, &boxes).expect("one box has the address");
         observer.mark();

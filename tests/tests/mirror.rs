@@ -38,11 +38,11 @@ const REPAIR_PATIENCE: Duration = Duration::from_secs(120);
 const TAKEOVER_PATIENCE: Duration = Duration::from_secs(30);
 
 fn seed() -> u64 {
-    std::env::var("E2E_SEED").map_or(0x6d69_7272, |text| text.parse().unwrap())
+    data::figure("E2E_SEED", 0x6d69_7272)
 }
 
 fn uploads() -> usize {
-    std::env::var("MIRROR_UPLOADS").map_or(UPLOADS, |text| text.parse().unwrap())
+    data::figure("MIRROR_UPLOADS", UPLOADS)
 }
 
 /// Each center: 1 directory manager, 2 object managers, 3 storage nodes with 2 disks each.

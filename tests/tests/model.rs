@@ -297,7 +297,7 @@ impl Pair {
 /// the data cache holds only a part of them and files are quiet after a moment.
 #[test]
 fn a_hundred_thousand_random_operations_give_the_results_of_the_model() {
-    let operations = std::env::var("MODEL_OPERATIONS").map_or(OPERATIONS, |text| text.parse().unwrap());
+    let operations = data::figure("MODEL_OPERATIONS", OPERATIONS);
     let site = Site::start();
     let settings = PortSettings { cache_bytes: 8 << 20, ..PortSettings::default() };
     let port = site.port_with("port", &settings);

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use e2e::data;
 use e2e::pair::fault::{Fault, Holder};
 use e2e::pair::ground::Ground;
 use e2e::pair::member::Side;
@@ -105,7 +106,7 @@ fn late(trial: &Trial) -> Vec<String> {
 /// with two cores is now and then away for longer than a lease.
 #[test]
 fn every_failure_is_survived() {
-    let trials = std::env::var("PAIR_TRIALS").map_or(TRIALS, |trials| trials.parse().unwrap());
+    let trials = data::figure("PAIR_TRIALS", TRIALS);
     let only = std::env::var("PAIR_FAULT").unwrap_or_default();
     let ground = Ground::new("faults");
     let mut pair = Pair::start(&ground, 1, Judges::Failover);

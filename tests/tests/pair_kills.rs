@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// lost, none done twice. The clients' calls fail the test if they are refused for a name that is there or is not.
 #[test]
 fn kills_of_the_active_lose_nothing_acknowledged() {
-    let kills = std::env::var("PAIR_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let kills = data::figure("PAIR_KILLS", KILLS);
     let ground = Ground::new("kills");
     let mut pair = Pair::start(&ground, 1, Judges::Failover);
     let server = SocketAddr::from((pair.address, 2049));

@@ -345,10 +345,10 @@ impl<F: FileSystem> Index<F> {
     }
 
     /// All objects whose fingerprints begin with this byte, in order.
-    pub fn for_objects_of(&self, first_byte: u8, each: impl FnMut(Content)) -> Result<()> {
+    pub fn objects_of(&self, first_byte: u8) -> Result<Vec<Content>> {
         let (mut first, mut last) = ([0; 16], [0xff; 16]);
         (first[0], last[0]) = (first_byte, first_byte);
-        let objects: Vec<Content> = self.read(|transaction| {
+        self.read(|transaction| {
             let objects = transaction.open_table(OBJECTS)?;
             let rows = objects.range::<&[u8; 16]>(&first..=&last)?;
             rows.map(|row| {
@@ -356,9 +356,7 @@ impl<F: FileSystem> Index<F> {
                 Ok(to_content(Fingerprint(*key.value()), value.value()))
             })
             .collect()
-        })?;
-        objects.into_iter().for_each(each);
-        Ok(())
+        })
     }
 
     /// Up to `limit` objects that have had no reference for long enough.

@@ -63,14 +63,14 @@ impl<F: FileSystem> Part<'_, F> {
         let mut scanned = Scanned { objects: named.len() as u64, ..Scanned::default() };
         let (mut unknown, mut gone) = (named.iter().peekable(), Vec::new());
         let mut found = Vec::new();
-        self.disk.index.for_objects_of(self.first_byte, |content| {
+        for content in self.disk.index.objects_of(self.first_byte)? {
             while let Some(name) = unknown.next_if(|name| **name < content.fingerprint) {
                 found.push(*name);
             }
             if unknown.next_if(|name| **name == content.fingerprint).is_none() {
                 gone.push(content);
             }
-        })?;
+        }
         found.extend(unknown);
         for batch in found.chunks(BATCH) {
             scanned.found += self.adopt(batch)?;

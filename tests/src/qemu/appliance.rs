@@ -244,17 +244,11 @@ impl Appliance {
     /// one.
     #[track_caller]
     pub fn shell(&mut self, line: &str) -> String {
-        // The terminal's echo of the line, which may come before or behind the prompt, has neither number.
         self.say(&format!("shell printf 'begin=%s\\n' 0; {line}; printf '\\nstatus=%s\\n' $?"));
         let what = format!("box{} has done {line:?}", self.number);
-        let (from, to, text) = poll::until(&what, SHELL_PATIENCE, || {
-            let text = self.log.since(self.boot);
-            let from = text.iter().position(|text| text.contains("begin=0"))?;
-            let to = text.iter().position(|text| text.starts_with("status="))?;
-            Some((from + 1, to, text))
-        });
-        assert_eq!(text[to], "status=0", "{line}: {text:?}");
-        text[from..to].join("\n").trim().to_owned()
+        let (text, status) = poll::until(&what, SHELL_PATIENCE, || answer(&self.log.since(self.boot)));
+        assert_eq!(status, 0, "{line}: {text}");
+        text
     }
 
     /// Cuts its power.
@@ -276,6 +270,18 @@ impl Drop for Appliance {
     }
 }
 
+/// What a line of shell printed, and how it ended, once both are on the console. The terminal's echo of the line has
+/// neither number; it may come before the prompt, behind it or in the middle of it, and then it is broken in two.
+fn answer(console: &[String]) -> Option<(String, u8)> {
+    let from = console.iter().position(|text| text.contains("begin=0"))? + 1;
+    let printed = &console[from..];
+    let (length, status) = printed
+        .iter()
+        .enumerate()
+        .find_map(|(at, text)| Some((at, text.strip_prefix("status=")?.parse().ok()?)))?;
+    Some((printed[..length].join("\n").trim().to_owned(), status))
+}
+
 /// QEMU's arguments for a USB stick.
 pub fn stick(path: &Path) -> [String; 4] {
     [
@@ -289,4 +295,35 @@ pub fn stick(path: &Path) -> [String; 4] {
 /// The MAC of a box's NIC.
 fn mac(number: u8, link: Link) -> String {
     format!("52:54:00:b0:{number:02x}:{:02x}", link as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answer;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn an_answer_is_found_wherever_the_echo_of_its_question_is() {
+        let behind = lines(
+            "state | status | factory-reset\n> shell printf 'begin=%s\\n' 0; date; printf '\\nstatus=%s\\n' $?\n\
+             begin=0\nnoon\n\nstatus=0",
+        );
+        let within = lines(
+            "state | status | factory-resetshell printf 'begin=%s\\n' 0; date; printf '\\n\nstatus=%s\\n' $?\n\
+             > begin=0\nnoon\n\nstatus=0",
+        );
+        for console in [behind, within] {
+            assert_eq!(answer(&console), Some(("noon".to_owned(), 0)), "{console:?}");
+            for end in 0..console.len() {
+                assert_eq!(answer(&console[..end]), None, "{console:?} to line {end}");
+            }
+        }
+        assert_eq!(
+            answer(&lines("begin=0\nsh: x: not found\n\nstatus=127")),
+            Some(("sh: x: not found".to_owned(), 127))
+        );
+    }
 }

@@ -37,7 +37,7 @@ enum Doing {
 /// name that was acknowledged is lost, and it takes updates as before.
 #[test]
 fn a_box_whose_power_is_cut_at_any_moment_starts_again_and_loses_nothing() {
-    let cuts = std::env::var("IMAGE_CUTS").map_or(CUTS, |cuts| cuts.parse().unwrap());
+    let cuts = data::figure("IMAGE_CUTS", CUTS);
     let firmware = Firmware::of_this_commit();
     let ground = Ground::new("power");
     let dir = ground.site.path().to_owned();
