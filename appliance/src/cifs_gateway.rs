@@ -16,7 +16,7 @@ use cifs::usage::Usage;
 use cifs::users::{SealKey, User, UsersError};
 use nfs::duty::Duty;
 use nfs::filesystem::Filesystem;
-use nfs::local;
+use nfs::local::{self, Keys};
 use samba::kept::Kept;
 
 use crate::cifs_attendance::{CifsAttendance, ShareStatus, Shared};
@@ -159,7 +159,7 @@ impl<F: Filesystem> CifsGateway<F> {
                     listen: config.listen,
                     name: config.name.clone(),
                     guid,
-                    seed: host::random(),
+                    keys: Keys::new(host::random()),
                     shares,
                     users,
                     signing: config.signing.into(),

@@ -147,9 +147,10 @@ impl Samba {
         // Samba only logs it.
         let failed = |error| SambaError::Bind { address: self.listen, error };
         TcpListener::bind(self.listen).map(drop).map_err(failed)?;
-        let kept = Arc::clone(&self.kept);
-        spawn_blocking(move || kept.start()).await.map_err(|_| SambaError::Stopping)??;
+        // Before the order, which is obeyed even if nobody waits for it any more.
         let serving = Serving { kept: Arc::clone(&self.kept), address: self.listen };
+        let started = spawn_blocking(move || serving.kept.start().map(|()| serving));
+        let serving = started.await.map_err(|_| SambaError::Stopping)??;
         let mut asked = self.listen;
         if asked.ip().is_unspecified() {
             asked.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -218,4 +219,29 @@ fn write(places: &Places, conf: &str, users: Option<&[User]>) -> Result<(), Samb
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use super::*;
+
+    /// A time of duty may end while Samba is being started.
+    #[tokio::test]
+    async fn samba_that_nobody_waits_for_any_more_is_ended() {
+        let (own, its) = UnixStream::pair().unwrap();
+        let kept = Arc::new(Kept::over(Places::new(PathBuf::from("/nowhere")), own).unwrap());
+        let samba = Samba { kept, listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        let mut orders = BufReader::new(its.try_clone().unwrap()).lines().map(Result::unwrap);
+        let ordered = thread::spawn(move || (orders.next(), orders));
+        assert!(timeout(Duration::from_millis(200), samba.promote()).await.is_err(), "nobody has answered");
+        let (order, mut orders) = ordered.join().unwrap();
+        assert_eq!(order.as_deref(), Some("start"));
+        its.set_read_timeout(Some(START)).unwrap();
+        (&its).write_all(b"ok\n").unwrap();
+        assert_eq!(spawn_blocking(move || orders.next()).await.unwrap().as_deref(), Some("stop"));
+    }
 }

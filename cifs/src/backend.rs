@@ -251,7 +251,7 @@ impl<F: Filesystem> ShareBackend for Backend<F> {
         let caller = tree.actor.changes();
         let renamed = patiently(|| async {
             let (from, to) = (&from_folder.handle, &to_folder.handle);
-            tree.filesystem.rename(&caller, from, found.name.as_bytes(), to, to_name).await.result
+            tree.filesystem.rename(&caller, from, found.name.as_bytes(), to, to_name, replace).await.result
         });
         renamed.await
     }

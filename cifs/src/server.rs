@@ -43,8 +43,8 @@ pub struct Settings {
     pub name: String,
     /// The same for both of a pair, so that clients find them to be one.
     pub guid: [u8; 16],
-    /// Another one at each start.
-    pub seed: [u8; 8],
+    /// Of requests that change something: those of one time of serving go on in the next, for no key is used twice.
+    pub keys: Keys,
     /// Who may log on.
     pub users: Vec<User>,
     /// What they find.
@@ -115,7 +115,6 @@ pub fn check<F: Filesystem>(settings: &Settings, filesystem: &Arc<F>) -> Result<
 }
 
 fn build<F: Filesystem>(settings: &Settings, filesystem: &Arc<F>) -> Result<SmbServer, ServeError> {
-    let keys = Keys::new(settings.seed);
     let mut builder = SmbServer::builder()
         .listen(settings.listen)
         .netbios_name(&settings.name)
@@ -132,7 +131,7 @@ fn build<F: Filesystem>(settings: &Settings, filesystem: &Arc<F>) -> Result<SmbS
     for (share, serial_number) in settings.shares.iter().zip(1..) {
         let tree = Tree {
             filesystem: Arc::clone(filesystem),
-            actor: Actor::new(share.identity, keys.clone()),
+            actor: Actor::new(share.identity, settings.keys.clone()),
             path: share.export.path.clone(),
             read_only: share.export.read_only,
             serial_number,

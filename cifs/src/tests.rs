@@ -176,6 +176,16 @@ async fn a_name_that_is_taken_is_given_when_that_is_wanted() {
     assert_eq!(names(&share, "", None).await, ["B", "folder"]);
     assert_eq!(get(&share, "b").await.unwrap(), b"a");
     assert_eq!(renamed("B", "b", false).await, Ok(()), "another case of the same name");
+    let Backend(tree) = &share;
+    let root = tree.filesystem.mount(&tree.actor.asks(), "/export").await.unwrap();
+    let set = SetAttributes::default();
+    tree.filesystem.symlink(&tree.actor.changes(), &root, b"link", b"b", set).await.result.unwrap();
+    assert_eq!(
+        renamed("b", "link", false).await,
+        Err(COLLISION),
+        "clients do not see it, and keep it all the same"
+    );
+    tree.filesystem.remove(&tree.actor.changes(), &root, b"link").await.result.unwrap();
     assert_eq!(renamed("b", "folder\\B", false).await, Ok(()));
     assert_eq!(names(&share, "", None).await, ["folder"]);
     assert_eq!(share.unlink(&path("FOLDER")).await.unwrap_err().to_nt_status(), 0xC000_0101);

@@ -267,12 +267,13 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        if !flags.is_empty() {
+        let replace = !flags.contains(RenameFlags::RENAME_NOREPLACE);
+        if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
             return reply.error(Errno::EINVAL);
         }
         let (from, to) = (name.as_bytes().to_vec(), new_name.as_bytes().to_vec());
         self.ordered(request, |tree, caller| async move {
-            empty(reply, tree.rename(&caller, (parent, &from), (new_parent, &to)).await);
+            empty(reply, tree.rename(&caller, (parent, &from), (new_parent, &to), replace).await);
         });
     }
 

@@ -200,11 +200,12 @@ impl<F: Filesystem> Tree<F> {
         caller: &Caller,
         (from_parent, from): (INodeNo, &[u8]),
         (to_parent, to): (INodeNo, &[u8]),
+        replace: bool,
     ) -> FsResult<()> {
         let from_folder = self.handle(caller, from_parent).await?;
         let to_folder = self.handle(caller, to_parent).await?;
         let renamed = patiently(|| async {
-            self.filesystem.rename(caller, &from_folder, from, &to_folder, to).await.result
+            self.filesystem.rename(caller, &from_folder, from, &to_folder, to, replace).await.result
         });
         renamed.await
     }

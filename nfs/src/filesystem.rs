@@ -603,7 +603,8 @@ pub trait Filesystem: Send + Sync + 'static {
     -> impl Future<Output = Mutation<()>> + Send;
     /// Removes an empty directory.
     fn rmdir(&self, caller: &Caller, dir: &Handle, name: &[u8]) -> impl Future<Output = Mutation<()>> + Send;
-    /// Gives an object another name, replacing a file by a file or an empty directory by a directory.
+    /// Gives an object another name. What has that name is replaced if `replace`, a file by a file or an empty directory
+    /// by a directory; else it is [`FsError::Exists`], unless it is the object itself.
     fn rename(
         &self,
         caller: &Caller,
@@ -611,6 +612,7 @@ pub trait Filesystem: Send + Sync + 'static {
         from_name: &[u8],
         to_dir: &Handle,
         to_name: &[u8],
+        replace: bool,
     ) -> impl Future<Output = Renamed> + Send;
     /// Gives entries of a directory to `into` for as long as it takes them; whether it took the last one there is.
     /// After an error what it took is worth nothing.

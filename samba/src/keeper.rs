@@ -6,7 +6,7 @@
 //! | `start` | starts `smbd`, again and again if it ends | `ok`, or `no` and why |
 //! | `stop` | kills it and all that it has started | none |
 //!
-//! Orders are lines; one is done before the next is read. At the socket's end Samba is killed, everything unmounted,
+//! Orders are lines; one is done before the next is read, and the first is a mount. At the socket's end Samba is killed, everything unmounted,
 //! and the process ends.
 
 use std::collections::BTreeMap;
@@ -62,7 +62,6 @@ pub async fn run(places: Places) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let (orders, socket) = tokio::net::UnixStream::from_std(socket)?.into_split();
     let mut keeper = Keeper { places, mounts: Vec::new(), samba: None, again: AGAIN };
-    keeper.end_left();
     let mut lines = BufReader::new(orders).lines();
     loop {
         tokio::select! {
@@ -96,7 +95,13 @@ async fn ended(samba: &mut Option<Samba>) {
 impl Keeper {
     async fn obey(&mut self, order: &str, socket: &tokio::net::UnixStream) -> io::Result<()> {
         match order.split_once(' ') {
-            Some(("mount", path)) => tell(socket, self.mount(Path::new(path)).map(Some)).await,
+            Some(("mount", path)) => {
+                if self.mounts.is_empty() {
+                    // Not before the first order: whoever gives one has made sure that no other port serves from here.
+                    self.end_left();
+                }
+                tell(socket, self.mount(Path::new(path)).map(Some)).await
+            }
             None if order == "start" => {
                 self.stop().await;
                 self.again = AGAIN;

@@ -52,8 +52,6 @@ impl Kept {
     /// It cannot be started.
     pub fn begin(places: Places, arguments: &[&std::ffi::OsStr]) -> io::Result<Self> {
         let (own, its) = UnixStream::pair()?;
-        own.set_read_timeout(Some(PATIENCE))?;
-        own.set_write_timeout(Some(PATIENCE))?;
         Command::new("/proc/self/exe")
             .arg0("storage-port")
             .args(arguments)
@@ -62,7 +60,17 @@ impl Kept {
             // A terminal's signals are for the port.
             .process_group(0)
             .spawn()?;
-        Ok(Self { places, socket: Mutex::new(own) })
+        Self::over(places, own)
+    }
+
+    /// A keeper that has been started, at the other end of the socket.
+    ///
+    /// # Errors
+    /// It is no socket.
+    pub fn over(places: Places, socket: UnixStream) -> io::Result<Self> {
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { places, socket: Mutex::new(socket) })
     }
 
     /// Where everything of Samba's lies.

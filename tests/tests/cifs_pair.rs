@@ -79,6 +79,7 @@ fn clients_go_on_at_the_other_port() {
         });
         assert_eq!(pair.holder(), Some(victim.other()), "{fault:?}");
         run("get before /dev/null; get after /dev/null; del large").good().unwrap();
+        assert!(!run("get large /dev/null").is_good, "{fault:?}: what was deleted is there");
         if fault == Fault::PlannedMove {
             pair.wait_well();
         }

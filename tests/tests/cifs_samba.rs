@@ -142,6 +142,24 @@ fn samba_that_ends_is_started_anew() {
     assert_eq!(mounts_of(&shared), 2);
 }
 
+/// A second port with the same configuration ends, and not what the first one serves with.
+#[test]
+fn a_port_that_may_not_serve_leaves_samba_alone() {
+    let shared = Shared::start(SAMBA);
+    shared.put("kept", b"kept").unwrap();
+    let first = || processes(&shared, "smbd").into_iter().map(Pid::as_raw_nonzero).min();
+    let before = first();
+    assert!(before.is_some());
+    let config = shared.port.config();
+    let output =
+        run(binary("storage-port").to_str().unwrap(), &["serve", "--config", config.to_str().unwrap()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("in use by another storage port"), "{said}");
+    assert_eq!(first(), before);
+    assert_eq!(mounts_of(&shared), 2);
+    assert_eq!(shared.get("kept").unwrap(), b"kept");
+}
+
 /// Design decision 11: what is wrong is said in one line.
 #[test]
 fn what_is_wrong_with_samba_is_said() {

@@ -493,9 +493,10 @@ impl<C: StorageCenter> Filesystem for Translator<C> {
         from_name: &[u8],
         to_dir: &Handle,
         to_name: &[u8],
+        replace: bool,
     ) -> Renamed {
         let (from, to) = ((from_dir, from_name), (to_dir, to_name));
-        let done = self.move_entry(caller, from, to).await;
+        let done = self.move_entry(caller, from, to, replace).await;
         self.tell(caller, "rename", from, Some(to), done.result);
         done
     }

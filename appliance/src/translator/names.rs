@@ -262,13 +262,19 @@ impl<C: StorageCenter> Translator<C> {
     }
 
     /// RENAME.
-    pub(super) async fn move_entry(&self, caller: &Caller, from: Entered<'_>, to: Entered<'_>) -> Renamed {
+    pub(super) async fn move_entry(
+        &self,
+        caller: &Caller,
+        from: Entered<'_>,
+        to: Entered<'_>,
+        replace: bool,
+    ) -> Renamed {
         let unknown = |error| Renamed { result: Err(error), from: Wcc::default(), to: Wcc::default() };
         let (from_dir, to_dir) = match (self.writable(caller, from.0), self.writable(caller, to.0)) {
             (Ok(from_dir), Ok(to_dir)) => (from_dir, to_dir),
             (Err(error), _) | (_, Err(error)) => return unknown(error),
         };
-        match self.move_between(caller, (&from_dir, from.1), (&to_dir, to.1)).await {
+        match self.move_between(caller, (&from_dir, from.1), (&to_dir, to.1), replace).await {
             Ok(changed) => Renamed {
                 result: Ok(()),
                 from: self.folder_wcc(&from_dir, &changed),
@@ -287,6 +293,7 @@ impl<C: StorageCenter> Translator<C> {
         caller: &Caller,
         (from_dir, from_name): (&Object<'_, C>, &[u8]),
         (to_dir, to_name): (&Object<'_, C>, &[u8]),
+        replace: bool,
     ) -> FsResult<Changed> {
         let in_one_export = (from_dir.place.export, from_dir.place.customer);
         if in_one_export != (to_dir.place.export, to_dir.place.customer) {
@@ -317,7 +324,7 @@ impl<C: StorageCenter> Translator<C> {
             kind: None,
             parent: to_folder.row.id,
             name: to_checked,
-            replace: true,
+            replace,
         };
         let changed = self.operate(caller, from_dir, operation).await?;
         self.after_removal(to_dir, &changed).await;

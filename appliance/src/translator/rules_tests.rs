@@ -41,7 +41,7 @@ async fn mkdir(port: &TestPort, dir: &Handle, name: &str) -> Handle {
 
 async fn rename(port: &TestPort, from: (&Handle, &str), to: (&Handle, &str)) {
     let (from_name, to_name) = (from.1.as_bytes(), to.1.as_bytes());
-    port.translator.rename(&root(), from.0, from_name, to.0, to_name).await.result.unwrap();
+    port.translator.rename(&root(), from.0, from_name, to.0, to_name, true).await.result.unwrap();
 }
 
 /// For how many seconds the SRL of the file at a path is good, `None` for ever. It is listed, looked up and told with

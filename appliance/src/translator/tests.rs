@@ -388,7 +388,7 @@ async fn the_srl_tree_holds_the_url_of_the_file_as_written() {
     assert_eq!(write.result, Err(FsError::ReadOnly));
     let made = port.translator.mkdir(&root(), &srl_root, b"x", SetAttributes::default()).await;
     assert_eq!(made.result.err(), Some(FsError::ReadOnly));
-    let moved = port.translator.rename(&root(), &dir, b"f", &srl_root, b"g").await;
+    let moved = port.translator.rename(&root(), &dir, b"f", &srl_root, b"g", true).await;
     assert_eq!(moved.result, Err(FsError::ReadOnly));
 }
 
@@ -419,7 +419,7 @@ async fn what_cifs_clients_set_outlasts_what_nfs_clients_do() {
     port.translator.setattr(&root(), &file, mode, None).await.result.unwrap();
     port.write(&file, 0, b"other").await.unwrap();
     port.settle(&file).await;
-    port.translator.rename(&root(), &dir, b"f", &dir, b"g").await.result.unwrap();
+    port.translator.rename(&root(), &dir, b"f", &dir, b"g", true).await.result.unwrap();
     let shown = port.getattr(&file).await.unwrap();
     assert_eq!((shown.born, shown.marks, shown.mode), (born, marks, 0o600));
 
@@ -470,7 +470,7 @@ async fn changes_of_a_folder_tell_its_attributes_around_them() {
     assert_eq!(after.links, before.links + 1);
     assert!(after.changed > before.changed);
     assert_eq!(at_once(port.getattr(&dir)), Ok(after.clone()), "and the cache holds them");
-    let moved = fs.rename(&root(), &dir, b"sub", &dir, b"other").await;
+    let moved = fs.rename(&root(), &dir, b"sub", &dir, b"other", true).await;
     assert_eq!(moved.result, Ok(()));
     assert_eq!(moved.from.before.map(|shown| shown.changed), Some(after.changed));
     assert_eq!(at_once(port.lookup(&dir, "other")), Ok(sub));
@@ -503,7 +503,7 @@ async fn a_removed_file_leaves_nothing_in_the_journal() {
     let first = port.put(&dir, "first", b"1").await.unwrap();
     let second = port.put(&dir, "second", b"2").await.unwrap();
     let fs = &port.translator;
-    assert_eq!(fs.rename(&root(), &dir, b"first", &dir, b"second").await.result, Ok(()));
+    assert_eq!(fs.rename(&root(), &dir, b"first", &dir, b"second", true).await.result, Ok(()));
     assert_eq!(port.journal.usage().files, 1);
     assert_eq!(port.read(&first).await, Ok(b"1".to_vec()), "what is staged moves with the file");
     assert_eq!(port.getattr(&second).await, Err(FsError::Stale));

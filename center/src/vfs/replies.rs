@@ -57,21 +57,29 @@ pub fn remember(
     )?)
 }
 
-/// The first answer under a key as the answer to `operation`. An upload of other contents than that answer's, or under
-/// another name, is no repetition: to tell its client `Ok` would lose them. Nor is a DELETE of a change that left a
-/// row.
+/// The first answer under a key as the answer to `operation`. An upload of other contents than that answer's, or what
+/// puts another name into a folder, is no repetition: to tell its client `Ok` would lose them. Nor is a DELETE of a
+/// change that left a row.
 pub fn repeated(first: Reply, operation: &Operation) -> Reply {
     let Ok(Answered { answer: Answer::Changed(changed), .. }) = &first else { return first };
+    let place = match operation {
+        Operation::CreateFile { parent, name, .. }
+        | Operation::CreateFolder { parent, name, .. }
+        | Operation::Move { parent, name, .. } => Some((*parent, name)),
+        _ => None,
+    };
+    let is_elsewhere = place.is_some_and(|(parent, name)| {
+        !changed.row.as_ref().is_some_and(|row| (row.parent, row.name.as_ref()) == (Some(parent), Some(name)))
+    });
     let is_repetition = match (operation, upload_of(operation)) {
+        _ if is_elsewhere => false,
         (Operation::Delete { .. }, _) => changed.row.is_none(),
         // A CREATE that opens what is there leaves it as it is, whatever was uploaded.
         (Operation::CreateFile { existing: Existing::Open, .. }, _) if !changed.created => true,
         (_, None) => true,
-        (_, Some(upload)) => changed.row.as_ref().is_some_and(|row| {
-            let other_name = matches!(operation, Operation::CreateFile { parent, name, .. }
-                if (Some(*parent), Some(name)) != (row.parent, row.name.as_ref()));
-            row.body == Body::File { content: upload.content } && !other_name
-        }),
+        (_, Some(upload)) => {
+            changed.row.as_ref().is_some_and(|row| row.body == Body::File { content: upload.content })
+        }
     };
     if is_repetition {
         return first;

@@ -196,11 +196,14 @@ impl Filesystem for MemoryFilesystem {
         from_name: &[u8],
         to_dir: &Handle,
         to_name: &[u8],
+        replace: bool,
     ) -> Renamed {
         self.run(|tree| {
             // One change inside the other: each directory's attributes are taken before and after the whole.
             let outer = tree.changing(from_dir, |tree| {
-                Ok(tree.changing(to_dir, |tree| tree.rename(caller, from_dir, from_name, to_dir, to_name)))
+                Ok(tree.changing(to_dir, |tree| {
+                    tree.rename(caller, (from_dir, from_name), (to_dir, to_name), replace)
+                }))
             });
             match outer.result {
                 Ok(inner) => Renamed { result: inner.result, from: outer.wcc, to: inner.wcc },

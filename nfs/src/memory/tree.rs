@@ -373,10 +373,9 @@ impl Tree {
     pub fn rename(
         &mut self,
         caller: &Caller,
-        from_dir: &Handle,
-        from_name: &[u8],
-        to_dir: &Handle,
-        to_name: &[u8],
+        (from_dir, from_name): (&Handle, &[u8]),
+        (to_dir, to_name): (&Handle, &[u8]),
+        replace: bool,
     ) -> FsResult<()> {
         let (from, to) = (self.id(from_dir)?, self.id(to_dir)?);
         let id = self.child(caller, from, from_name)?.ok_or(FsError::NotFound)?;
@@ -398,6 +397,9 @@ impl Tree {
             return Ok(());
         }
         if let Some(target) = replaced {
+            if !replace {
+                return Err(FsError::Exists);
+            }
             let node = self.node(target)?;
             to_node.require_removal(caller, node)?;
             match (&moved.content, &node.content) {

@@ -171,7 +171,7 @@ pub async fn rename<F: Filesystem>(
     let names = (from.new_name(bytes_max, DOTS_INVALID), to.new_name(bytes_max, DOTS_INVALID));
     let renamed = match names {
         (Ok(from_name), Ok(to_name)) => {
-            context.filesystem.rename(context.caller, &from.dir, from_name, &to.dir, to_name).await
+            context.filesystem.rename(context.caller, &from.dir, from_name, &to.dir, to_name, true).await
         }
         (Err(error), _) | (_, Err(error)) => {
             Renamed { result: Err(error), from: Wcc::default(), to: Wcc::default() }

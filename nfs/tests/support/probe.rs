@@ -139,7 +139,7 @@ impl<B: Behaviour> Filesystem for Probe<B> {
     async fn rmdir(&self, _: &Caller, _: &Handle, _: &[u8]) -> Mutation<()> {
         refused()
     }
-    async fn rename(&self, _: &Caller, _: &Handle, _: &[u8], _: &Handle, _: &[u8]) -> Renamed {
+    async fn rename(&self, _: &Caller, _: &Handle, _: &[u8], _: &Handle, _: &[u8], _: bool) -> Renamed {
         Renamed { result: Err(FsError::NotSupported), from: Wcc::default(), to: Wcc::default() }
     }
     async fn list(&self, _: &Caller, _: &Handle, _: ListFrom, _: &mut impl Listing) -> FsResult<bool> {

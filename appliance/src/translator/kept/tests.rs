@@ -184,8 +184,8 @@ async fn nothing_of_it_can_be_changed() {
     }
     assert_eq!(fs.symlink(&root(), &dir, name, b"x", none()).await.result.err(), Some(FsError::Exists));
     port.put(&dir, "g", b"").await.unwrap();
-    assert_eq!(fs.rename(&root(), &dir, b"g", &dir, name).await.result, Err(FsError::ReadOnly));
-    assert_eq!(fs.rename(&root(), &dir, name, &dir, b"h").await.result, Err(FsError::ReadOnly));
+    assert_eq!(fs.rename(&root(), &dir, b"g", &dir, name, true).await.result, Err(FsError::ReadOnly));
+    assert_eq!(fs.rename(&root(), &dir, name, &dir, b"h", true).await.result, Err(FsError::ReadOnly));
     assert_eq!(fs.rmdir(&root(), &dir, name).await.result, Err(FsError::ReadOnly));
     assert_eq!(fs.remove(&root(), &dir, name).await.result, Err(FsError::ReadOnly));
 
@@ -202,9 +202,9 @@ async fn nothing_of_it_can_be_changed() {
     assert_eq!(written, Err(FsError::ReadOnly));
     assert_eq!(port.put(&top, "x", b"").await, Err(FsError::ReadOnly));
     assert_eq!(fs.remove(&root(), &top, version.as_bytes()).await.result, Err(FsError::ReadOnly));
-    let out = fs.rename(&root(), &top, version.as_bytes(), &dir, b"f").await;
+    let out = fs.rename(&root(), &top, version.as_bytes(), &dir, b"f", true).await;
     assert_eq!(out.result, Err(FsError::ReadOnly));
-    assert_eq!(fs.rename(&root(), &dir, b"g", &top, b"g").await.result, Err(FsError::ReadOnly));
+    assert_eq!(fs.rename(&root(), &dir, b"g", &top, b"g", true).await.result, Err(FsError::ReadOnly));
     assert_eq!(port.read(&file).await, Ok(b"bytes".into()));
     let sub = fs.mkdir(&root(), &dir, b"sub", none()).await.result.unwrap().0;
     assert!(fs.mkdir(&root(), &sub, name, none()).await.result.is_ok(), "elsewhere the name is free");
