@@ -29,6 +29,7 @@ pub mod wire;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -121,6 +122,9 @@ pub struct Mirror<R> {
     /// Held while it is decided that this port goes on alone, and while the other one is told that it is whole: one of
     /// the two.
     deciding: Mutex<()>,
+    /// The center was asked to make its number greater, and what became of that is not known, or not kept here. As long as
+    /// it is so, the other port is not told that it is whole: with a number below the center's neither would be.
+    is_mark_unsure: AtomicBool,
     /// Held while what came from the other port is put into the journal, and while this port becomes active.
     using: Arc<Mutex<()>>,
     /// The other port's journal is on its way and not yet whole.
@@ -176,6 +180,7 @@ impl<R: Register> Mirror<R> {
             unreached: Notify::new(),
             lost_because: std::sync::Mutex::default(),
             deciding: Mutex::default(),
+            is_mark_unsure: AtomicBool::new(false),
             using: Arc::default(),
             is_receiving: watch::Sender::new(false),
         }
@@ -388,9 +393,12 @@ impl<R: Register> Mirror<R> {
         if self.safety.borrow().is_decided {
             return Ok(());
         }
-        let mark = self.register.raise(self.mark().await?).await?;
+        let before = self.mark().await?;
+        self.is_mark_unsure.store(true, Ordering::Relaxed);
+        let mark = self.register.raise(before).await?;
         let own = Arc::clone(&self.own_mark);
         blocking(move || own.store(mark)).await?;
+        self.is_mark_unsure.store(false, Ordering::Relaxed);
         let through = self.settings.when_alone == WhenAlone::WriteThrough;
         self.safety.send_modify(|safety| safety.alone(through));
         if through {

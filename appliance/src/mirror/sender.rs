@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,6 +38,9 @@ pub(super) enum Lost {
     /// It said something else.
     #[error("it answered what was not asked; are both ports of the same version?")]
     Unexpected,
+    /// Only to go on alone makes sure of the mark again.
+    #[error("it is not known yet whether the storage center was told that this port goes on alone")]
+    MarkUnsure,
     /// It knows that this port has lost.
     #[error("generation {0} is in force")]
     Newer(u64),
@@ -101,6 +105,9 @@ impl<R: Register> Mirror<R> {
         // it; and while it is told so, nobody decides to go on alone.
         let mark = {
             let _deciding = self.deciding.lock().await;
+            if self.is_mark_unsure.load(Ordering::Relaxed) {
+                return Err(Lost::MarkUnsure);
+            }
             let newest = ledger.borrow_and_update().clone();
             wire::send(to, &self.ledger_message(newest).await?).await?;
             let mark = self.mark().await?;

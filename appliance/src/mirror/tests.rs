@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use protocol::digest::Content;
@@ -20,16 +20,24 @@ const BASE: Base = Base { content: Content::EMPTY, version: 1 };
 
 /// The number that all ports of a test share.
 #[derive(Clone, Default)]
-struct Number(Arc<AtomicU64>);
+struct Number {
+    number: Arc<AtomicU64>,
+    /// It is raised, and who asked for that does not hear of it.
+    is_answer_lost: Arc<AtomicBool>,
+}
 
 impl Register for Number {
     async fn read(&self) -> Result<u64, CenterError> {
-        Ok(self.0.load(Ordering::SeqCst))
+        Ok(self.number.load(Ordering::SeqCst))
     }
 
     async fn raise(&self, than: u64) -> Result<u64, CenterError> {
-        self.0.fetch_max(than, Ordering::SeqCst);
-        Ok(self.0.fetch_add(1, Ordering::SeqCst) + 1)
+        self.number.fetch_max(than, Ordering::SeqCst);
+        let raised = self.number.fetch_add(1, Ordering::SeqCst) + 1;
+        match self.is_answer_lost.load(Ordering::SeqCst) {
+            true => Err(CenterError::Unavailable("no answer".into())),
+            false => Ok(raised),
+        }
     }
 }
 
@@ -244,6 +252,35 @@ async fn a_mirror_that_was_left_behind_is_not_used() {
     a.start().await;
     b.wait("mirrored", mirrored).await;
     assert_eq!(a.size(), Some(7), "and the first port has the new one's");
+}
+
+/// FO-2: the center was told that a port goes on alone, and its answer was lost: when the other port is back, nobody takes a
+/// journal for whole, or not, by a number that is not the center's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_of_the_center_costs_no_journal() {
+    let certificates = Certificates::new();
+    let [mut a, mut b] = two(&certificates, ["a", "b"]).await;
+    a.start().await;
+    b.start().await;
+    a.activate(1).await;
+    a.wait("mirrored", mirrored).await;
+    a.register.is_answer_lost.store(true, Ordering::SeqCst);
+    b.stop().await;
+    let begun = std::time::Instant::now();
+    while a.register.read().await.unwrap() == 0 {
+        assert!(begun.elapsed() < SOON, "it does not try to go on alone");
+        sleep(Duration::from_millis(5)).await;
+    }
+    b.start().await;
+    let decided = safety::until(&a.running().safety, |safety| safety.is_decided);
+    assert!(timeout(Duration::from_secs(1), decided).await.is_err(), "the numbers differ");
+    a.register.is_answer_lost.store(false, Ordering::SeqCst);
+    a.wait("mirrored again", mirrored).await;
+    let lsn = a.write(0, b"bytes").await;
+    a.wait("kept", |safety| safety.is_kept(lsn)).await;
+    a.stop().await;
+    b.activate(2).await;
+    assert_eq!(b.size(), Some(5));
 }
 
 /// FO-11: who has heard of a newer generation takes nothing of an older one, and tells it so.

@@ -19,7 +19,6 @@ pub mod standing;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use protocol::id::CustomerId;
@@ -29,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::register::CenterRegister;
-use self::role::{Order, Role};
+use self::role::{Begun, Order, Orders, Role};
 use self::standing::{Standing, digits, reached_at};
 use crate::center::Fenced;
 use crate::customer::Customer;
@@ -50,8 +49,7 @@ pub struct Paired {
     name: PairName,
     parts: Parts,
     standing: watch::Sender<Standing>,
-    /// Counts orders: one that was overtaken has no effect any more.
-    orders: AtomicU64,
+    orders: Orders,
 }
 
 /// What a port of a pair is made of. All of it follows `role`.
@@ -83,7 +81,7 @@ impl Paired {
             generation: 0,
             refused_by: None,
         });
-        Arc::new(Self { name, parts, standing, orders: AtomicU64::new(0) })
+        Arc::new(Self { name, parts, standing, orders: Orders::default() })
     }
 
     /// How this port stands to the other one, for people.
@@ -124,19 +122,21 @@ impl Paired {
 
     /// Serves nobody from now on: the port ends.
     pub fn retire(&self) {
-        self.orders.fetch_add(1, Ordering::Relaxed);
+        self.orders.begin(Order::Passive);
         self.parts.role.deactivate();
     }
 
     async fn obey(&self, order: Order) -> Result<Value, String> {
-        let number = self.orders.fetch_add(1, Ordering::Relaxed) + 1;
         let role = &self.parts.role;
-        match order {
-            Order::Active { generation } if role.serving() == Some(generation) => {}
-            Order::Active { generation } => self.activate(generation, number).await?,
-            Order::Passive => {
-                if role.deactivate() {
-                    tracing::info!("passive");
+        // The judge repeats an order until it is obeyed, and the storage center may take longer to answer.
+        if let Some(begun) = self.orders.begin(order) {
+            match order {
+                Order::Active { generation } if role.serving() == Some(generation) => {}
+                Order::Active { generation } => self.activate(generation, &begun).await?,
+                Order::Passive => {
+                    if role.deactivate() {
+                        tracing::info!("passive");
+                    }
                 }
             }
         }
@@ -144,7 +144,7 @@ impl Paired {
         Ok(role.answer())
     }
 
-    async fn activate(&self, generation: u64, number: u64) -> Result<(), String> {
+    async fn activate(&self, generation: u64, begun: &Begun<'_>) -> Result<(), String> {
         let Parts { role, uploader, mirror, customers, .. } = &self.parts;
         role.check(generation).map_err(|error| error.to_string())?;
         // Of an earlier generation this port is no more, and must not be when the journal becomes its own.
@@ -154,7 +154,7 @@ impl Paired {
             customer.center.inner().set_stamp(Some(stamp));
         }
         let begin = || {
-            if self.orders.load(Ordering::Relaxed) != number {
+            if begun.is_overtaken() {
                 return Err("overtaken by another order".to_owned());
             }
             uploader.note_staged();

@@ -1,5 +1,7 @@
 //! Active or passive, and in which generation.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use nfs::duty::{Duty, Term};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +18,56 @@ pub enum Order {
     },
     /// Serve nobody.
     Passive,
+}
+
+/// Which order is the newest.
+#[derive(Debug, Default)]
+pub struct Orders(Mutex<Newest>);
+
+#[derive(Debug, Default)]
+struct Newest {
+    number: u64,
+    /// It, while it is being obeyed.
+    order: Option<Order>,
+}
+
+/// An order that is being obeyed, until it is dropped.
+#[derive(Debug)]
+pub struct Begun<'a> {
+    orders: &'a Orders,
+    number: u64,
+}
+
+impl Orders {
+    /// Obeys this one, and no earlier one any more; `None` if it is being obeyed already.
+    pub fn begin(&self, order: Order) -> Option<Begun<'_>> {
+        let mut newest = self.newest();
+        if newest.order == Some(order) {
+            return None;
+        }
+        *newest = Newest { number: newest.number + 1, order: Some(order) };
+        Some(Begun { orders: self, number: newest.number })
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Begun<'_> {
+    /// Whether there is a newer one: then this one may have no effect any more.
+    pub fn is_overtaken(&self) -> bool {
+        self.orders.newest().number != self.number
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let mut newest = self.orders.newest();
+        if newest.number == self.number {
+            newest.order = None;
+        }
+    }
 }
 
 /// Why a port does not become active. One line, for the judge and the operator.
@@ -163,6 +215,25 @@ mod tests {
         assert_eq!(order(r#"{"role":"passive"}"#), Some(Order::Passive));
         assert_eq!(order(r#"{"role":"active"}"#), None);
         assert_eq!(order(r#"{"role":"active","generation":7,"lease":1}"#), None);
+    }
+
+    /// The judge repeats its order while the storage center takes its time; what comes to another result overtakes it.
+    #[test]
+    fn an_order_is_overtaken_by_another_one_and_not_by_itself() {
+        let (orders, active) = (Orders::default(), Order::Active { generation: 7 });
+        let first = orders.begin(active).unwrap();
+        assert!(orders.begin(active).is_none());
+        assert!(!first.is_overtaken());
+        let passive = orders.begin(Order::Passive).unwrap();
+        assert!(first.is_overtaken() && !passive.is_overtaken());
+        let again = orders.begin(active).unwrap();
+        drop(first);
+        assert!(passive.is_overtaken() && !again.is_overtaken());
+        assert!(orders.begin(active).is_none());
+        drop(again);
+        let next = orders.begin(active).unwrap();
+        assert!(orders.begin(Order::Active { generation: 8 }).is_some());
+        assert!(next.is_overtaken());
     }
 
     /// FO-11: who hears of a newer generation stops, and never serves in an older one again.
