@@ -416,18 +416,23 @@ impl StagedFile {
             None if is_begun => (Duration::ZERO, Duration::ZERO),
             None => return None,
         };
-        Some(Waiting { file, is_begun, quiet, dirty })
+        let size = if is_begun { self.sealed_size() } else { self.open.size_over(self.sealed_size()) };
+        Some(Waiting { file, is_begun, size, quiet, dirty })
     }
 
     fn first_segment(&self) -> u64 {
         self.sealed_layer().unwrap_or(&self.open).first_segment
     }
 
+    /// The size without the changes behind an upload.
+    fn sealed_size(&self) -> u64 {
+        let base = self.base.content.size;
+        self.sealed_layer().map_or(base, |layer| layer.size_over(base))
+    }
+
     fn view(&self) -> Option<StagedView> {
         let touched = self.open.touched.or_else(|| self.sealed_layer()?.touched)?;
-        let base = self.base.content.size;
-        let below = self.sealed_layer().map_or(base, |layer| layer.size_over(base));
-        let size = self.open.size_over(below);
+        let size = self.open.size_over(self.sealed_size());
         Some(StagedView {
             base: self.base,
             size,
@@ -436,6 +441,7 @@ impl StagedFile {
             lsn: self.lsn,
             uploaded: self.uploaded,
             is_uploading: self.sealed.is_some(),
+            is_written_since: self.sealed.is_some() && self.open.touched.is_some(),
         })
     }
 }

@@ -48,6 +48,8 @@ pub struct StagedView {
     pub uploaded: Lsn,
     /// An upload has begun and not ended, perhaps before a restart: the center may hold a reference under its token.
     pub is_uploading: bool,
+    /// There are changes behind those of that upload.
+    pub is_written_since: bool,
 }
 
 /// A piece of a staged file's bytes, in order.
@@ -129,6 +131,8 @@ pub struct Waiting {
     pub file: FileKey,
     /// Its upload was begun before, and is to be ended however the file is.
     pub is_begun: bool,
+    /// Its size in bytes: all of it is uploaded.
+    pub size: u64,
     /// For how long it was not written.
     pub quiet: Duration,
     /// For how long it has been dirty.

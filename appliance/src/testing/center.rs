@@ -45,6 +45,8 @@ struct State {
     objects: HashMap<Fingerprint, (Content, Bytes)>,
     references: HashSet<(Fingerprint, Token)>,
     quota: Option<u64>,
+    refused: HashSet<Fingerprint>,
+    hanging: HashSet<Fingerprint>,
     versions: Vec<Version>,
     next_version: u64,
 }
@@ -60,6 +62,8 @@ impl Default for State {
             objects: HashMap::new(),
             references: HashSet::new(),
             quota: None,
+            refused: HashSet::new(),
+            hanging: HashSet::new(),
             versions: Vec::new(),
             next_version: 1,
         }
@@ -75,6 +79,20 @@ impl FakeCenter {
 
     pub(crate) fn set_quota(&self, quota: Option<u64>) {
         self.state().quota = quota;
+    }
+
+    /// Takes for ever to store these bytes.
+    pub(crate) fn hang(&self, bytes: &[u8]) {
+        let mut hasher = ObjectHasher::new();
+        hasher.update(bytes);
+        self.state().hanging.insert(hasher.finish().0.fingerprint);
+    }
+
+    /// Stores no object of these bytes, as where another one of their MD5 is stored.
+    pub(crate) fn refuse(&self, bytes: &[u8]) {
+        let mut hasher = ObjectHasher::new();
+        hasher.update(bytes);
+        self.state().refused.insert(hasher.finish().0.fingerprint);
     }
 
     /// The time of all versions is over.
@@ -219,12 +237,19 @@ impl StorageCenter for FakeCenter {
 
     async fn store(&self, token: Token, content: &Content, source: Source) -> Result<(), CenterError> {
         self.answer_or_away()?;
+        let is_hanging = self.state().hanging.contains(&content.fingerprint);
+        if is_hanging {
+            std::future::pending::<()>().await;
+        }
         let parts: Vec<Bytes> = source.open().try_collect().await.unwrap();
         let bytes = Bytes::from(parts.concat());
         let mut hasher = ObjectHasher::new();
         hasher.update(&bytes);
         assert_eq!(hasher.finish().0, *content, "the bytes sent are those hashed");
         let mut state = self.state();
+        if state.refused.contains(&content.fingerprint) {
+            return Err(CenterError::Wrong("collision".into()));
+        }
         state.objects.insert(content.fingerprint, (*content, bytes));
         state.references.insert((content.fingerprint, token));
         Ok(())

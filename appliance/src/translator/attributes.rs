@@ -101,6 +101,7 @@ mod tests {
             lsn: Lsn(1),
             uploaded: Lsn(0),
             is_uploading: false,
+            is_written_since: false,
         }
     }
 

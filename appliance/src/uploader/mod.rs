@@ -24,6 +24,12 @@ use crate::journal::{FileKey, Journal, JournalError, Lsn, Ready, Waiting};
 
 /// Uploads at once. Hashing takes a core each; more would only compete with serving.
 const UPLOADS_MAX: usize = 4;
+/// Of these, at most so many of long files: behind those the others would wait for hours.
+const LONG_UPLOADS_MAX: usize = UPLOADS_MAX - 1;
+const LONG_BYTES: u64 = 64 << 20;
+/// So many times as long as a look at all that is staged took, the next one waits: with very many files it takes long.
+const REST_SHARE: u32 = 4;
+const REST_FROM: Duration = Duration::from_millis(1);
 /// A file that somebody waits for is uploaded when it was quiet for so long, whatever its folder's rule.
 const HURRIED_QUIET: Duration = Duration::from_millis(200);
 /// Between attempts of one file that failed: doubles from the first to the last.
@@ -103,7 +109,8 @@ pub struct Uploads {
 
 #[derive(Default)]
 struct Files {
-    uploading: HashSet<FileKey>,
+    /// With their sizes when the uploads began.
+    uploading: HashMap<FileKey, u64>,
     /// Somebody waits for them.
     hurried: HashSet<FileKey>,
     failed: HashMap<FileKey, Failed>,
@@ -228,7 +235,12 @@ impl<C: StorageCenter> Uploader<C> {
                 // Either is fine: a wake only saves the rest of a tick.
                 let _ = tokio::time::timeout(tick, self.wake.notified()).await;
             }
+            let begun = Instant::now();
             self.start_ready();
+            let took = begun.elapsed();
+            if took > REST_FROM {
+                tokio::time::sleep(took * REST_SHARE).await;
+            }
         }
     }
 
@@ -249,12 +261,19 @@ impl<C: StorageCenter> Uploader<C> {
         if !self.duty.is_on() {
             return;
         }
+        // Before all that is staged is gone through: with each write this is asked again.
+        if self.slots.available_permits() == 0 {
+            return;
+        }
         let usage = self.journal.usage();
         let is_urgent =
             self.is_urgent.swap(false, Ordering::Relaxed) || usage.bytes_used > usage.bytes_max / 2;
         for (file, customer) in self.startable(is_urgent) {
             let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
-            self.files().uploading.insert(file);
+            let size = self.journal.view(file).map_or(0, |view| view.size);
+            if !self.files().begin(file, size) {
+                continue;
+            }
             let uploader = Arc::clone(self);
             tokio::spawn(async move {
                 let result = upload::upload(&uploader.journal, &customer, file).await;
@@ -284,7 +303,7 @@ impl<C: StorageCenter> Uploader<C> {
                 || self.delays.is_over(customer, waiting, now)
         };
         let wanted = |waiting: &Waiting| {
-            files.may_start(waiting.file, now)
+            files.may_start(waiting, now)
                 && reachable(waiting.file).is_some_and(|customer| is_over(customer, waiting))
         };
         let shortest = self.delays.shortest(self.customers.values()).min(HURRIED_QUIET);
@@ -348,20 +367,38 @@ impl<C: StorageCenter> Uploader<C> {
 }
 
 impl Files {
-    fn may_start(&self, file: FileKey, now: Instant) -> bool {
-        !self.uploading.contains(&file) && self.failed.get(&file).is_none_or(|failed| failed.next <= now)
+    fn may_start(&self, waiting: &Waiting, now: Instant) -> bool {
+        !self.uploading.contains_key(&waiting.file)
+            && self.has_room(waiting.size)
+            && self.failed.get(&waiting.file).is_none_or(|failed| failed.next <= now)
+    }
+
+    fn has_room(&self, size: u64) -> bool {
+        let is_long = |size: u64| size > LONG_BYTES;
+        let long = self.uploading.values().filter(|size| is_long(**size)).count();
+        !is_long(size) || long < LONG_UPLOADS_MAX
+    }
+
+    /// Whether its upload begins now.
+    fn begin(&mut self, file: FileKey, size: u64) -> bool {
+        let begins = self.has_room(size);
+        if begins {
+            self.uploading.insert(file, size);
+        }
+        begins
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use nfs::filesystem::{Filesystem, SetAttributes};
     use protocol::digest::Content;
     use protocol::id::ObjectId;
 
     use super::*;
     use crate::journal::Base;
-    use crate::testing::port::TestPort;
+    use crate::testing::port::{TestPort, root};
 
     /// PORT-12: old writes of a customer without an entry hold up nobody else's uploads.
     #[tokio::test(flavor = "multi_thread")]
@@ -375,6 +412,48 @@ mod tests {
         let file = port.put(&port.root().await, "file", b"bytes").await.unwrap();
         port.upload();
         port.settle(&file).await;
+    }
+
+    /// PORT-12: files that take long to upload do not hold up all others.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn long_uploads_leave_a_place() {
+        let mut port = TestPort::start().await;
+        let dir = port.root().await;
+        let size = LONG_BYTES + 1;
+        port.center.hang(&vec![0; size as usize]);
+        for name in ["1", "2", "3", "4", "5"] {
+            let long = port.put(&dir, name, b"\0").await.unwrap();
+            let set = SetAttributes { size: Some(size), ..SetAttributes::default() };
+            port.translator.setattr(&root(), &long, set, None).await.result.unwrap();
+        }
+        port.upload();
+        while port.uploader.uploads().under_way < LONG_UPLOADS_MAX {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let short = port.put(&dir, "short", b"short").await.unwrap();
+        port.settle(&short).await;
+        assert!(port.uploader.uploads().under_way >= LONG_UPLOADS_MAX, "they are under way still");
+    }
+
+    /// PORT-12: contents that the center does not take stay until others take their place, or the file is removed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn contents_that_are_refused_give_way() {
+        let mut port = TestPort::start().await;
+        port.center.refuse(b"refused");
+        let dir = port.root().await;
+        let rewritten = port.put(&dir, "rewritten", b"refused").await.unwrap();
+        let removed = port.put(&dir, "removed", b"refused").await.unwrap();
+        port.upload();
+        while port.uploader.uploads().failing < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(port.read(&removed).await.unwrap(), b"refused", "it is kept");
+        port.write(&rewritten, 0, b"written").await.unwrap();
+        port.settle(&rewritten).await;
+        assert_eq!(port.center.contents(port.id(&rewritten)).as_deref(), Some(&b"written"[..]));
+        port.translator.remove(&root(), &dir, b"removed").await.result.unwrap();
+        port.settle(&removed).await;
+        assert_eq!(port.journal.usage().files, 0);
     }
 
     /// A write may be noted only after its upload has ended, for another thread was first: then the row counts it, and

@@ -46,6 +46,19 @@ enum Step {
     Again,
 }
 
+/// Why contents are no object of the cluster.
+struct NotStored {
+    /// Which they are, if that was found out: the center may have a reference to them all the same.
+    content: Option<Content>,
+    error: UploadError,
+}
+
+impl<E: Into<UploadError>> From<E> for NotStored {
+    fn from(error: E) -> Self {
+        Self { content: None, error: error.into() }
+    }
+}
+
 struct One<'a, C> {
     journal: &'a Journal,
     customer: &'a Customer<C>,
@@ -61,10 +74,7 @@ impl<C: StorageCenter> One<'_, C> {
             Some(content) => content,
             None => match self.store().await {
                 Ok(content) => content,
-                Err(UploadError::Base(error)) if error.is_not_found() => {
-                    return self.base_is_gone(error).await;
-                }
-                Err(error) => return Err(error),
+                Err(not_stored) => return self.not_stored(not_stored).await,
             },
         };
         *stored = Some((snapshot.token, content));
@@ -83,7 +93,7 @@ impl<C: StorageCenter> One<'_, C> {
     }
 
     /// Makes the contents an object of the cluster.
-    async fn store(&self) -> Result<Content, UploadError> {
+    async fn store(&self) -> Result<Content, NotStored> {
         let snapshot = &self.snapshot;
         if snapshot.is_base() {
             return Ok(snapshot.base.content);
@@ -101,7 +111,8 @@ impl<C: StorageCenter> One<'_, C> {
         tracing::debug!(file = %snapshot.file.file, token = %snapshot.token, object = %content.fingerprint, "storing");
         let digests = Arc::new(digests);
         let source = Source::new(move || contents.stream(content, Arc::clone(&digests)));
-        self.customer.center.store(snapshot.token, &content, source).await?;
+        let stored = self.customer.center.store(snapshot.token, &content, source).await;
+        stored.map_err(|error| NotStored { content: Some(content), error: error.into() })?;
         Ok(content)
     }
 
@@ -171,21 +182,37 @@ impl<C: StorageCenter> One<'_, C> {
         }
     }
 
-    /// What the file stood on is no longer in the cluster: the row must have other contents by now.
-    async fn base_is_gone(&self, error: CenterError) -> Result<Step, UploadError> {
-        let entry = match self.customer.directory.refresh(self.snapshot.file.file).await {
-            Ok(entry) => entry,
-            Err(gone) if gone.is_not_found() => return self.forget().await,
-            Err(error) => return Err(error.into()),
+    /// What cannot be stored need not be, if the file is gone, has been written to since, or stands on other contents.
+    async fn not_stored(&self, NotStored { content, error }: NotStored) -> Result<Step, UploadError> {
+        let UploadSnapshot { file, base, .. } = *self.snapshot;
+        let entry = match self.customer.directory.refresh(file.file).await {
+            Ok(entry) => Some(entry),
+            Err(gone) if gone.is_not_found() => None,
+            Err(_) => return Err(error),
         };
-        match content_of(&entry.row) {
-            Some(content) if content != self.snapshot.base.content => {
-                let base = Base { content, version: entry.row.version };
-                self.journal.rebase(self.snapshot.file, base, host::now()).await?;
-                Ok(Step::Again)
+        let Some(entry) = entry else {
+            return match content {
+                Some(content) => self.file_is_gone(&content).await,
+                None => self.forget().await,
+            };
+        };
+        let is_base_gone = matches!(&error, UploadError::Base(lost) if lost.is_not_found());
+        let staged = self.journal.view(file);
+        let onto = match content_of(&entry.row) {
+            // What the file stood on is no longer in the cluster, for the row has other contents by now.
+            Some(now) if is_base_gone && now != base.content => {
+                Base { content: now, version: entry.row.version }
             }
-            _ => Err(UploadError::Base(error)),
+            _ => match staged.filter(|staged| staged.is_written_since) {
+                Some(staged) => staged.base,
+                None => return Err(error),
+            },
+        };
+        if let Some(content) = content {
+            self.give_up(&content).await?;
         }
+        self.journal.rebase(file, onto, host::now()).await?;
+        Ok(Step::Again)
     }
 
     async fn file_is_gone(&self, content: &Content) -> Result<Step, UploadError> {
