@@ -303,8 +303,9 @@ impl<C: StorageCenter> Pinner<C> {
             let took = begun.elapsed();
             let is_whole = look.is_whole;
             self.keep(&mut kept, look).await;
-            let is_done = self.fetch(&kept, &due).await;
-            tokio::time::sleep(PAUSE_MIN.max(took * PAUSE_SHARE)).await;
+            let pause = PAUSE_MIN.max(took * PAUSE_SHARE);
+            let is_done = self.fetch(&kept, &due, pause).await;
+            tokio::time::sleep(pause).await;
             let patience = if is_whole && is_done { LOOK_EVERY } else { RETRY };
             // The sender is ours; and if nothing is told, it is time for a look all the same.
             let _ = timeout(patience, due.changed()).await;
@@ -394,9 +395,10 @@ impl<C: StorageCenter> Pinner<C> {
         }
     }
 
-    /// Fetches what is not there, until another round is due; whether all of it is.
-    async fn fetch(&self, kept: &HashSet<Content>, due: &watch::Receiver<u64>) -> bool {
-        let mut is_done = true;
+    /// Fetches what is not there, for at least so long, and then until another round is due: where something changes all
+    /// the time, one always is. Whether all of it is there.
+    async fn fetch(&self, kept: &HashSet<Content>, due: &watch::Receiver<u64>, least: Duration) -> bool {
+        let (begun, mut is_done) = (Instant::now(), true);
         for pin in self.current() {
             let Ok(Some(mut walk)) = self.walk(&pin).await else { continue };
             let customer = Arc::clone(walk.customer());
@@ -412,7 +414,7 @@ impl<C: StorageCenter> Pinner<C> {
             };
             let mut flights = FuturesUnordered::new();
             while let Some(step) = walk.next().await {
-                if due.has_changed().unwrap_or(true) {
+                if begun.elapsed() >= least && due.has_changed().unwrap_or(true) {
                     is_done = false;
                     break;
                 }

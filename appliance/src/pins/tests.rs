@@ -71,6 +71,31 @@ async fn a_pinned_folder_is_fetched_and_so_is_what_comes_later() {
     run.abort();
 }
 
+/// PORT-4: changes without an end do not keep a pinned folder from being fetched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_folder_is_fetched() {
+    let (port, dir) = (TestPort::start().await, TempDir::new().unwrap());
+    let folder = port.center.folder_elsewhere(ROOT, "folder");
+    for number in 0..20_u8 {
+        put(&port.center, folder, &number.to_string(), &[number; 10_000]);
+    }
+    let pinner = pinner(&port, &dir);
+    let busy = tokio::spawn({
+        let pinner = Arc::clone(&pinner);
+        async move {
+            loop {
+                pinner.look_again();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    let run = tokio::spawn(Arc::clone(&pinner).run());
+    pin(&pinner, "/export/folder").await;
+    until("it is fetched", || pinner.report().pins[0].figures.bytes_cached == 200_000).await;
+    run.abort();
+    busy.abort();
+}
+
 /// What has no room in the share is refused, with figures, and pins nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_room_is_not_pinned() {
