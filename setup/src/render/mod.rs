@@ -29,6 +29,8 @@ const MIRROR_PORT: u16 = 7_421;
 const CIFS_PORT: u16 = 445;
 /// A journal takes so much of its disk, for the file system needs some; so does a cache.
 const SHARE_PERCENT: u64 = 90;
+/// The same of a pair: a port that comes back has its old journal until the other's is whole beside it.
+const SHARE_IN_PAIR_PERCENT: u64 = SHARE_PERCENT / 2;
 /// What the port takes at least (`[cache.disk] bytes`, `[journal] bytes`).
 const CACHE_BYTES_MIN: u64 = 4 << 20;
 const JOURNAL_BYTES_MIN: u64 = 32 << 20;
@@ -95,15 +97,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn on(disk: &Disk, name: &str) -> Self {
-        let bytes = disk.bytes / 100 * SHARE_PERCENT;
+    fn on(disk: &Disk, name: &str, percent: u64) -> Self {
+        let bytes = disk.bytes / 100 * percent;
         Self { port: disk.path.join(name).join("port"), judge: disk.path.join(name).join("judge"), bytes }
     }
 }
 
 impl Places {
     /// Which folders, or what is missing for them.
-    fn of(disks: &Disks) -> Result<Self, Vec<Fault>> {
+    fn of(disks: &Disks, is_pair: bool) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut missing = |label: &str, what: &str| {
             let text = format!(
@@ -123,10 +125,11 @@ impl Places {
             );
         }
         let Some(journal) = &disks.journal else { return Err(faults) };
+        let percent = if is_pair { SHARE_IN_PAIR_PERCENT } else { SHARE_PERCENT };
         let places = Self {
-            caches: disks.caches.iter().map(|disk| Place::on(disk, "cache")).collect(),
-            journal: Place::on(journal, "journal"),
-            state: Place::on(disks.state.as_ref().unwrap_or(journal), "state"),
+            caches: disks.caches.iter().map(|disk| Place::on(disk, "cache", SHARE_PERCENT)).collect(),
+            journal: Place::on(journal, "journal", percent),
+            state: Place::on(disks.state.as_ref().unwrap_or(journal), "state", percent),
         };
         let sizes = places.caches.iter().map(|place| (place, CACHE_BYTES_MIN));
         for (place, min) in
@@ -152,7 +155,7 @@ pub struct Outcome {
 /// # Errors
 /// A value in `[advanced]` that cannot be written, or paths that are no text.
 pub fn render(site: &Site, files: &Files, disks: &Disks, at: &Path) -> Result<Outcome, Vec<Fault>> {
-    let (places, missing) = match Places::of(disks) {
+    let (places, missing) = match Places::of(disks, site.pair.is_some()) {
         Ok(places) => (Some(places), Vec::new()),
         Err(missing) => (None, missing),
     };
@@ -199,4 +202,23 @@ fn configuration(
         name,
         format!("# Made of the site file by `storage-port setup render`: change that, not this.\n\n{text}"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A port of a pair has two journals for as long as it receives the other's anew.
+    #[test]
+    fn a_pair_s_journal_fits_on_its_disk_twice() {
+        let disk = |name: &str| Disk { path: Path::new("/data").join(name), bytes: 1_000_000_000 };
+        let disks =
+            Disks { caches: vec![disk("cache0")], journal: Some(disk("journal")), ..Disks::default() };
+        let [alone, pair] = [false, true].map(|is_pair| Places::of(&disks, is_pair).unwrap());
+        assert_eq!((alone.journal.bytes, pair.journal.bytes), (900_000_000, 450_000_000));
+        assert_eq!((alone.caches[0].bytes, pair.caches[0].bytes), (900_000_000, 900_000_000));
+        let small = Disk { bytes: 2 * JOURNAL_BYTES_MIN, ..disk("journal") };
+        let small = Disks { journal: Some(small), ..disks };
+        assert!(Places::of(&small, false).is_ok() && Places::of(&small, true).is_err());
+    }
 }
