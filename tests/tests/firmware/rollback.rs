@@ -45,6 +45,12 @@ fn a_box_finds_back_from_every_bad_slot() {
         ("trial 3: all stops", "starting slot a"),
     ] {
         port.wait(trial);
+        if trial == "trial 2: no service" {
+            port.wait("| factory-reset");
+            port.say("update");
+            let said = port.wait("has not served yet").1;
+            assert!(said.contains("update refused: "), "{said}");
+        }
         let (at, line) = port.wait(after);
         println!("{trial}: {line:?} after {:.1} s", at.as_secs_f64());
     }
