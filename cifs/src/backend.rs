@@ -151,10 +151,15 @@ impl<F: Filesystem> Tree<F> {
         if windows::is_read_only(&found.attributes) {
             return Err(SmbError::AccessDenied);
         }
+        self.check_granted(found, Access::MODIFY).await
+    }
+
+    /// Who may not is told when he opens. Of what goes wrong when a file that is to go is closed, nobody is told any more.
+    async fn check_granted(&self, found: &Found, right: u32) -> SmbResult<()> {
         let caller = self.actor.asks();
-        let wanted = Access(Access::MODIFY);
-        let (granted, _) = patiently(|| self.filesystem.access(&caller, &found.handle, wanted)).await?;
-        if granted.0 & Access::MODIFY == 0 { Err(SmbError::AccessDenied) } else { Ok(()) }
+        let (granted, _) =
+            patiently(|| self.filesystem.access(&caller, &found.handle, Access(right))).await?;
+        if granted.0 & right == 0 { Err(SmbError::AccessDenied) } else { Ok(()) }
     }
 
     async fn make(&self, folder: &Handle, name: &str, directory: bool) -> SmbResult<Found> {
@@ -180,10 +185,16 @@ impl<F: Filesystem> Tree<F> {
 
     async fn find_or_make(&self, path: &SmbPath, wanted: OpenOptions) -> SmbResult<(Found, OpenAction)> {
         let Some((folder, name)) = self.place(path).await? else {
+            if wanted.delete_on_close {
+                return Err(SmbError::AccessDenied);
+            }
             let root = self.root().await?;
             let action = self.open_existing(&root, wanted).await?;
             return Ok((root, action));
         };
+        if wanted.delete_on_close {
+            self.check_granted(&folder, Access::DELETE).await?;
+        }
         if let Some(found) = self.child(&folder.handle, name).await? {
             let action = self.open_existing(&found, wanted).await?;
             return Ok((found, action));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nfs::filesystem::{Filesystem, SetAttributes, Time};
+use nfs::filesystem::{Caller, Filesystem, SetAttributes, Time};
 use nfs::local::Keys;
 use nfs::memory::MemoryFilesystem;
 use proptest::prelude::*;
@@ -220,6 +220,26 @@ async fn what_lies_in_files_is_read_as_what_lies_in_memory() {
     let (file, _) = share.open(&path("f"), READ).await.unwrap();
     assert_eq!(&file.read(3, 4).await.unwrap()[..], b"3456");
     assert_eq!(&file.read(8, 100).await.unwrap()[..], b"89");
+}
+
+/// PORT-1: who may not remove a file is told so, not that it was done.
+#[tokio::test]
+async fn what_may_not_be_removed_is_said_to_stay() {
+    const REMOVE: OpenOptions = OpenOptions { delete_on_close: true, ..READ };
+    let share = share();
+    let Backend(tree) = &share;
+    let fs = &tree.filesystem;
+    let folder = |mode| SetAttributes { mode: Some(mode), ..SetAttributes::default() };
+    let root = || Caller { uid: 0, gid: 0, ..tree.actor.changes() };
+    let top = fs.mount(&root(), "/export").await.unwrap();
+    let (locked, _) = fs.mkdir(&root(), &top, b"locked", folder(0o777)).await.result.unwrap();
+    put(&share, "locked\\f", b"x").await;
+    fs.setattr(&root(), &locked, folder(0o755), None).await.result.unwrap();
+    assert_eq!(done(share.open(&path("locked\\f"), REMOVE).await), Err(DENIED));
+    assert_eq!(done(share.open(&path(""), REMOVE).await), Err(DENIED));
+    assert_eq!(get(&share, "locked\\f").await.unwrap(), b"x");
+    fs.setattr(&root(), &locked, folder(0o777), None).await.result.unwrap();
+    assert_eq!(done(share.open(&path("locked\\f"), REMOVE).await), Ok(OpenAction::Opened));
 }
 
 #[tokio::test]

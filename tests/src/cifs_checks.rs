@@ -266,7 +266,12 @@ const CHECKS: &[Check] = &[
         mount.setattr(&file, mode(0o600)).map_err(|error| format!("{error:?}"))?;
         shared.export("get roots-own /dev/null").refused("NT_STATUS_ACCESS_DENIED")?;
         let from = shared.local("put", b"x");
-        shared.export(&format!("put {from} roots-own")).refused("NT_STATUS_ACCESS_DENIED")
+        shared.export(&format!("put {from} roots-own")).refused("NT_STATUS_ACCESS_DENIED")?;
+        let folder = mount.mkdir(&root, b"roots-folder").map_err(|error| format!("{error:?}"))?;
+        mount.put(&folder, b"stays", b"x").map_err(|error| format!("{error:?}"))?;
+        mount.setattr(&folder, mode(0o755)).map_err(|error| format!("{error:?}"))?;
+        shared.export("del roots-folder\\stays").refused("NT_STATUS_ACCESS_DENIED")?;
+        shared.export("get roots-folder\\stays /dev/null").good().map(drop)
     }),
     ("another user has files of his own", |shared| {
         let from = shared.local("put", b"bob's");
