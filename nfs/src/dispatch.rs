@@ -9,10 +9,11 @@ use crate::filesystem::{Caller, Filesystem, Limits, RequestKey, Segment};
 use crate::nlm::service::Locks;
 use crate::nlm::terms::Present;
 use crate::outbound::any;
+use crate::postponed::Postponed;
 use crate::record::Record;
 use crate::reply::Reply;
 use crate::rpc::{self, BadCall, Call, Refusal};
-use crate::tally::Tally;
+use crate::tally::{Outcome, Tally};
 use crate::xdr::{Decoder, Encoder};
 use crate::{duty, mount, nlm, nsm, rpcbind, v3};
 
@@ -66,6 +67,7 @@ pub struct Service<F> {
     limits: Limits,
     mounts: Arc<mount::Table>,
     tally: Arc<Tally>,
+    postponed: Postponed,
     duty: Duty,
     locks: Option<Present>,
     registrations: rpcbind::Table,
@@ -83,7 +85,8 @@ impl<F: Filesystem> Service<F> {
         registrations: rpcbind::Table,
     ) -> Self {
         let limits = filesystem.limits();
-        Self { filesystem, limits, mounts, tally, duty, locks, registrations }
+        let postponed = Postponed::default();
+        Self { filesystem, limits, mounts, tally, postponed, duty, locks, registrations }
     }
 
     /// What the file system can do, as it said at the start.
@@ -146,12 +149,22 @@ impl<F: Filesystem> Service<F> {
             (v3::PROGRAM, Programs::NfsAndMount) => {
                 require_version(&call, v3::VERSION, v3::VERSION)?;
                 let procedure = call.procedure;
-                let caller = caller(origin, call, record);
+                let (mut caller, asked) = (caller(origin, call, record), args.clone());
+                let (begun, before) = (Instant::now(), out.len());
+                let changes = v3::changes_names_or_attributes(procedure);
+                if changes {
+                    let asked = || asked_key(procedure, &caller, &asked);
+                    caller.request = self.postponed.key(caller.request, asked, begun);
+                }
                 let context =
                     v3::Context { filesystem: &*self.filesystem, caller: &caller, limits: self.limits };
-                let (begun, before) = (Instant::now(), out.len());
                 let result = v3::call(&context, procedure, record, args, out).await;
-                self.tally.count(procedure, result.is_ok().then(|| out.behind(before)), begun.elapsed());
+                let results = result.is_ok().then(|| out.behind(before));
+                if changes && results.is_some_and(|results| Outcome::of(results) == Outcome::Later) {
+                    let asked = asked_key(procedure, &caller, &asked);
+                    self.postponed.postpone(caller.request, asked, Instant::now());
+                }
+                self.tally.count(procedure, results, begun.elapsed());
                 result
             }
             (mount::PROGRAM, Programs::NfsAndMount | Programs::Mount) => {
@@ -224,6 +237,12 @@ fn request_key(peer: IpAddr, record: &[u8]) -> RequestKey {
     let mut key = [0; 16];
     key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     RequestKey(key)
+}
+
+/// The same for all calls of a client's user that ask for the same, whatever else they say.
+fn asked_key(procedure: u32, caller: &Caller, args: &Decoder<'_>) -> RequestKey {
+    let identity = [procedure, caller.uid, caller.gid].map(u32::to_be_bytes).concat();
+    request_key(caller.address, &[&identity, args.rest()].concat())
 }
 
 #[cfg(test)]

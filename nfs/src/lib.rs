@@ -20,6 +20,7 @@ pub mod mount;
 pub mod nlm;
 pub mod nsm;
 mod outbound;
+mod postponed;
 pub mod probe;
 pub mod record;
 mod reply;

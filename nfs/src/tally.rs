@@ -53,7 +53,7 @@ impl Outcome {
     pub const ALL: [Self; 4] = [Self::Done, Self::Refused, Self::Later, Self::Failed];
 
     /// Of a call that was answered with these results: all but those of NULL begin with a status.
-    fn of(results: &[u8]) -> Self {
+    pub(crate) fn of(results: &[u8]) -> Self {
         let status = results.first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
         const JUKEBOX: u32 = nfsstat3::NFS3ERR_JUKEBOX as u32;
         const IO: u32 = nfsstat3::NFS3ERR_IO as u32;

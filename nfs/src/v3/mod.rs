@@ -140,6 +140,11 @@ pub(crate) const fn has_no_effect(procedure: u32) -> bool {
     )
 }
 
+/// Whether a call changes more than a file's bytes, and a second time would not do the same. What it asks for is short.
+pub(crate) const fn changes_names_or_attributes(procedure: u32) -> bool {
+    !has_no_effect(procedure) && !matches!(procedure, procedure::WRITE | procedure::COMMIT)
+}
+
 /// Bytes of memory the reply to a call may take beyond an ordinary small one, told from its last argument before it is
 /// decoded: `count` of READ and READDIR and `maxcount` of READDIRPLUS come last in their arguments.
 pub(crate) fn reply_bytes_max(procedure: u32, args: &[u8], limits: &Limits) -> usize {

@@ -21,6 +21,10 @@ pub trait Behaviour: Send + Sync + 'static {
     }
     /// The data of a WRITE.
     fn written(&self, _data: Bytes) {}
+    /// The answer to a REMOVE.
+    fn removed(&self, _caller: &Caller) -> FsResult<()> {
+        Err(FsError::NotSupported)
+    }
 }
 
 /// The file system.
@@ -133,8 +137,8 @@ impl<B: Behaviour> Filesystem for Probe<B> {
     ) -> Mutation<(Handle, Attributes)> {
         refused()
     }
-    async fn remove(&self, _: &Caller, _: &Handle, _: &[u8]) -> Mutation<()> {
-        refused()
+    async fn remove(&self, caller: &Caller, _: &Handle, _: &[u8]) -> Mutation<()> {
+        Mutation { result: self.0.removed(caller), wcc: Wcc::default() }
     }
     async fn rmdir(&self, _: &Caller, _: &Handle, _: &[u8]) -> Mutation<()> {
         refused()
