@@ -315,9 +315,9 @@ async fn serve(
             readiness.tell();
         }
     };
-    port.serve(events, ready, stopped()).await;
+    let served = port.serve(events, ready, stopped()).await;
     reloads.abort();
-    Ok(())
+    Ok(served.map_err(StartError::from)?)
 }
 
 async fn reload_at_hangup(mut hangups: Signal, reloader: Arc<Reloader>) {

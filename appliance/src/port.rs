@@ -380,12 +380,15 @@ impl Port {
 
     /// Serves clients until `shutdown`; then makes durable what was taken, uploads for a while, and saves what is known.
     /// `ready` is told where clients are served; `events` are shown on the status page.
+    ///
+    /// # Errors
+    /// The journal's disk has failed, and there is another port to take over: this one has ended by itself.
     pub async fn serve(
         self,
         events: EventLog,
         ready: impl FnOnce(&Addresses),
         shutdown: impl Future<Output = ()>,
-    ) {
+    ) -> Result<(), JournalError> {
         let Self {
             server,
             customers,
@@ -488,8 +491,14 @@ impl Port {
             }
         };
         let stopping = paired.clone();
+        let failing = journal.clone();
         let shutdown = async move {
-            shutdown.await;
+            tokio::select! {
+                () = shutdown => {}
+                error = failing.failed(), if stopping.is_some() => {
+                    tracing::error!("{error}; the port ends, so that the other one takes over");
+                }
+            }
             // The other port takes over the sooner the sooner this one is silent.
             if let Some(paired) = stopping {
                 paired.retire();
@@ -516,8 +525,10 @@ impl Port {
         if paired.is_none() {
             uploader.drain(LAST_UPLOADS).await;
         }
+        let is_paired = paired.is_some();
         tasks.shutdown().await;
         save_all(directories, state_dir).await;
+        if is_paired { journal.check() } else { Ok(()) }
     }
 }
 

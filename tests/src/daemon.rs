@@ -27,6 +27,7 @@ const FIRST_PORT: u16 = 10_000;
 pub struct Daemon {
     name: String,
     command: Vec<String>,
+    environment: Vec<(String, String)>,
     log: PathBuf,
     child: Option<Child>,
     ready: HashMap<String, SocketAddr>,
@@ -49,12 +50,18 @@ impl Daemon {
         let mut daemon = Self {
             name: program.to_owned(),
             command,
+            environment: Vec::new(),
             log: log.to_owned(),
             child: None,
             ready: HashMap::new(),
         };
         daemon.restart();
         daemon
+    }
+
+    /// What it finds in its environment from its next start on.
+    pub fn set_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        self.environment = variables.into_iter().collect();
     }
 
     /// Starts it (again) and waits for its line `ready key=address …` on standard output.
@@ -72,6 +79,7 @@ impl Daemon {
         let start = Instant::now();
         let mut child = Command::new(&self.command[0])
             .args(&self.command[1..])
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -133,10 +141,13 @@ impl Daemon {
     /// Asks it to stop and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         kill_process(self.pid(), Signal::TERM).unwrap();
+        self.ended()
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
-        poll::until(&format!("{} stops after SIGTERM", self.name), STOP_PATIENCE, || {
-            child.try_wait().unwrap()
-        })
+        poll::until(&format!("{} ends", self.name), STOP_PATIENCE, || child.try_wait().unwrap())
     }
 
     /// Whether it still runs.

@@ -49,6 +49,7 @@ pub mod daemon;
 pub mod data;
 pub mod desk;
 pub mod devtools;
+pub mod failing_sync;
 pub mod full_disk;
 pub mod haproxy;
 pub mod injection;

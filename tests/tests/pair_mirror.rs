@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use e2e::daemon::binary;
 use e2e::data::md5_hex;
+use e2e::failing_sync::FailingSync;
 use e2e::mirrored::{Pair, ask, deactivate, standing, wait_mirrored};
 use e2e::mount::Mount;
 use e2e::poll;
@@ -101,6 +103,39 @@ fn status_tells_how_the_pair_stands() {
         (serving.contains("ALONE; 0 bytes") && serving.contains(why)).then_some(())
     });
     assert!(!says(&a).contains("passive"));
+}
+
+/// FO-2, FO-8: a port whose journal's disk fails ends, so that the other one takes over or it starts anew; no client is told
+/// of an error, and nothing that was acknowledged is lost.
+#[test]
+fn a_port_whose_journal_s_disk_fails_ends() {
+    let site = Site::start();
+    let syncs = FailingSync::new(site.path());
+    let pair = Pair::new(&site, &settings(), "");
+    let (mut a, b) = (pair.start(Member::A), pair.start(Member::B));
+    a.daemon.stop();
+    a.daemon.set_environment(syncs.environment());
+    a.daemon.restart();
+    let first = pair.activate(&a, Member::A, 0);
+    wait_mirrored(&a);
+    let mut mount = a.mount("/export");
+    let one = file(&mut mount, "one");
+    mount.write_durably(&one, 0, &contents(1)).unwrap();
+    syncs.set(true);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| mount.write_durably(&one, 0, &contents(2)));
+        let ended = a.daemon.ended();
+        assert!(!ended.success(), "{ended:?}");
+        syncs.set(false);
+        a.daemon.restart();
+        pair.activate(&a, Member::A, first);
+        writer.join().unwrap().unwrap();
+    });
+    assert_eq!(mount.read(&one).unwrap(), contents(2));
+    wait_mirrored(&a);
+    let log = fs::read_to_string(a.path().join("port.log")).unwrap();
+    assert!(log.contains("journal's disk failed"), "{log}");
+    drop(b);
 }
 
 /// FO-2: without the other port a durable write is one that the storage center has.

@@ -101,6 +101,17 @@ impl Syncer {
         }
     }
 
+    /// Waits until a sync has failed: with what.
+    pub async fn failed(&self) -> JournalError {
+        let mut durable = self.shared.durable.subscribe();
+        let failed = durable.wait_for(|durable| durable.failed.is_some()).await;
+        match failed.ok().and_then(|durable| durable.failed.clone()) {
+            Some(reason) => JournalError::Failed(reason),
+            // Its sender is ours.
+            None => std::future::pending().await,
+        }
+    }
+
     /// A sync elsewhere failed.
     pub fn fail(&self, error: &io::Error) -> JournalError {
         self.shared.fail(error)

@@ -283,6 +283,19 @@ impl Journal {
         self.sync(last).await
     }
 
+    /// Waits until its disk has failed: nothing is acknowledged any more then, until a start has read the log back.
+    pub async fn failed(&self) -> JournalError {
+        self.inner.syncer.failed().await
+    }
+
+    /// Whether its disk has failed.
+    ///
+    /// # Errors
+    /// `Failed`.
+    pub fn check(&self) -> Result<(), JournalError> {
+        self.inner.syncer.check()
+    }
+
     /// The file as staged; `None` if its row says all.
     pub fn view(&self, file: FileKey) -> Option<StagedView> {
         locked(&self.inner.state).view(file)

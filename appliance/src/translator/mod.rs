@@ -238,6 +238,8 @@ impl<C: StorageCenter> Translator<C> {
             }
             JournalError::StaleBase | JournalError::IsMirror => FsError::TryLater,
             JournalError::TooLarge => FsError::FileTooLarge,
+            // A port of a pair ends at that, and the client's next answer comes from the other one.
+            JournalError::Failed(_) if self.safety.is_some() => FsError::TryLater,
             JournalError::Failed(_)
             | JournalError::InUse(_)
             | JournalError::NotAMirror
