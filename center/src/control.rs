@@ -1,15 +1,20 @@
 //! A socket by which this machine's administrator asks the running process: one line; the answer is a report whose first
-//! line is `ok`, `differs` or `failed`.
+//! line is `ok`, `differs` or `failed`. A comparison may take hours: other questions are answered meanwhile, and another
+//! comparison is refused. Of what changes something, one is done after the other.
 
 use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::host;
@@ -20,6 +25,12 @@ use crate::vfs::MetaStore;
 const QUESTION_BYTES_MAX: u64 = 64;
 /// Largest answer: the status of a cluster of a thousand processes fits.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
+/// Conversations at once; whoever comes then waits.
+const CONVERSATIONS_MAX: usize = 8;
+/// How long a question may take to come, and its answer to be taken.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a connection could not be accepted.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,26 +151,68 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers questions, one after the other, until `stop`.
+/// Answers questions until `stop`.
 pub async fn serve(listener: UnixListener, answering: Answering, stop: CancellationToken) {
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let Ok((stream, _)) = accepted else { continue };
-        if let Some(Err(error)) = stop.run_until_cancelled(converse(stream, &answering)).await {
-            tracing::debug!(%error, "a question at the control socket was not answered");
+    let desk = Arc::new(Desk { answering, comparison: Mutex::default(), change: Mutex::default() });
+    let mut conversations = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            Some(_) = conversations.join_next() => continue,
+            accepted = listener.accept(), if conversations.len() < CONVERSATIONS_MAX => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let desk = Arc::clone(&desk);
+                conversations.spawn(async move {
+                    if let Err(error) = desk.converse(stream).await {
+                        tracing::debug!(%error, "a question at the control socket was not answered");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!("control socket: {error}");
+                sleep(AGAIN).await;
+            }
         }
     }
 }
 
-async fn converse(mut stream: UnixStream, answering: &Answering) -> io::Result<()> {
-    let mut line = String::new();
-    BufReader::new(&mut stream).take(QUESTION_BYTES_MAX).read_line(&mut line).await?;
-    let answer = match Question::parse(line.trim_end()) {
-        Some(question) => answering(question).await,
-        None => Answer::failed("unknown question"),
-    };
-    let verdict = if answer.is_good { "ok" } else { "differs" };
-    stream.write_all(format!("{verdict}\n{}\n", answer.text).as_bytes()).await?;
-    stream.shutdown().await
+/// Who answers, and what does not happen twice at once.
+struct Desk {
+    answering: Answering,
+    comparison: Mutex<()>,
+    change: Mutex<()>,
+}
+
+impl Desk {
+    async fn converse(&self, mut stream: UnixStream) -> io::Result<()> {
+        let mut line = String::new();
+        timeout(PATIENCE, BufReader::new(&mut stream).take(QUESTION_BYTES_MAX).read_line(&mut line))
+            .await??;
+        let answer = match Question::parse(line.trim_end()) {
+            Some(question) => self.answer(question).await,
+            None => Answer::failed("unknown question"),
+        };
+        let verdict = if answer.is_good { "ok" } else { "differs" };
+        let text = format!("{verdict}\n{}\n", answer.text);
+        timeout(PATIENCE, stream.write_all(text.as_bytes())).await??;
+        stream.shutdown().await
+    }
+
+    async fn answer(&self, question: Question) -> Answer {
+        let _turn = match question {
+            Question::Status | Question::Mirror => None,
+            Question::Check { .. } => match self.comparison.try_lock() {
+                Ok(turn) => Some(turn),
+                Err(_) => return Answer::failed("a comparison is under way: wait until it has ended"),
+            },
+            Question::Drain { .. } | Question::TakeOver { .. } | Question::Forget { .. } => {
+                Some(self.change.lock().await)
+            }
+        };
+        (self.answering)(question).await
+    }
 }
 
 /// Asks the running process; `None` if there is none.
@@ -181,6 +234,35 @@ pub async fn ask(path: &Path, question: Question) -> io::Result<Option<Answer>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A comparison, and a caller who says nothing, keep nobody from being answered.
+    #[tokio::test]
+    async fn a_long_comparison_keeps_no_other_question_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        let answering: Answering = Arc::new(|question| {
+            Box::pin(async move {
+                match question {
+                    Question::Check { .. } => std::future::pending().await,
+                    _ => Answer::done("answered"),
+                }
+            })
+        });
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(bind(&path).unwrap(), answering, stop.clone()));
+        let check = Question::Check { mode: Mode::Repair, orphan_grace: None };
+        let _silent = UnixStream::connect(&path).await.unwrap();
+        let mut comparison = Box::pin(ask(&path, check));
+        assert!(timeout(Duration::from_millis(200), &mut comparison).await.is_err());
+        let soon = |question| timeout(Duration::from_secs(2), ask(&path, question));
+        for question in [Question::Status, Question::Drain { disk: None, on: true }] {
+            assert_eq!(soon(question).await.unwrap().unwrap(), Some(Answer::done("answered")));
+        }
+        let refused = soon(check).await.unwrap().unwrap().unwrap();
+        assert!(!refused.is_good && refused.text.contains("under way"), "{refused:?}");
+        stop.cancel();
+        serving.await.unwrap();
+    }
 
     #[test]
     fn a_question_is_read_as_it_was_written() {

@@ -1,5 +1,6 @@
 //! Which part of the storage center a request is for.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,6 +8,8 @@ use ::http::{Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use metrics::server::PAGE_LASTS;
+use page_server::Shelf;
 use protocol::srl::SignedSrl;
 use protocol::vfs::REQUEST_BYTES_MAX;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -32,7 +35,8 @@ pub struct Router<D, O: Objects, C> {
     directories: Option<Arc<DirectoryManager<C>>>,
     objects: Option<ObjectManager<D, O>>,
     authenticator: Arc<Authenticator<D>>,
-    metrics: Option<Exposition>,
+    /// With the last page that was made.
+    metrics: Option<(Exposition, Shelf<Bytes>)>,
     health: Health,
     traffic: Option<Traffic>,
     documents: Semaphore,
@@ -51,6 +55,7 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
         stop: CancellationToken,
     ) -> Self {
         let documents = Semaphore::new(DOCUMENTS_KIB);
+        let metrics = metrics.map(|metrics| (metrics, Shelf::new(PAGE_LASTS)));
         Self { directories, objects, authenticator, metrics, health, traffic, documents, stop }
     }
 
@@ -59,8 +64,10 @@ impl<D: Directory, O: Objects, C: Cluster> Router<D, O, C> {
         if path == "/health" {
             return Ok(self.health.answer(self.traffic.as_ref().map(Traffic::percent)));
         }
-        if let ("/metrics", Some(metrics)) = (path, &self.metrics) {
-            return Ok(complete(StatusCode::OK, metrics::CONTENT_TYPE, metrics().await));
+        if let ("/metrics", Some((metrics, shelf))) = (path, &self.metrics) {
+            // Whoever can fetch an object can ask for it, and it takes a turn of every disk.
+            let Ok(page) = shelf.get(async { Ok::<_, Infallible>(metrics().await.into()) }).await;
+            return Ok(complete(StatusCode::OK, metrics::CONTENT_TYPE, page));
         }
         let Some(srl) = path.strip_prefix("/vfs/v1") else {
             let objects = self.objects.as_ref().ok_or(Refusal::OtherPart("object manager"))?;

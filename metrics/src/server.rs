@@ -17,7 +17,7 @@ const BOUNDS: Bounds = Bounds { connections: 8, body_bytes: 0, time: Duration::f
 /// Longest time to make a page. A Prometheus server gives up after ten seconds.
 const PAGE_TIME: Duration = Duration::from_secs(5);
 /// A page is given to all who ask within so long: however many ask, the daemon is asked this often at most.
-const PAGE_LASTS: Duration = Duration::from_millis(500);
+pub const PAGE_LASTS: Duration = Duration::from_millis(500);
 
 /// `[metrics]` of a daemon's configuration. Without the table nothing is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

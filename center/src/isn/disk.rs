@@ -265,7 +265,7 @@ impl<F: FileSystem> Disk<F> {
         &self.health
     }
 
-    /// Takes the disk out of use if a job has been running for too long. Called once in a while and after each job.
+    /// Takes the disk out of use if a job has been running for too long. Called before and after each job.
     pub fn check_jobs(&self, now: Instant) {
         if let Some(longest) = self.health.overdue(now) {
             self.take_out(State::Offline, &format!("a job has been running for {} s", longest.as_secs()));

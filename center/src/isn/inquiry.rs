@@ -1,12 +1,14 @@
 //! What other processes of a cluster ask of a node: what is here, who holds it, and the open file itself.
 
 use std::fs::File;
+use std::time::Duration;
 
 use futures::future::join_all;
 use protocol::digest::{BlockDigests, Content, Fingerprint};
 use protocol::dosp::heartbeat::{DiskLoad, DiskState};
 use protocol::dosp::operations::{DiskReport, Presence};
 use protocol::id::CustomerId;
+use tokio::time::timeout;
 
 use super::disk::{Disk, DiskStatus, State};
 use super::fault::DiskError;
@@ -14,6 +16,9 @@ use super::node::{Isn, Mounted};
 use super::object::StoredObject;
 use crate::objects::{FetchError, Unavailable};
 use protocol::dosp::Reference;
+
+/// How long a report waits for a disk, which may hang: whoever asked is to be told of it.
+const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An object on one of the node's disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,28 +160,29 @@ impl Isn {
         Ok(presence)
     }
 
-    /// All that an operator is shown of each disk.
+    /// All that an operator is shown of each disk. One that does not say how much it has, has nothing.
     pub async fn disk_reports(&self) -> Vec<DiskReport> {
-        let loads = self.disk_loads();
-        let report = |(mounted, load): (&Mounted, DiskLoad)| {
+        let count = |mounted: &Mounted| {
             let mounted = mounted.clone();
             async move {
-                let counted = mounted.run(|disk| Ok((disk.index().count()?, disk.quarantined()?))).await;
-                let (objects, quarantined) = counted.unwrap_or_default();
-                DiskReport {
-                    path: mounted.disk.root().display().to_string(),
-                    state: load.state,
-                    reason: mounted.disk.reason(),
-                    draining: mounted.disk.draining(),
-                    bytes_free: load.bytes_free,
-                    bytes_total: load.bytes_total,
-                    objects,
-                    quarantined,
-                    scrub: mounted.scrub(),
-                }
+                let counted = mounted.run(|disk| Ok((disk.index().count()?, disk.quarantined()?)));
+                timeout(REPORT_PATIENCE, counted).await.ok().and_then(Result::ok).unwrap_or_default()
             }
         };
-        join_all(self.disks().iter().zip(loads).map(report)).await
+        let counted = join_all(self.disks().iter().map(count)).await;
+        let report =
+            |((mounted, load), (objects, quarantined)): ((&Mounted, DiskLoad), (u64, u64))| DiskReport {
+                path: mounted.disk.root().display().to_string(),
+                state: load.state,
+                reason: mounted.disk.reason(),
+                draining: mounted.disk.draining(),
+                bytes_free: load.bytes_free,
+                bytes_total: load.bytes_total,
+                objects,
+                quarantined,
+                scrub: mounted.scrub(),
+            };
+        self.disks().iter().zip(self.disk_loads()).zip(counted).map(report).collect()
     }
 
     /// An object's content and its checked block digests, for whom it may be opened.

@@ -108,6 +108,8 @@ impl Mounted {
         is_timed: bool,
     ) -> Result<T, DiskError> {
         let disk = Arc::clone(&self.disk);
+        // Where all of the disk's threads hang, none of them gets to say so.
+        disk.check_jobs(Instant::now());
         let turn = disk.health().enter();
         let run = move || {
             if is_timed {

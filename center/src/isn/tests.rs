@@ -2,18 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
 use protocol::digest::{BLOCK_BYTES, Content, Fingerprint, ObjectHasher};
 use protocol::dosp::Reference;
+use protocol::dosp::heartbeat::DiskState;
 use protocol::id::{CustomerId, Token};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use tempfile::TempDir;
 
 use super::incoming::Incoming;
+use super::node::JOBS_PER_DISK;
 use super::{Isn, OpenError, Origin, Settings};
 use crate::objects::{Announced, FetchError, Objects, Readable, StoreError, Upload as _};
 
@@ -621,4 +625,39 @@ async fn wrong_disks_are_refused() {
     assert_eq!(fs::read_dir(&occupied.all()[0]).unwrap().count(), 1, "nothing was written there");
     let said = refusal(Settings { disks: vec![occupied.0.path().join("none")], ..occupied.settings() }).await;
     assert!(said.contains("none"), "{said}");
+}
+
+/// ISN-8: a disk all of whose threads hang is taken out of use by whoever asks for the next job, and told of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_all_of_whose_threads_hang_is_told_of() {
+    let disks = Disks::new(2);
+    let isn = disks.open().await;
+    let hanging = isn.disks()[0].clone();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let (held, begun) = (Arc::new(Mutex::new(held)), Arc::new(AtomicUsize::new(0)));
+    let jobs = (0..JOBS_PER_DISK).map(|_| {
+        let (hanging, held, begun) = (hanging.clone(), Arc::clone(&held), Arc::clone(&begun));
+        let hang = move || {
+            begun.fetch_add(1, Ordering::Relaxed);
+            held.lock().unwrap().recv().is_err()
+        };
+        tokio::spawn(async move { hanging.read(hang).await })
+    });
+    let jobs: Vec<_> = jobs.collect();
+    while begun.load(Ordering::Relaxed) < JOBS_PER_DISK {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let first = hanging.disk.health().enter();
+    first.begin(Instant::now().checked_sub(Duration::from_secs(31)).unwrap());
+    let reports = tokio::time::timeout(Duration::from_secs(10), isn.disk_reports()).await.unwrap();
+    assert_eq!(
+        reports.iter().map(|report| report.state).collect::<Vec<_>>(),
+        [DiskState::Down, DiskState::Online]
+    );
+    assert!(reports[0].reason.contains("running for 31 s"), "{}", reports[0].reason);
+    assert_eq!((reports[0].objects, reports[1].objects), (0, 1), "the empty object");
+    drop(let_go);
+    for job in jobs {
+        assert!(job.await.unwrap().unwrap());
+    }
 }

@@ -25,6 +25,7 @@ mod traffic;
 use super::Router;
 use crate::dosm::cache::{Cache, Settings as CacheSettings};
 use crate::dosm::{Authenticator, Body, Callbacks, ObjectManager, Outgoing};
+use crate::exposition::Exposition;
 use crate::health::Health;
 use crate::host;
 use crate::http::{Handler, Head, Limits, serve};
@@ -46,6 +47,8 @@ struct Center {
     secret: Secret,
     address: SocketAddr,
     handed: Arc<AtomicU64>,
+    /// How often the page of metrics was made.
+    shown: Arc<AtomicU64>,
     draining: CancellationToken,
     _stop: DropGuard,
 }
@@ -128,14 +131,38 @@ impl Center {
         let handed = Arc::new(AtomicU64::new(0));
         let (draining, disks) = (CancellationToken::new(), isn.clone());
         let health = Health::new(draining.clone(), move || disks.gives_objects());
-        let router =
-            Router::new(Some(directories), Some(objects), authenticator, None, health, traffic, stop.clone());
+        let shown = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&shown);
+        let metrics: Exposition = Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { "shown".to_owned() })
+        });
+        let router = Router::new(
+            Some(directories),
+            Some(objects),
+            authenticator,
+            Some(metrics),
+            health,
+            traffic,
+            stop.clone(),
+        );
         let handler = Arc::new(Counting { router, handed: Arc::clone(&handed) });
         let limits = Limits { connections_max: 10, head_timeout: PATIENCE, stall_timeout: PATIENCE };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, None, handler, limits, stop.clone()));
-        Self { _folder: folder, isn, vfs, cache, secret, address, handed, draining, _stop: stop.drop_guard() }
+        Self {
+            _folder: folder,
+            isn,
+            vfs,
+            cache,
+            secret,
+            address,
+            handed,
+            shown,
+            draining,
+            _stop: stop.drop_guard(),
+        }
     }
 
     async fn store(&self, len: usize) -> Content {
@@ -197,6 +224,21 @@ impl Center {
         }
         (answer, self.handed.load(Ordering::Relaxed) > before)
     }
+}
+
+/// However many ask for the metrics, at the address that the world fetches objects from, it costs the disks no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_metrics_is_made_twice_a_second_at_most() {
+    let center = Center::start(None).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..5 {
+        let asked = (0..8).map(|_| center.exchange("GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n"));
+        for (answer, _) in futures::future::join_all(asked).await {
+            assert!(answer.ends_with(b"shown"), "{}", String::from_utf8_lossy(&answer));
+        }
+    }
+    let most = 1 + begun.elapsed().as_millis() as u64 / 500;
+    assert!(center.shown.load(Ordering::Relaxed) <= most);
 }
 
 /// DOSM-2, CDN-2: an answer is the same whichever way it goes, for every kind of request.
