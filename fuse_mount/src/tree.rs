@@ -240,7 +240,8 @@ impl<F: Filesystem> Tree<F> {
     }
 }
 
-/// Takes no entry.
+/// Takes no entry but the two that need no page of the folder: that there is one is known when the folder is open. Of a
+/// listing that fails later, Samba tells its clients nothing: to them the folder would be empty.
 #[derive(Default)]
 struct VerifierOnly([u8; 8]);
 
@@ -249,7 +250,7 @@ impl Listing for VerifierOnly {
         self.0 = verifier;
     }
 
-    fn add(&mut self, _entry: nfs::filesystem::DirEntry<'_>) -> bool {
-        false
+    fn add(&mut self, entry: nfs::filesystem::DirEntry<'_>) -> bool {
+        matches!(entry.name, b"." | b"..")
     }
 }

@@ -142,6 +142,19 @@ fn samba_that_ends_is_started_anew() {
     assert_eq!(mounts_of(&shared), 2);
 }
 
+/// PORT-8: a folder that cannot be listed now is not an empty one.
+#[test]
+fn a_folder_that_cannot_be_listed_is_not_shown_as_empty() {
+    let mut shared = Shared::start(SAMBA);
+    let (mut mount, mut other) = (shared.port.mount("/export"), shared.site.port("other").mount("/export"));
+    let folder = other.mkdir(&other.root(), b"folder").unwrap();
+    other.put(&folder, b"file", b"x").unwrap();
+    poll::until("the folder is known", Duration::from_secs(10), || mount.walk("folder").ok());
+    shared.site.center.stop();
+    let said = shared.export("ls folder\\*");
+    assert!(said.text.contains("listing \\folder\\*"), "{said:?}");
+}
+
 /// A second port with the same configuration ends, and not what the first one serves with.
 #[test]
 fn a_port_that_may_not_serve_leaves_samba_alone() {
