@@ -34,6 +34,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 const AGAIN_MAX: Duration = Duration::from_secs(4);
 /// Most mounts one above the other that are left by earlier runs and taken away.
 const LEFT_MAX: usize = 16;
+/// How often it is looked whether what was left has ended, which has Samba's address until then, and how often at most.
+const LEFT_LOOK: Duration = Duration::from_millis(10);
+const LEFT_LOOKS: u32 = 200;
 /// By which programs are shown users that the machine does not have.
 const NSS_WRAPPER: &str = "libnss_wrapper.so";
 
@@ -98,7 +101,12 @@ impl Keeper {
             Some(("mount", path)) => {
                 if self.mounts.is_empty() {
                     // Not before the first order: whoever gives one has made sure that no other port serves from here.
-                    self.end_left();
+                    for _ in 0..LEFT_LOOKS {
+                        if !self.end_left() {
+                            break;
+                        }
+                        sleep(LEFT_LOOK).await;
+                    }
                 }
                 tell(socket, self.mount(Path::new(path)).map(Some)).await
             }
@@ -179,10 +187,12 @@ impl Keeper {
         self.end_left();
     }
 
-    /// Kills what Samba has left: helpers outside of its group, or all of it if this process was killed.
-    fn end_left(&self) {
+    /// Kills what Samba has left: helpers outside of its group, or all of it if this process was killed. Whether there was
+    /// any.
+    fn end_left(&self) -> bool {
         let dir = self.places.dir().as_os_str().as_encoded_bytes();
-        let Ok(processes) = fs::read_dir("/proc") else { return };
+        let Ok(processes) = fs::read_dir("/proc") else { return false };
+        let mut is_any = false;
         for process in processes.flatten() {
             let Some(id) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let read = |file| fs::read(process.path().join(file)).unwrap_or_default();
@@ -197,8 +207,10 @@ impl Keeper {
                 && let Some(id) = Pid::from_raw(id)
             {
                 let _ = rustix::process::kill_process(id, Signal::KILL);
+                is_any = true;
             }
         }
+        is_any
     }
 }
 

@@ -146,7 +146,8 @@ fn samba_that_ends_is_started_anew() {
 #[test]
 fn a_folder_that_cannot_be_listed_is_not_shown_as_empty() {
     let mut shared = Shared::start(SAMBA);
-    let (mut mount, mut other) = (shared.port.mount("/export"), shared.site.port("other").mount("/export"));
+    let elsewhere = shared.site.port("other");
+    let (mut mount, mut other) = (shared.port.mount("/export"), elsewhere.mount("/export"));
     let folder = other.mkdir(&other.root(), b"folder").unwrap();
     other.put(&folder, b"file", b"x").unwrap();
     poll::until("the folder is known", Duration::from_secs(10), || mount.walk("folder").ok());

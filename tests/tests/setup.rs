@@ -312,7 +312,7 @@ fn a_pair_is_checked_with_its_keys() {
     let (data, out) = (site.path().join("data"), site.path().join("run"));
     let _disks: Vec<_> = ["cache0", "journal", "state"]
         .iter()
-        .map(|disk| Tmpfs::mount(&data.join(disk), "size=64m"))
+        .map(|disk| Tmpfs::mount(&data.join(disk), "size=128m"))
         .collect();
     let render = || {
         let output = setup(&["render", "--site", text(&file), "--out", text(&out), "--data", text(&data)]);

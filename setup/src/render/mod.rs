@@ -131,11 +131,11 @@ impl Places {
             journal: Place::on(journal, "journal", percent),
             state: Place::on(disks.state.as_ref().unwrap_or(journal), "state", percent),
         };
-        let sizes = places.caches.iter().map(|place| (place, CACHE_BYTES_MIN));
-        for (place, min) in
-            sizes.chain([(&places.journal, JOURNAL_BYTES_MIN)]).filter(|(place, min)| place.bytes < *min)
-        {
-            let text = format!("too small: it needs {} MiB at least; give a larger disk", min >> 20);
+        let sizes = places.caches.iter().map(|place| (place, CACHE_BYTES_MIN, SHARE_PERCENT));
+        let sizes = sizes.chain([(&places.journal, JOURNAL_BYTES_MIN, percent)]);
+        for (place, min, percent) in sizes.filter(|(place, min, _)| place.bytes < *min) {
+            let disk = (min * 100).div_ceil(percent << 20);
+            let text = format!("too small: it needs a disk with {disk} MiB at least; give a larger one");
             faults.push(Fault::at(place.port.display(), text));
         }
         if faults.is_empty() { Ok(places) } else { Err(faults) }
