@@ -76,8 +76,8 @@ async fn a_pinned_folder_is_fetched_and_so_is_what_comes_later() {
 async fn a_busy_folder_is_fetched() {
     let (port, dir) = (TestPort::start().await, TempDir::new().unwrap());
     let folder = port.center.folder_elsewhere(ROOT, "folder");
-    for number in 0..20_u8 {
-        put(&port.center, folder, &number.to_string(), &[number; 10_000]);
+    for number in 0..150_u8 {
+        put(&port.center, folder, &number.to_string(), &[number; 2_000]);
     }
     let pinner = pinner(&port, &dir);
     let busy = tokio::spawn({
@@ -85,13 +85,13 @@ async fn a_busy_folder_is_fetched() {
         async move {
             loop {
                 pinner.look_again();
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::task::yield_now().await;
             }
         }
     });
     let run = tokio::spawn(Arc::clone(&pinner).run());
     pin(&pinner, "/export/folder").await;
-    until("it is fetched", || pinner.report().pins[0].figures.bytes_cached == 200_000).await;
+    until("it is fetched", || pinner.report().pins[0].figures.bytes_cached == 300_000).await;
     run.abort();
     busy.abort();
 }
