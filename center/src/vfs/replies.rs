@@ -69,7 +69,7 @@ pub fn repeated(first: Reply, operation: &Operation) -> Reply {
         _ => None,
     };
     let is_elsewhere = place.is_some_and(|(parent, name)| {
-        !changed.row.as_ref().is_some_and(|row| (row.parent, row.name.as_ref()) == (Some(parent), Some(name)))
+        changed.row.as_ref().is_none_or(|row| (row.parent, row.name.as_ref()) != (Some(parent), Some(name)))
     });
     let is_repetition = match (operation, upload_of(operation)) {
         _ if is_elsewhere => false,
