@@ -1,7 +1,8 @@
 //! A disk whose syncs fail when a test says so: a library that is loaded before a daemon's own and answers in the
 //! kernel's place.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::tools::run_ok;
@@ -57,6 +58,8 @@ impl FailingSync {
 
     /// Whether each sync of data fails from now on.
     pub fn set(&self, is_failing: bool) {
-        fs::write(&self.switch, if is_failing { "1" } else { "0" }).unwrap();
+        // In place: a daemon that has it in its memory must not find it empty in between.
+        let switch = File::options().create(true).truncate(false).write(true).open(&self.switch).unwrap();
+        switch.write_all_at(if is_failing { b"1" } else { b"0" }, 0).unwrap();
     }
 }
