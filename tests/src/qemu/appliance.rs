@@ -218,9 +218,14 @@ impl Appliance {
 
     /// Types a line at the console; only what is said from now on is waited for.
     pub fn say(&mut self, line: &str) {
-        self.boot = self.log.mark();
+        self.forget_said();
         let keyboard = &mut self.running.as_mut().expect("it is on").keyboard;
         keyboard.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    /// Only what is said from now on is waited for.
+    pub fn forget_said(&mut self) {
+        self.boot = self.log.mark();
     }
 
     /// Waits until the console has said this, since it was switched on or last typed at; after how long, and the line.
