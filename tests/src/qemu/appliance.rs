@@ -249,7 +249,8 @@ impl Appliance {
     /// one.
     #[track_caller]
     pub fn shell(&mut self, line: &str) -> String {
-        self.say(&format!("shell printf 'begin=%s\\n' 0; {line}; printf '\\nstatus=%s\\n' $?"));
+        // All of it by one write: what the box says of itself at the console meanwhile is before it or behind it.
+        self.say(&format!("shell said=$({line}); printf 'begin=%s\\n%s\\nstatus=%s\\n' 0 \"$said\" $?"));
         let what = format!("box{} has done {line:?}", self.number);
         let (text, status) = poll::until(&what, SHELL_PATIENCE, || answer(&self.log.since(self.boot)));
         assert_eq!(status, 0, "{line}: {text}");
@@ -313,12 +314,12 @@ mod tests {
     #[test]
     fn an_answer_is_found_wherever_the_echo_of_its_question_is() {
         let behind = lines(
-            "state | status | factory-reset\n> shell printf 'begin=%s\\n' 0; date; printf '\\nstatus=%s\\n' $?\n\
-             begin=0\nnoon\n\nstatus=0",
+            "state | status | factory-reset\n> shell said=$(date); printf 'begin=%s\\n%s\\nstatus=%s\\n' 0 \"$said\" $?\n\
+             storage-port: not serving yet\nbegin=0\nnoon\nstatus=0",
         );
         let within = lines(
-            "state | status | factory-resetshell printf 'begin=%s\\n' 0; date; printf '\\n\nstatus=%s\\n' $?\n\
-             > begin=0\nnoon\n\nstatus=0",
+            "state | status | factory-resetshell said=$(date); printf 'begin=%s\\n%s\\n\nstatus=%s\\n' 0 \"$said\" $?\n\
+             > begin=0\nnoon\nstatus=0",
         );
         for console in [behind, within] {
             assert_eq!(answer(&console), Some(("noon".to_owned(), 0)), "{console:?}");
@@ -326,9 +327,6 @@ mod tests {
                 assert_eq!(answer(&console[..end]), None, "{console:?} to line {end}");
             }
         }
-        assert_eq!(
-            answer(&lines("begin=0\nsh: x: not found\n\nstatus=127")),
-            Some(("sh: x: not found".to_owned(), 127))
-        );
+        assert_eq!(answer(&lines("sh: x: not found\nbegin=0\n\nstatus=127")), Some((String::new(), 127)));
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::daemon::binary;
 use crate::tools::run_ok;
@@ -13,8 +13,10 @@ const OVERLAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../buildroot/board/s
 const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../buildroot/board/storage-port/users.txt");
 /// Where a trial puts what a box with a shell runs at its start, before its services.
 pub const TRIAL: &str = "/config/trial";
-/// How long a new slot of such a box may take to serve, from power-on.
-pub const HEALTH_GATE: Duration = Duration::from_secs(240);
+/// In such a box, the seconds from power-on in which a new slot must serve: those of every box, in a file over which a trial
+/// may mount another one.
+pub const HEALTH_GATE: &str = "/etc/storage-port/health-gate-seconds";
+const HEALTH_GATE_SECONDS: &str = "900";
 /// The version of the image of this commit, and of that with a shell, which is the older one.
 pub const VERSION: &str = "2.1.0";
 /// See [`VERSION`].
@@ -35,8 +37,8 @@ impl Firmware {
         FIRMWARE.get_or_init(|| Self::made("image-under-test", VERSION, |_| {})).clone()
     }
 
-    /// The same, of the version [`SHELL_VERSION`], with what trials need: at the console a word `shell` that runs the rest of its line as root; at the start
-    /// a script of the trial's, [`TRIAL`]; and only [`HEALTH_GATE`] for a new slot to serve in.
+    /// The same, of the version [`SHELL_VERSION`], with what trials need: at the console a word `shell` that runs the rest of
+    /// its line as root; at the start a script of the trial's, [`TRIAL`]; and [`HEALTH_GATE`].
     pub fn with_shell() -> Self {
         static FIRMWARE: OnceLock<Firmware> = OnceLock::new();
         let change = |overlay: &Path| {
@@ -45,8 +47,7 @@ impl Firmware {
             insert(&libexec.join("console"), "        *) echo \"There is no such word.\"", shell);
             let trial = format!("[ ! -f {TRIAL} ] || . {TRIAL}\n");
             insert(&libexec.join("boot"), "/usr/libexec/storage-port/services\n", &trial);
-            let limit = overlay.join("etc/storage-port/health-gate-seconds");
-            fs::write(limit, HEALTH_GATE.as_secs().to_string()).unwrap();
+            fs::write(overlay.join(&HEALTH_GATE[1..]), HEALTH_GATE_SECONDS).unwrap();
         };
         FIRMWARE.get_or_init(|| Self::made("image-with-shell", SHELL_VERSION, change)).clone()
     }

@@ -3,17 +3,17 @@
 
 use e2e::pair::ground::Ground;
 use e2e::qemu::appliance::{Appliance, Starter, stick};
-use e2e::qemu::firmware::{Firmware, SHELL_VERSION, TRIAL, VERSION, bundle};
+use e2e::qemu::firmware::{Firmware, HEALTH_GATE, SHELL_VERSION, TRIAL, VERSION, bundle};
 
 /// What befalls slot b, in its first, second and third try: its kernel panics; its port does not serve, for its
-/// configuration is none; it does not serve and has all the time it wants, until the test stops all its programs.
+/// configuration is none, and it has no time to; it does not serve, and the test stops all its programs for good.
 const TROUBLE: &str = r#"[ "$(running_slot)" = b ] || return 0
 try=$(($(cat /config/try 2>/dev/null || echo 0) + 1)); echo $try >/config/try; sync
 case $try in
 1) say trial 1: panic; echo c >/proc/sysrq-trigger ;;
-2) say trial 2: no service; echo nothing >/run/storage-port/storage-port.toml ;;
-3) say trial 3: all stops; echo nothing >/run/storage-port/storage-port.toml
-    echo 86400 >/run/gate; mount --bind /run/gate /etc/storage-port/health-gate-seconds ;;
+2) say trial 2: no service; echo nothing >/run/storage-port/storage-port.toml
+    echo 60 >/run/gate; mount --bind /run/gate HEALTH_GATE ;;
+3) say trial 3: all stops; echo nothing >/run/storage-port/storage-port.toml ;;
 esac"#;
 
 /// Ends when the watchdog is fed: before that it does not bite.
@@ -36,7 +36,8 @@ fn a_box_finds_back_from_every_bad_slot() {
     let mut port = Appliance::new(&ground, &firmware.disk(), 0, Starter::Uefi, &stick(&path));
     port.provision(&ground, "");
     port.start_until_ready();
-    let encoded: String = TROUBLE.bytes().map(|byte| format!("\\\\x{byte:02x}")).collect();
+    let trouble = TROUBLE.replace("HEALTH_GATE", HEALTH_GATE);
+    let encoded: String = trouble.bytes().map(|byte| format!("\\\\x{byte:02x}")).collect();
     port.shell(&format!("printf {encoded} >{TRIAL}; sync"));
 
     port.say("update");
