@@ -257,7 +257,7 @@ impl Center {
         if requests.is_empty() || requests.len() > OPERATIONS_MAX {
             return Err(ClientError::Invalid(format!("a request has 1 to {OPERATIONS_MAX} operations")));
         }
-        let stamp = stamp.filter(|_| requests.iter().any(|request| request.operation.is_change()));
+        let stamp = stamp.filter(|_| requests.iter().any(|request| request.operation.is_written()));
         let document = Bytes::from(encode_requests(requests, stamp.as_ref()));
         if document.len() > REQUEST_BYTES_MAX {
             return Err(ClientError::Invalid(format!("a request has at most {REQUEST_BYTES_MAX} bytes")));

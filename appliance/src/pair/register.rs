@@ -38,8 +38,11 @@ impl<C: StorageCenter> CenterRegister<C> {
 
 impl<C: StorageCenter> Register for CenterRegister<C> {
     async fn read(&self) -> Result<u64, CenterError> {
-        match self.ask(LeaseQuestion::Ping).await? {
-            LeaseAnswer::InForce { generation } => Ok(generation.0),
+        // Not a ping: a center that follows answers that by itself, and may not yet know of the newest number. There is
+        // nothing to release, and whoever writes the directory says why.
+        match self.ask(LeaseQuestion::Release { generation: Generation(0), renewals: None }).await? {
+            LeaseAnswer::Superseded { generation } => Ok(generation.0),
+            LeaseAnswer::Released => Ok(0),
             _ => Err(CenterError::unexpected_answer()),
         }
     }

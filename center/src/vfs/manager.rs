@@ -149,7 +149,7 @@ impl<C: Cluster> DirectoryManager<C> {
         let mut requests = requests.into_iter().peekable();
         while let Some(request) = requests.next() {
             if !request.operation.is_change() {
-                replies.push(self.perform(customer, request, now).await);
+                replies.push(self.perform(asker.clone(), request, now).await);
                 continue;
             }
             // Changes in a row go to the writer together, so that one COMMIT takes them.
@@ -178,7 +178,7 @@ impl<C: Cluster> DirectoryManager<C> {
             Operation::Changes { since, wait_ms } => return self.changes(customer, since, wait_ms).await,
             Operation::PortLease { pair, question: LeaseQuestion::Ping, .. } => Query::InForce { pair },
             Operation::PortLease { pair, member, question } => {
-                let answered = self.store.lease(customer, pair, member, question).await;
+                let answered = self.store.lease(asker, pair, member, question).await;
                 return answered.map_err(Failure::into_vfs_error);
             }
             Operation::CreateFolder { .. }

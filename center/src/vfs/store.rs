@@ -318,12 +318,16 @@ impl MetaStore {
     /// Answers what a port asks about its pair's lease. Durable when this returns.
     pub(super) async fn lease(
         &self,
-        customer: CustomerId,
+        asker: impl Into<Asker>,
         pair: PairName,
         member: Member,
         question: LeaseQuestion,
     ) -> Result<Answered, Failure> {
+        let Asker { customer, stamp } = asker.into();
+        // Whose turn it is in his own pair he may ask, whatever he thinks of it.
+        let stamp = stamp.filter(|stamp| stamp.pair != pair);
         let ask = move |db: &dyn Database| -> Result<Answered, Failure> {
+            stamp.iter().try_for_each(|stamp| pairs::admit(db, customer, stamp))?;
             let position = Tree::open(db, customer)?.account.position;
             let answer = Answer::Lease(pairs::ask(db, customer, &pair, member, question)?);
             Ok(Answered { position, answer })

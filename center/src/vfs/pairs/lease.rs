@@ -36,8 +36,10 @@ impl Lease {
             LeaseQuestion::Renew { generation, lease_ms } => {
                 self.seen(generation).of(member, generation, |lease| lease.granted(lease_ms))
             }
-            // Of a lease in that generation nothing is known here.
-            LeaseQuestion::Release { generation, .. } if generation > self.generation => {
+            // Of a lease in that generation nothing is known here, or nothing of the pair.
+            LeaseQuestion::Release { generation, .. }
+                if generation > self.generation || self == Self::default() =>
+            {
                 Ok((LeaseAnswer::Released, self))
             }
             LeaseQuestion::Release { generation, renewals } => self.of(member, generation, |lease| {

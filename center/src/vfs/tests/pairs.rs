@@ -105,6 +105,32 @@ async fn changes_of_an_older_generation_are_refused() {
     assert_eq!(names, ["a", "b", "c", "d", "e"].map(name));
 }
 
+/// FO-2, FO-11: what the active port alone may change of another pair, as the number of its mirror, a port that was replaced
+/// may not; nor is it answered. Whose turn it is in their own, both may ask.
+#[tokio::test]
+async fn a_port_that_was_replaced_raises_no_number() {
+    let vfs = Fixture::new().await;
+    let number = PairName::parse("site-1-mirror").unwrap();
+    let ask = async |stamp, pair, question| {
+        let asker = Asker { customer: vfs.customer, stamp };
+        let asked = vfs.store.lease(asker, pair, Member::A, question).await;
+        asked.map(|answered| answered.answer).map_err(|failure| failure.into_vfs_error().code)
+    };
+    let known = || release(0);
+    vfs.store.lease(vfs.customer, pair(), Member::A, acquire(0, None)).await.unwrap();
+    assert_eq!(ask(stamp(1), number.clone(), known()).await, Ok(Answer::Lease(LeaseAnswer::Released)));
+    assert_eq!(vfs.store.pairs().await.unwrap().len(), 1, "the question makes no pair");
+    assert_eq!(ask(stamp(1), number.clone(), acquire(0, None)).await, Ok(Answer::Lease(granted(1, 1))));
+    vfs.store.lease(vfs.customer, pair(), Member::A, release(1)).await.unwrap();
+    vfs.store.lease(vfs.customer, pair(), Member::B, acquire(1, None)).await.unwrap();
+    let superseded = Err(VfsErrorCode::Superseded(Generation(2)));
+    for question in [acquire(1, None), known()] {
+        assert_eq!(ask(stamp(1), number.clone(), question).await, superseded);
+    }
+    assert_eq!(ask(stamp(2), number, known()).await, Ok(Answer::Lease(newer(1))), "and was raised by nobody");
+    assert_eq!(ask(stamp(1), pair(), renew(1)).await, Ok(Answer::Lease(newer(2))));
+}
+
 /// FO-12: a repeated change of the old active gets no answer of its first try; the new active, whose client repeats it,
 /// does.
 #[tokio::test]
