@@ -65,6 +65,9 @@ const SILENCE_TIME: Duration = Duration::from_secs(2);
 /// and is whole within some milliseconds.
 const FIRST_PATIENCE: Duration = Duration::from_millis(100);
 
+/// How often the active port looks at its number at the center.
+const MARK_LOOK: Duration = Duration::from_secs(5);
+
 /// How a mirror is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -125,6 +128,8 @@ pub struct Mirror<R> {
     /// The center was asked to make its number greater, and what became of that is not known, or not kept here. As long as
     /// it is so, the other port is not told that it is whole: with a number below the center's neither would be.
     is_mark_unsure: AtomicBool,
+    /// The number on this port's disk is another one, though it does not go on alone: the other port's is to be, too.
+    mark_moved: watch::Sender<()>,
     /// Held while what came from the other port is put into the journal, and while this port becomes active.
     using: Arc<Mutex<()>>,
     /// The other port's journal is on its way and not yet whole.
@@ -181,6 +186,7 @@ impl<R: Register> Mirror<R> {
             lost_because: std::sync::Mutex::default(),
             deciding: Mutex::default(),
             is_mark_unsure: AtomicBool::new(false),
+            mark_moved: watch::Sender::new(()),
             using: Arc::default(),
             is_receiving: watch::Sender::new(false),
         }
@@ -302,6 +308,7 @@ impl<R: Register> Mirror<R> {
                         () = over => {}
                         () = self.connect(generation) => {}
                         () = self.decide(&drained) => {}
+                        () = self.keep_mark() => {}
                     }
                     self.safety.send_modify(Safety::lose);
                     self.give().await;
@@ -408,6 +415,41 @@ impl<R: Register> Mirror<R> {
         } else {
             tracing::error!("alone: durable writes are on this port's disk alone until they are uploaded");
         }
+        Ok(())
+    }
+
+    /// Follows the number at the center. It is this port that makes it greater; but where another center took over from
+    /// one that is gone, all its numbers leap, and by that no journal is whole any more. Those of the port that serves, and
+    /// of the one that mirrors it, are.
+    async fn keep_mark(&self) {
+        loop {
+            sleep(MARK_LOOK).await;
+            if let Err(error) = self.look_at_mark().await {
+                tracing::debug!("the mirror's number: {error}");
+            }
+        }
+    }
+
+    async fn look_at_mark(&self) -> Result<(), TakeError> {
+        let before = self.mark().await?;
+        let newest = self.register.read().await?;
+        if newest == before {
+            return Ok(());
+        }
+        let _deciding = self.deciding.lock().await;
+        let is_decided = self.safety.borrow().is_decided;
+        // Meanwhile this port may have gone alone, or be about to.
+        if !is_decided || self.is_mark_unsure.load(Ordering::Relaxed) || self.mark().await? != before {
+            return Ok(());
+        }
+        tracing::warn!(
+            before,
+            newest,
+            "the storage center has another number for the mirror, which counts from now on"
+        );
+        let own = Arc::clone(&self.own_mark);
+        blocking(move || own.store(newest)).await?;
+        self.mark_moved.send_replace(());
         Ok(())
     }
 

@@ -157,6 +157,16 @@ impl<R: Register> Receiver<'_, R> {
                     self.appended = taken.await?;
                 }
             },
+            // It was whole, and has another number now.
+            Message::Whole { mark } if self.incoming.is_none() => {
+                let kept = Arc::clone(&self.mirror.own_mark);
+                let stored = blocking(move || {
+                    kept.store(mark)?;
+                    drop(using);
+                    Ok(())
+                });
+                stored.await?;
+            }
             Message::Whole { mark } => {
                 let incoming = self.incoming.take().ok_or(io::ErrorKind::InvalidData)?;
                 let kept = Arc::clone(&self.mirror.own_mark);

@@ -89,6 +89,7 @@ impl<R: Register> Mirror<R> {
     async fn talk(&self, to: &mut (impl AsyncWrite + Unpin)) -> Result<std::convert::Infallible, Lost> {
         let mut tail = self.journal.tail();
         let mut ledger = self.ledger.follow();
+        let mut mark_moved = self.mark_moved.subscribe();
         loop {
             let batch;
             (tail, batch) = blocking(move || {
@@ -125,6 +126,9 @@ impl<R: Register> Mirror<R> {
                 Ok(()) = ledger.changed() => {
                     let newest = ledger.borrow_and_update().clone();
                     wire::send(to, &self.ledger_message(newest).await?).await?;
+                }
+                Ok(()) = mark_moved.changed() => {
+                    wire::send(to, &Message::Whole { mark: self.mark().await? }).await?;
                 }
                 () = sleep(ping) => wire::send(to, &Message::Ping).await?,
             }

@@ -121,6 +121,18 @@ async fn two(certificates: &Certificates, files: [&str; 2]) -> [Side; 2] {
     [side(Member::A, a, at_a, at_b, files[0]), side(Member::B, b, at_b, at_a, files[1])]
 }
 
+/// Two ports, of which the first one serves and the other one mirrors it.
+async fn mirrored_pair() -> (Certificates, [Side; 2]) {
+    let certificates = Certificates::new();
+    let mut sides = two(&certificates, ["a", "b"]).await;
+    for side in &mut sides {
+        side.start().await;
+    }
+    sides[0].activate(1).await;
+    sides[0].wait("mirrored", mirrored).await;
+    (certificates, sides)
+}
+
 impl Side {
     async fn start(&mut self) {
         let (journal, _) = Journal::open(self.journal()).unwrap();
@@ -186,6 +198,16 @@ impl Side {
         assert!(waited.is_ok(), "{what}: {:?}", *self.running().safety.borrow());
     }
 
+    /// Waits until this number is on its disk.
+    async fn wait_for_mark(&self, number: u64) {
+        let mark = Mark::new(self.dir.path().join("whole"));
+        let begun = std::time::Instant::now();
+        while mark.load().unwrap() != number {
+            assert!(begun.elapsed() < SOON, "{} instead of {number}", mark.load().unwrap());
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn size(&self) -> Option<u64> {
         self.running().journal.view(FILE).map(|view| view.size)
     }
@@ -203,12 +225,7 @@ fn alone(safety: &Safety) -> bool {
 /// goes as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_is_on_both() {
-    let certificates = Certificates::new();
-    let [mut a, mut b] = two(&certificates, ["a", "b"]).await;
-    a.start().await;
-    b.start().await;
-    a.activate(1).await;
-    a.wait("mirrored", mirrored).await;
+    let (_certificates, [mut a, mut b]) = mirrored_pair().await;
     let lsn = a.write(0, b"bytes").await;
     a.wait("kept", |safety| safety.is_kept(lsn)).await;
     assert_eq!(b.size(), Some(5));
@@ -233,12 +250,7 @@ async fn what_is_kept_is_on_both() {
 /// FO-2, FO-11: a mirror that was left behind is emptied before its port serves: what it lacks is at the center.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_that_was_left_behind_is_not_used() {
-    let certificates = Certificates::new();
-    let [mut a, mut b] = two(&certificates, ["a", "b"]).await;
-    a.start().await;
-    b.start().await;
-    a.activate(1).await;
-    a.wait("mirrored", mirrored).await;
+    let (_certificates, [mut a, mut b]) = mirrored_pair().await;
     a.write(0, b"old").await;
     a.wait("kept", |safety| safety.is_kept(Lsn(2))).await;
     b.stop().await;
@@ -258,12 +270,7 @@ async fn a_mirror_that_was_left_behind_is_not_used() {
 /// journal for whole, or not, by a number that is not the center's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_of_the_center_costs_no_journal() {
-    let certificates = Certificates::new();
-    let [mut a, mut b] = two(&certificates, ["a", "b"]).await;
-    a.start().await;
-    b.start().await;
-    a.activate(1).await;
-    a.wait("mirrored", mirrored).await;
+    let (_certificates, [mut a, mut b]) = mirrored_pair().await;
     a.register.is_answer_lost.store(true, Ordering::SeqCst);
     b.stop().await;
     let begun = std::time::Instant::now();
@@ -281,6 +288,35 @@ async fn a_lost_answer_of_the_center_costs_no_journal() {
     a.stop().await;
     b.activate(2).await;
     assert_eq!(b.size(), Some(5));
+}
+
+/// FO-2, VFS-22: where a center took over from another one the number leaps, and nobody went alone: what is whole stays so,
+/// on both ports, and on one that serves alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_between_centers_costs_no_journal() {
+    let (_certificates, [mut a, mut b]) = mirrored_pair().await;
+    let lsn = a.write(0, b"bytes").await;
+    a.wait("kept", |safety| safety.is_kept(lsn)).await;
+    a.register.number.store(1_000_000, Ordering::SeqCst);
+    a.wait_for_mark(1_000_000).await;
+    b.wait_for_mark(1_000_000).await;
+    assert!(mirrored(&a.running().safety.borrow()), "all the while");
+    a.stop().await;
+    b.activate(2).await;
+    assert_eq!(b.size(), Some(5), "it is whole");
+
+    b.wait("alone", alone).await;
+    b.write(5, b"more").await;
+    b.register.number.store(2_000_000, Ordering::SeqCst);
+    b.wait_for_mark(2_000_000).await;
+    b.stop().await;
+    b.start().await;
+    b.activate(3).await;
+    assert_eq!(b.size(), Some(9), "its own is whole");
+    b.stop().await;
+    a.start().await;
+    a.activate(4).await;
+    assert_eq!(a.size(), None, "and that of the port that was left behind is not");
 }
 
 /// FO-11: who has heard of a newer generation takes nothing of an older one, and tells it so.
@@ -375,12 +411,7 @@ async fn a_patient_pair_stays_together_while_nothing_is_written() {
 async fn the_list_of_clients_with_locks_is_on_both() {
     use nfs::nsm::ledger::{Client, Ledger, Record, Remembered};
 
-    let certificates = Certificates::new();
-    let [mut a, mut b] = two(&certificates, ["a", "b"]).await;
-    a.start().await;
-    b.start().await;
-    a.activate(1).await;
-    a.wait("mirrored", mirrored).await;
+    let (_certificates, [a, b]) = mirrored_pair().await;
     let client = Client { address: [192, 0, 2, 1].into(), name: b"web1"[..].into() };
     let record = Record { state: 5, clients: vec![Remembered { client, local: [192, 0, 2, 9].into() }] };
     let (ledger, stored) = (Arc::clone(&a.running().mirror.ledger), record.clone());
