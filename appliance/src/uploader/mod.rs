@@ -68,6 +68,15 @@ impl UploadError {
         matches!(self, Self::Center(error) | Self::Base(error) if error.is_unavailable())
     }
 
+    /// Whether the center answers, and does not take the file: only somebody who mends something helps. That another port
+    /// serves is no such answer.
+    fn is_refusal(&self) -> bool {
+        let (Self::Center(error) | Self::Base(error)) = self else { return false };
+        let is_overtaken = matches!(error, CenterError::Superseded(_))
+            || matches!(error.code(), Some(VfsErrorCode::Superseded(_)));
+        !error.is_unavailable() && !is_overtaken && !matches!(error, CenterError::Source(_))
+    }
+
     fn is_lack_of_space(&self) -> bool {
         match self {
             Self::Center(error) => {
@@ -117,6 +126,7 @@ struct Files {
 }
 
 struct Failed {
+    is_refused: bool,
     next: Instant,
     wait: Duration,
 }
@@ -213,16 +223,34 @@ impl<C: StorageCenter> Uploader<C> {
         }
     }
 
-    /// Uploads all that is staged now, but for customers that this port does not serve.
+    /// Uploads all that is staged now, but for customers that this port does not serve. What the center refuses stays
+    /// staged: whoever waits for all others must not wait until somebody has mended that.
     pub async fn upload_all(&self) {
         let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: usize::MAX };
         let last = self.journal.last();
+        let mut refused = 0_u64;
         for file in self
             .journal
             .candidates(host::now(), all, |waiting| self.customers.contains_key(&waiting.file.customer))
         {
-            self.upload_soon(file, last).await;
+            tokio::select! {
+                () = self.upload_soon(file, last) => {}
+                () = self.refused(file) => refused += 1,
+            }
         }
+        if refused > 0 {
+            tracing::error!(
+                files = refused,
+                "the storage center refuses what was written to files: only ports have it"
+            );
+        }
+    }
+
+    /// Waits until the last attempt to upload `file` was refused.
+    async fn refused(&self, file: FileKey) {
+        let mut settled = self.settled.subscribe();
+        let is_refused = || self.files().failed.get(&file).is_some_and(|failed| failed.is_refused);
+        let _ = settled.wait_for(|()| is_refused()).await;
     }
 
     /// Uploads whatever is ready until the task is dropped.
@@ -327,7 +355,12 @@ impl<C: StorageCenter> Uploader<C> {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 let is_first = !files.failed.contains_key(&file);
                 let slow = if error.is_lack_of_space() { RETRY_LAST } else { RETRY_FIRST };
-                let failed = files.failed.entry(file).or_insert(Failed { next: Instant::now(), wait: slow });
+                let failed = files.failed.entry(file).or_insert(Failed {
+                    is_refused: false,
+                    next: Instant::now(),
+                    wait: slow,
+                });
+                failed.is_refused = error.is_refusal();
                 failed.next = Instant::now() + failed.wait;
                 failed.wait = (2 * failed.wait).min(RETRY_LAST);
                 if error.is_unavailable() || !self.duty.is_on() {
@@ -454,6 +487,29 @@ mod tests {
         port.translator.remove(&root(), &dir, b"removed").await.result.unwrap();
         port.settle(&removed).await;
         assert_eq!(port.journal.usage().files, 0);
+    }
+
+    /// FO-2: what the center does not take does not keep the rest from being brought there, nor a port from going alone.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_is_uploaded_but_what_is_refused() {
+        let mut port = TestPort::start().await;
+        port.center.refuse(b"refused");
+        let dir = port.root().await;
+        let refused = port.put(&dir, "refused", b"refused").await.unwrap();
+        let files = ["1", "2", "3"].map(|name| (name, name.as_bytes()));
+        let mut taken = Vec::new();
+        for (name, bytes) in files {
+            taken.push((port.put(&dir, name, bytes).await.unwrap(), bytes));
+        }
+        port.upload();
+        for _ in 0..2 {
+            tokio::time::timeout(Duration::from_secs(20), port.uploader.upload_all()).await.unwrap();
+            assert_eq!(port.journal.usage().files, 1);
+        }
+        for (file, bytes) in taken {
+            assert_eq!(port.center.contents(port.id(&file)).as_deref(), Some(bytes));
+        }
+        assert_eq!(port.read(&refused).await.unwrap(), b"refused", "it is kept");
     }
 
     /// A write may be noted only after its upload has ended, for another thread was first: then the row counts it, and

@@ -185,16 +185,11 @@ impl<C: StorageCenter> One<'_, C> {
     /// What cannot be stored need not be, if the file is gone, has been written to since, or stands on other contents.
     async fn not_stored(&self, NotStored { content, error }: NotStored) -> Result<Step, UploadError> {
         let UploadSnapshot { file, base, .. } = *self.snapshot;
-        let entry = match self.customer.directory.refresh(file.file).await {
-            Ok(entry) => Some(entry),
-            Err(gone) if gone.is_not_found() => None,
-            Err(_) => return Err(error),
-        };
-        let Some(entry) = entry else {
-            return match content {
-                Some(content) => self.file_is_gone(&content).await,
-                None => self.forget().await,
-            };
+        let entry = match (self.customer.directory.refresh(file.file).await, content) {
+            (Ok(entry), _) => entry,
+            (Err(gone), Some(content)) if gone.is_not_found() => return self.file_is_gone(&content).await,
+            (Err(gone), None) if gone.is_not_found() => return self.forget().await,
+            (Err(_), _) => return Err(error),
         };
         let is_base_gone = matches!(&error, UploadError::Base(lost) if lost.is_not_found());
         let staged = self.journal.view(file);
