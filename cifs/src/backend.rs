@@ -9,6 +9,7 @@ use smb_server::{
     BackendCapabilities, Handle as OpenHandle, OpenAction, OpenIntent, OpenOptions, ShareBackend, SmbError,
     SmbPath, SmbResult, VolumeInfo,
 };
+use tokio::sync::Semaphore;
 
 use crate::caller::{Actor, patiently};
 use crate::convert;
@@ -35,6 +36,8 @@ pub(crate) struct Tree<F> {
     pub serial_number: u32,
     /// Counts what is done in it.
     pub usage: Arc<Usage>,
+    /// Room for entries of listings, of all trees together.
+    pub listings: Arc<Semaphore>,
 }
 
 /// An object that has been found.

@@ -1,7 +1,7 @@
 //! A file or folder that a client has open.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use nfs::filesystem::{Attributes, FileKind, Filesystem, FsError, Marks, Segment,
 use nfs::local::bytes_of;
 use nfs::windows;
 use smb_server::{DirEntry, FileInfo, FileTimes, Handle as OpenHandle, SmbError, SmbResult};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::backend::{Found, Tree};
 use crate::caller::patiently;
@@ -18,8 +19,10 @@ use crate::names;
 use crate::pattern::Pattern;
 use crate::usage::Counted;
 
-/// Most entries of one listing, which the server holds in memory while a client reads it: some 150 MB.
+/// Most entries of one listing, which the server holds in memory while a client has the folder open: some 150 MB.
 const LISTED_MAX: usize = 1_000_000;
+/// The same of all that clients have open at once.
+pub(crate) const LISTED_TOGETHER_MAX: usize = 2_000_000;
 
 /// See the module.
 pub(crate) struct OpenFile<F> {
@@ -27,13 +30,15 @@ pub(crate) struct OpenFile<F> {
     found: Found,
     /// Written, and perhaps not yet on a disk.
     is_dirty: AtomicBool,
+    /// For the entries that were listed last.
+    room: Mutex<Option<OwnedSemaphorePermit>>,
     _counted: Counted,
 }
 
 impl<F: Filesystem> OpenFile<F> {
     pub fn new(tree: Arc<Tree<F>>, found: Found) -> Self {
         let _counted = Counted::new(&tree.usage);
-        Self { tree, found, is_dirty: AtomicBool::new(false), _counted }
+        Self { tree, found, is_dirty: AtomicBool::new(false), room: Mutex::default(), _counted }
     }
 
     async fn attributes(&self) -> SmbResult<Attributes> {
@@ -180,8 +185,9 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
             return Ok(entry.into_iter().collect());
         }
         let mut pages = Pages::new(&*tree.filesystem, &tree.actor, folder, true);
-        let mut listed = Vec::new();
+        let (mut listed, mut room) = (Vec::new(), None);
         while let Some(page) = pages.next().await? {
+            let before = listed.len();
             listed.extend(page.iter().filter_map(|entry| {
                 let (name, attributes) = (names::shown(&entry.name)?, entry.attributes.as_ref()?);
                 let is_wanted = attributes.kind != FileKind::Symlink
@@ -192,7 +198,20 @@ impl<F: Filesystem> OpenHandle for OpenFile<F> {
                 tracing::warn!("a CIFS client wants to list a folder of more than {LISTED_MAX} entries");
                 return Err(SmbError::NotSupported);
             }
+            let more = u32::try_from(listed.len() - before).unwrap_or(u32::MAX);
+            let Ok(more) = Arc::clone(&tree.listings).try_acquire_many_owned(more) else {
+                tracing::warn!(
+                    "CIFS clients list more than {LISTED_TOGETHER_MAX} entries at once; one was refused"
+                );
+                return Err(SmbError::NotSupported);
+            };
+            match &mut room {
+                None => room = Some(more),
+                Some(room) => room.merge(more),
+            }
         }
+        // The server forgets what was listed before with the same descriptor.
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
         Ok(listed)
     }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 use nfs::filesystem::Filesystem;
 use nfs::local::Keys;
 use smb_server::{Access, BuildError, SmbServer};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::backend::{Backend, Tree};
 use crate::caller::Actor;
+use crate::open::LISTED_TOGETHER_MAX;
 use crate::shares::Share;
 use crate::usage::Usage;
 use crate::users::User;
@@ -128,6 +130,7 @@ fn build<F: Filesystem>(settings: &Settings, filesystem: &Arc<F>) -> Result<SmbS
     for user in &settings.users {
         builder = builder.user(&user.name, &user.password);
     }
+    let listings = Arc::new(Semaphore::new(LISTED_TOGETHER_MAX));
     for (share, serial_number) in settings.shares.iter().zip(1..) {
         let tree = Tree {
             filesystem: Arc::clone(filesystem),
@@ -136,6 +139,7 @@ fn build<F: Filesystem>(settings: &Settings, filesystem: &Arc<F>) -> Result<SmbS
             read_only: share.export.read_only,
             serial_number,
             usage: Arc::clone(&settings.usage),
+            listings: Arc::clone(&listings),
         };
         // No leases: NFS clients write the same files, and no lease could be called back for them.
         let mut built = smb_server::Share::new(&share.name, Backend(Arc::new(tree))).leases(false);

@@ -9,10 +9,14 @@ use proptest::prelude::*;
 use smb_server::{
     FileTimes, Handle, OpenAction, OpenIntent, OpenOptions, ShareBackend, SmbError, SmbPath, SmbResult,
 };
+use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, SCANNED_MAX, Tree};
 use crate::caller::Actor;
 use crate::users::Identity;
+
+/// Entries of listings that are open at once.
+const LISTINGS: usize = SCANNED_MAX + 2_000;
 
 const READ: OpenOptions = OpenOptions {
     read: true,
@@ -34,6 +38,7 @@ fn share_of(filesystem: MemoryFilesystem) -> Backend<MemoryFilesystem> {
         read_only: false,
         serial_number: 1,
         usage: Arc::default(),
+        listings: Arc::new(Semaphore::new(LISTINGS)),
     }))
 }
 
@@ -155,6 +160,30 @@ async fn a_large_folder_is_listed_whole_and_searched_as_written() {
     assert!(share.open(&path("large\\ENTRY 00009"), READ).await.is_ok());
     assert!(share.open(&path("large\\Entry 11999"), READ).await.is_ok());
     assert_eq!(done(share.open(&path("large\\ENTRY 11999"), READ).await), Err(NOT_FOUND));
+}
+
+/// What clients list is in memory until they have closed the folder: all of it together has a bound.
+#[tokio::test]
+async fn listings_have_a_bound_together() {
+    let share = share();
+    for name in ["a", "b", "c"] {
+        put(&share, name, b"").await;
+    }
+    let Backend(tree) = &share;
+    tree.listings.forget_permits(LISTINGS - 6);
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(share.open(&SmbPath::root(), FOLDER).await.unwrap().0);
+    }
+    for folder in &open[..2] {
+        assert_eq!(folder.list_dir(None).await.unwrap().len(), 3);
+    }
+    assert!(matches!(open[2].list_dir(None).await, Err(SmbError::NotSupported)));
+    assert_eq!(open[2].list_dir(Some("b")).await.unwrap().len(), 1, "one by its name");
+    open.remove(0).close().await.unwrap();
+    assert_eq!(open[1].list_dir(None).await.unwrap().len(), 3);
+    drop(open);
+    assert_eq!(tree.listings.available_permits(), 6, "all room is given back");
 }
 
 #[tokio::test]
