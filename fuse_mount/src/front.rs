@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::convert::{self, BELIEVE, errno};
 use crate::dos_attribute;
+use crate::openings::{Opening, Openings};
 use crate::tree::{Make, Tree};
 
 /// Most requests that are worked on at once; the kernel keeps the others.
@@ -38,14 +39,11 @@ const BLOCK_BYTES: u32 = 4_096;
 /// No number is ever given to another object.
 const GENERATION: Generation = Generation(0);
 
-/// What a file's descriptor tells of its opening.
-const READS: FileHandle = FileHandle(0);
-const WRITES: FileHandle = FileHandle(1);
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Front<F> {
     tree: Arc<Tree<F>>,
+    openings: Arc<Mutex<Openings>>,
     keys: Keys,
     places: Arc<Semaphore>,
     runtime: Handle,
@@ -54,7 +52,7 @@ pub(crate) struct Front<F> {
 impl<F: Filesystem> Front<F> {
     pub fn new(tree: Tree<F>, seed: [u8; 8], runtime: Handle) -> Self {
         let places = Arc::new(Semaphore::new(REQUESTS_MAX));
-        Self { tree: Arc::new(tree), keys: Keys::new(seed), places, runtime }
+        Self { tree: Arc::new(tree), openings: Arc::default(), keys: Keys::new(seed), places, runtime }
     }
 
     /// Does `work` in a task, as soon as there is a place for it.
@@ -63,7 +61,7 @@ impl<F: Filesystem> Front<F> {
         request: &Request,
         work: impl FnOnce(Arc<Tree<F>>, Caller) -> W,
     ) {
-        self.begun(request, RequestKey::default(), work);
+        self.begun(caller(request, RequestKey::default()), work);
     }
 
     /// The same for a request that changes something.
@@ -72,22 +70,38 @@ impl<F: Filesystem> Front<F> {
         request: &Request,
         work: impl FnOnce(Arc<Tree<F>>, Caller) -> W,
     ) {
-        self.begun(request, self.keys.next(), work);
+        self.begun(caller(request, self.keys.next()), work);
+    }
+
+    /// Who opened a file, for a request about what is in it.
+    fn opener(&self, request: &Request, file: FileHandle, key: RequestKey) -> Caller {
+        match locked(&self.openings).get(file) {
+            Some(opening) => Caller { request: key, ..opening.caller },
+            None => caller(request, key),
+        }
+    }
+
+    fn commit(&self, request: &Request, number: INodeNo, file: FileHandle, reply: ReplyEmpty) {
+        let opener = self.opener(request, file, self.keys.next());
+        self.begun(opener, |tree, caller| async move { empty(reply, tree.commit(&caller, number).await) });
     }
 
     fn begun<W: Future<Output = ()> + Send + 'static>(
         &self,
-        request: &Request,
-        key: RequestKey,
+        caller: Caller,
         work: impl FnOnce(Arc<Tree<F>>, Caller) -> W,
     ) {
-        let work = work(Arc::clone(&self.tree), caller(request, key));
+        let work = work(Arc::clone(&self.tree), caller);
         let place = self.runtime.block_on(Arc::clone(&self.places).acquire_owned());
         self.runtime.spawn(async move {
             work.await;
             drop(place);
         });
     }
+}
+
+fn locked(openings: &Mutex<Openings>) -> MutexGuard<'_, Openings> {
+    openings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn caller(request: &Request, key: RequestKey) -> Caller {
@@ -107,12 +121,12 @@ fn groups(thread: u32) -> Groups {
     line.split_whitespace().filter_map(|group| group.parse().ok()).collect()
 }
 
-/// Of somebody who opens a file.
-fn wanted(flags: OpenFlags) -> (&'static [Access], FileHandle) {
+/// Of somebody who opens a file, and whether he is to write to it.
+fn wanted(flags: OpenFlags) -> (&'static [Access], bool) {
     match flags.acc_mode() {
-        OpenAccMode::O_RDONLY => (&[Access(Access::READ)], READS),
-        OpenAccMode::O_WRONLY => (&[Access(Access::MODIFY)], WRITES),
-        OpenAccMode::O_RDWR => (&[Access(Access::READ), Access(Access::MODIFY)], WRITES),
+        OpenAccMode::O_RDONLY => (&[Access(Access::READ)], false),
+        OpenAccMode::O_WRONLY => (&[Access(Access::MODIFY)], true),
+        OpenAccMode::O_RDWR => (&[Access(Access::READ), Access(Access::MODIFY)], true),
     }
 }
 
@@ -278,11 +292,15 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
     }
 
     fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let (access, file) = wanted(flags);
+        let (access, is_written) = wanted(flags);
+        let openings = Arc::clone(&self.openings);
         self.asked(request, |tree, caller| async move {
             match tree.check(&caller, number, access).await {
-                // No pages are kept by the kernel: NFS clients change the same file.
-                Ok(()) => reply.opened(file, FopenFlags::FOPEN_DIRECT_IO),
+                Ok(()) => {
+                    let file = locked(&openings).add(Opening { caller, is_written });
+                    // No pages are kept by the kernel: NFS clients change the same file.
+                    reply.opened(file, FopenFlags::FOPEN_DIRECT_IO);
+                }
                 Err(error) => reply.error(errno(error)),
             }
         });
@@ -303,10 +321,14 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
             _ => CreateHow::Guarded(mode(mode_bits)),
         };
         let (name, make) = (name.as_bytes().to_vec(), Make::File(how));
-        let (_, file) = wanted(OpenFlags(flags));
+        let (_, is_written) = wanted(OpenFlags(flags));
+        let openings = Arc::clone(&self.openings);
         self.ordered(request, |tree, caller| async move {
             match tree.make(&caller, parent, &name, &make).await {
-                Ok(made) => reply.created(&BELIEVE, &made, GENERATION, file, FopenFlags::FOPEN_DIRECT_IO),
+                Ok(made) => {
+                    let file = locked(&openings).add(Opening { caller, is_written });
+                    reply.created(&BELIEVE, &made, GENERATION, file, FopenFlags::FOPEN_DIRECT_IO);
+                }
                 Err(error) => reply.error(errno(error)),
             }
         });
@@ -316,14 +338,14 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
         &self,
         request: &Request,
         number: INodeNo,
-        _file: FileHandle,
+        file: FileHandle,
         offset: u64,
         size: u32,
         _flags: OpenFlags,
         _owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.asked(request, |tree, caller| async move {
+        self.begun(self.opener(request, file, RequestKey::default()), |tree, caller| async move {
             match tree.read(&caller, number, offset, size).await {
                 Ok(bytes) => reply.data(&bytes),
                 Err(error) => reply.error(errno(error)),
@@ -335,7 +357,7 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
         &self,
         request: &Request,
         number: INodeNo,
-        _file: FileHandle,
+        file: FileHandle,
         offset: u64,
         data: &[u8],
         _write_flags: WriteFlags,
@@ -344,7 +366,7 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
         reply: ReplyWrite,
     ) {
         let data = Bytes::copy_from_slice(data);
-        self.ordered(request, |tree, caller| async move {
+        self.begun(self.opener(request, file, self.keys.next()), |tree, caller| async move {
             match tree.write(&caller, number, offset, data).await {
                 Ok(count) => reply.written(count),
                 Err(error) => reply.error(errno(error)),
@@ -361,14 +383,28 @@ impl<F: Filesystem> fuser::Filesystem for Front<F> {
         _owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        if file != WRITES {
+        if locked(&self.openings).get(file).is_some_and(|opening| !opening.is_written) {
             return reply.ok();
         }
-        self.ordered(request, |tree, caller| async move { empty(reply, tree.commit(&caller, number).await) });
+        self.commit(request, number, file, reply);
     }
 
-    fn fsync(&self, request: &Request, number: INodeNo, _file: FileHandle, _data: bool, reply: ReplyEmpty) {
-        self.ordered(request, |tree, caller| async move { empty(reply, tree.commit(&caller, number).await) });
+    fn fsync(&self, request: &Request, number: INodeNo, file: FileHandle, _data: bool, reply: ReplyEmpty) {
+        self.commit(request, number, file, reply);
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        file: FileHandle,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        locked(&self.openings).remove(file);
+        reply.ok();
     }
 
     fn opendir(&self, request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

@@ -6,10 +6,11 @@
 //! | `convert` | attributes, times and errors in the kernel's words (pure) |
 //! | `dos_attribute` | what CIFS clients say of an object, as Samba keeps it (pure) |
 //! | `nodes` | the objects that the kernel knows by their numbers (pure) |
+//! | `openings` | who opened the files that are open (pure) |
 //! | `tree` | what the kernel can ask for |
 //! | `front` | who asks, and the answers: the library's trait |
 //!
-//! Nothing is remembered about a file but its handle. The kernel may believe attributes and names for
+//! Nothing is remembered about a file but its handle, and who has it open. The kernel may believe attributes and names for
 //! [`BELIEVE`](convert::BELIEVE) and no bytes at all, so what NFS clients write is seen in less than a second. Whether
 //! a user may do something is the file system's matter; he comes from this very machine (127.0.0.1), with the groups
 //! of his process, the first 16.
@@ -21,6 +22,7 @@ mod convert;
 mod dos_attribute;
 mod front;
 mod nodes;
+mod openings;
 mod tree;
 
 use std::io;

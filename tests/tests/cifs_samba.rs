@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e2e::cifs_checks;
@@ -14,7 +14,7 @@ use e2e::mount::mode;
 use e2e::poll;
 use e2e::shared::{Shared, users_file};
 use e2e::site;
-use e2e::tools::run;
+use e2e::tools::{run, run_ok};
 use rustix::process::{Pid, Signal, kill_process};
 
 const SAMBA: &str = "engine = \"samba\"\n";
@@ -26,10 +26,38 @@ const NOT_DONE: &[&str] = &[
     "a second stream of a file",
 ];
 
-fn mounts_of(shared: &Shared) -> usize {
+/// Reads and writes what its owner has opened as somebody else, who may not open it.
+const AS_ANOTHER: &str = "
+import os, sys
+path = sys.argv[1]
+owner = os.stat(path)
+os.setgroups([])
+os.setegid(owner.st_gid)
+os.seteuid(owner.st_uid)
+file = os.open(path, os.O_RDWR)
+os.seteuid(0)
+os.setegid(12345)
+os.seteuid(12345)
+try:
+    os.open(path, os.O_RDONLY)
+    sys.exit('he may open it')
+except PermissionError:
+    pass
+assert os.pread(file, 100, 0) == b'private'
+assert os.pwrite(file, b'A', 4) == 1
+os.fsync(file)
+os.close(file)
+";
+
+fn mounts(shared: &Shared) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let dir = shared.port.path().to_str().unwrap().to_owned();
-    mounts.lines().filter(|line| line.contains(&dir) && line.contains("fuse.storage-port")).count()
+    let own = mounts.lines().filter(|line| line.contains(&dir) && line.contains("fuse.storage-port"));
+    own.filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from).collect()
+}
+
+fn mounts_of(shared: &Shared) -> usize {
+    mounts(shared).len()
 }
 
 /// Processes that have the port's directory among their arguments or variables, of programs called so, or with that
@@ -97,6 +125,21 @@ fn one_tree_by_samba_and_nfs_at_once() {
             (shared.get("shared").unwrap() == bytes).then_some(())
         });
     }
+}
+
+/// PORT-1: a file is read and written with the rights of who opened it. Samba does so in threads that may act as another
+/// user of the same connection.
+#[test]
+fn who_opened_a_file_reads_and_writes_it() {
+    let shared = Shared::start(SAMBA);
+    let mut mount = shared.port.mount("/export");
+    let root = mount.root();
+    let file = mount.put(&root, b"file", b"private").unwrap();
+    mount.setattr(&file, mode(0o600)).unwrap();
+    let mut paths = mounts(&shared).into_iter().map(|dir| dir.join("file"));
+    let path = paths.find(|path| fs::read(path).is_ok_and(|bytes| bytes == b"private"));
+    run_ok("python3", &["-c", AS_ANOTHER, path.unwrap().to_str().unwrap()]);
+    assert_eq!(mount.read(&file).unwrap(), b"privAte");
 }
 
 /// PORT-1: a close is a COMMIT. However the port ends, nothing of Samba's is left, and the next one serves again.
