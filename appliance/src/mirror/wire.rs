@@ -8,7 +8,7 @@
 //! | 2 WELCOME | passive | – |
 //! | 3 NEWER | passive | generation `u64`: the sender of HELLO has lost |
 //! | 4 RECORDS | active | whole records of the journal, as they stand in it |
-//! | 5 WHOLE | active | mark `u64`: with what was sent so far nothing is missing; the old journal may go. Said again, only the mark is another one |
+//! | 5 WHOLE | active | mark `u64`: nothing is missing, the old journal may go; said again, the mark is another one |
 //! | 6 IS_WHOLE | passive | lsn `u64`: that is done, durably, up to this record |
 //! | 7 DURABLE | passive | lsn `u64`: up to this record all is durable; the answer to RECORDS and PING |
 //! | 8 PING | active | – |
