@@ -403,8 +403,7 @@ impl<R: Register> Mirror<R> {
         let before = self.mark().await?;
         self.is_mark_unsure.store(true, Ordering::Relaxed);
         let mark = self.register.raise(before).await?;
-        let own = Arc::clone(&self.own_mark);
-        blocking(move || own.store(mark)).await?;
+        self.store_mark(mark).await?;
         self.is_mark_unsure.store(false, Ordering::Relaxed);
         let through = self.settings.when_alone == WhenAlone::WriteThrough;
         self.safety.send_modify(|safety| safety.alone(through));
@@ -447,8 +446,7 @@ impl<R: Register> Mirror<R> {
             newest,
             "the storage center has another number for the mirror, which counts from now on"
         );
-        let own = Arc::clone(&self.own_mark);
-        blocking(move || own.store(newest)).await?;
+        self.store_mark(newest).await?;
         self.mark_moved.send_replace(());
         Ok(())
     }
@@ -456,6 +454,11 @@ impl<R: Register> Mirror<R> {
     async fn mark(&self) -> io::Result<u64> {
         let own = Arc::clone(&self.own_mark);
         blocking(move || own.load()).await
+    }
+
+    async fn store_mark(&self, mark: u64) -> io::Result<()> {
+        let own = Arc::clone(&self.own_mark);
+        blocking(move || own.store(mark)).await
     }
 }
 

@@ -157,30 +157,24 @@ impl<R: Register> Receiver<'_, R> {
                     self.appended = taken.await?;
                 }
             },
-            // It was whole, and has another number now.
-            Message::Whole { mark } if self.incoming.is_none() => {
-                let kept = Arc::clone(&self.mirror.own_mark);
-                let stored = blocking(move || {
-                    kept.store(mark)?;
-                    drop(using);
-                    Ok(())
-                });
-                stored.await?;
-            }
             Message::Whole { mark } => {
-                let incoming = self.incoming.take().ok_or(io::ErrorKind::InvalidData)?;
+                // Without one the journal was whole, and has another number now.
+                let incoming = self.incoming.take();
                 let kept = Arc::clone(&self.mirror.own_mark);
-                let last = blocking(move || {
-                    let last = journal.replace_with(incoming).map_err(told)?;
+                let replaced = blocking(move || {
+                    let last =
+                        incoming.map(|incoming| journal.replace_with(incoming)).transpose().map_err(told)?;
                     kept.store(mark)?;
                     drop(using);
                     Ok(last)
                 });
-                self.appended = last.await?;
-                self.durable = self.appended;
-                self.mirror.is_receiving.send_replace(false);
-                wire::send(&mut self.to, &Message::IsWhole(self.durable)).await?;
-                tracing::info!("the journal of the active port is whole here");
+                if let Some(last) = replaced.await? {
+                    self.appended = last;
+                    self.durable = last;
+                    self.mirror.is_receiving.send_replace(false);
+                    wire::send(&mut self.to, &Message::IsWhole(last)).await?;
+                    tracing::info!("the journal of the active port is whole here");
+                }
             }
             Message::Ledger { number, bytes } => {
                 let own = Arc::clone(&self.mirror.own_ledger);

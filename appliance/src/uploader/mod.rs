@@ -70,7 +70,7 @@ impl UploadError {
 
     /// Whether the center answers, and does not take the file: only somebody who mends something helps. That another port
     /// serves is no such answer.
-    fn is_refusal(&self) -> bool {
+    fn is_refused(&self) -> bool {
         let (Self::Center(error) | Self::Base(error)) = self else { return false };
         let is_overtaken = matches!(error, CenterError::Superseded(_))
             || matches!(error.code(), Some(VfsErrorCode::Superseded(_)));
@@ -360,7 +360,7 @@ impl<C: StorageCenter> Uploader<C> {
                     next: Instant::now(),
                     wait: slow,
                 });
-                failed.is_refused = error.is_refusal();
+                failed.is_refused = error.is_refused();
                 failed.next = Instant::now() + failed.wait;
                 failed.wait = (2 * failed.wait).min(RETRY_LAST);
                 if error.is_unavailable() || !self.duty.is_on() {
