@@ -76,6 +76,12 @@ impl Log {
             .map(|(at, line)| (*at - since.0, line.clone()))
     }
 
+    /// The newest line, and how long ago it came.
+    pub fn last(&self) -> Option<(Duration, String)> {
+        let lines = self.lines.lock().unwrap();
+        lines.back().map(|(at, line)| (self.start.elapsed().saturating_sub(*at), line.clone()))
+    }
+
     /// All lines since the mark.
     pub fn since(&self, mark: Mark) -> Vec<String> {
         let lines = self.lines.lock().unwrap();

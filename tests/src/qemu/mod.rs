@@ -9,6 +9,7 @@
 //! - [`guest`] is one guest: booted, given scripts, killed, booted again.
 //! - [`log`] is what is said meanwhile.
 //! - [`firmware`] is the image under test, made once.
+//! - [`monitor`] shows what the processor of one that says nothing is at.
 //! - [`appliance`] is a box with that image: its disks, its console, its three NICs.
 //!
 //! The processor is emulated (TCG), so no privilege of the machine's is needed beyond root for the namespace. A guest is
@@ -23,4 +24,5 @@ pub mod initramfs;
 pub mod kernel;
 pub mod lan;
 pub mod log;
+pub mod monitor;
 pub mod wire;
