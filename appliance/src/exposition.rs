@@ -72,7 +72,7 @@ impl<C: StorageCenter> Sources<C> {
             now: wall,
             status: self.status.status(now),
             cache: inspection::cache(&self.blocks),
-            journal: inspection::journal(&self.journal, wall),
+            journal: inspection::journal(&self.journal, self.uploader.longest_delay(), wall),
             journal_disk: room(&self.journal_dir).ok(),
             uploads: self.uploader.uploads(),
             clients,
@@ -120,8 +120,15 @@ impl Figures {
     }
 
     fn journal(&self, page: Page) -> Page {
-        let JournalReport { files, uploading: _, owed_bytes, oldest_seconds, bytes_used, bytes_max } =
-            self.journal;
+        let JournalReport {
+            files,
+            uploading: _,
+            owed_bytes,
+            oldest_seconds,
+            delay_seconds,
+            bytes_used,
+            bytes_max,
+        } = self.journal;
         let Uploads { under_way, failing, done, failures } = self.uploads;
         let (free, size) = self.journal_disk.unzip();
         page.value(
@@ -136,6 +143,12 @@ impl Figures {
             "journal_oldest_seconds",
             "Age of the oldest of them; 0 if there are none.",
             oldest_seconds.unwrap_or(0),
+        )
+        .value(
+            Gauge,
+            "journal_delay_seconds",
+            "The longest that a write waits for its upload to begin, by the rules of folders.",
+            delay_seconds,
         )
         .value(Gauge, "journal_used_bytes", "Bytes of log that cannot be freed yet.", bytes_used)
         .value(

@@ -34,6 +34,7 @@ impl Rule {
 pub struct FolderRules {
     top: Node,
     shortest_quiet: Option<Duration>,
+    longest_quiet: Option<Duration>,
 }
 
 /// A folder that has a rule, or is on the way to one.
@@ -52,6 +53,7 @@ impl FolderRules {
             let node = names.into_iter().fold(&mut all.top, |node, name| node.below.entry(name).or_default());
             node.rule = rule.or(node.rule);
             all.shortest_quiet = [all.shortest_quiet, rule.quiet].into_iter().flatten().min();
+            all.longest_quiet = all.longest_quiet.max(rule.quiet);
         }
         all
     }
@@ -75,6 +77,11 @@ impl FolderRules {
     /// The shortest time that any rule has files wait for their upload.
     pub fn shortest_quiet(&self) -> Option<Duration> {
         self.shortest_quiet
+    }
+
+    /// The longest such time.
+    pub fn longest_quiet(&self) -> Option<Duration> {
+        self.longest_quiet
     }
 }
 
@@ -125,7 +132,20 @@ mod tests {
         assert_eq!(at(&rules, "/"), srl(0));
         assert_eq!(at(&rules, "/a/b/c"), Rule { srl_seconds: Some(7), cached: Some(false), quiet });
         assert_eq!(at(&rules, "/a/c").cached, Some(true));
-        assert_eq!(rules.shortest_quiet(), quiet);
+    }
+
+    #[test]
+    fn the_shortest_and_the_longest_wait_are_known() {
+        let waits = |rules: &FolderRules| (rules.shortest_quiet(), rules.longest_quiet());
+        assert_eq!(waits(&FolderRules::new([(names("/"), srl(0))])), (None, None));
+        let of = |seconds| Rule { quiet: Some(Duration::from_secs(seconds)), ..Rule::default() };
+        let rules = FolderRules::new([
+            (names("/a"), of(9)),
+            (names("/a/b"), of(1)),
+            (names("/c"), of(600)),
+            (names("/d"), srl(0)),
+        ]);
+        assert_eq!(waits(&rules), (of(1).quiet, of(600).quiet));
     }
 
     #[test]

@@ -124,6 +124,8 @@ pub struct JournalReport {
     pub owed_bytes: u64,
     /// How long ago the first of it was written; nothing where nothing is owed.
     pub oldest_seconds: Option<u64>,
+    /// The longest that a write waits for its upload to begin, as `[upload]` and the folders' rules say.
+    pub delay_seconds: u64,
     /// Bytes of log that cannot be freed yet.
     pub bytes_used: u64,
     /// What there may be.
@@ -193,8 +195,8 @@ fn together(by_nfs: Vec<Client>, by_cifs: BTreeMap<IpAddr, Present>, now: Instan
     all.into_values().collect()
 }
 
-/// What is in the journal at `now`.
-pub fn journal(journal: &Journal, now: Timestamp) -> JournalReport {
+/// What is in the journal at `now`, from which files are uploaded after `delay` at the latest.
+pub fn journal(journal: &Journal, delay: Duration, now: Timestamp) -> JournalReport {
     let (Owed { files, uploading, bytes, oldest }, usage) = (journal.owed(), journal.usage());
     // A clock that was set back makes no negative age.
     let age =
@@ -204,6 +206,7 @@ pub fn journal(journal: &Journal, now: Timestamp) -> JournalReport {
         uploading,
         owed_bytes: bytes,
         oldest_seconds: oldest.map(|oldest| age(oldest).as_secs()),
+        delay_seconds: delay.as_secs(),
         bytes_used: usage.bytes_used,
         bytes_max: usage.bytes_max,
     }
@@ -293,7 +296,8 @@ impl fmt::Display for ClientsReport {
 
 impl fmt::Display for JournalReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { files, uploading, owed_bytes, oldest_seconds, bytes_used, bytes_max } = self;
+        let Self { files, uploading, owed_bytes, oldest_seconds, delay_seconds: _, bytes_used, bytes_max } =
+            self;
         match oldest_seconds {
             Some(seconds) => {
                 let age = Duration::from_secs(*seconds);

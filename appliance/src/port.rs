@@ -33,7 +33,7 @@ use crate::data_cache::{self, DataCache};
 use crate::directory_cache::{self, Directory};
 use crate::exposition;
 use crate::host;
-use crate::inspection::{self, ClientsReport};
+use crate::inspection::{self, ClientsReport, JournalReport};
 use crate::journal::{self, Journal, JournalError};
 use crate::lock_ledger::LockLedger;
 use crate::mirror::identity::{Identity, IdentityError};
@@ -459,7 +459,9 @@ impl Port {
         let refill = move || dropped.look_again();
         let attendance = server.attendance();
         let clients = move || inspection::clients(&attendance, cifs_attendance.as_deref(), Instant::now());
-        add_inspections(&mut operations, blocks, clients, journal.clone(), refill);
+        let owed = (journal.clone(), Arc::clone(&uploader));
+        let owed = move || inspection::journal(&owed.0, owed.1.longest_delay(), host::now());
+        add_inspections(&mut operations, blocks, clients, owed, refill);
         let queue = (journal.clone(), Arc::clone(&uploader), customers.clone());
         operations.add("uploads", move |_| {
             let (journal, uploader, customers) = &queue;
@@ -576,7 +578,7 @@ fn add_inspections(
     operations: &mut Operations,
     blocks: DataCache<CenterError>,
     clients: impl Fn() -> ClientsReport + Send + Sync + 'static,
-    journal: Journal,
+    journal: impl Fn() -> JournalReport + Send + Sync + 'static,
     refill: impl Fn() + Send + Sync + 'static,
 ) {
     let (dropped, refill) = (blocks.clone(), Arc::new(refill));
@@ -598,7 +600,7 @@ fn add_inspections(
         async move { to_value(report) }
     });
     operations.add("journal", move |_| {
-        let report = inspection::journal(&journal, host::now());
+        let report = journal();
         async move { to_value(report) }
     });
 }

@@ -174,6 +174,7 @@ fn a_folder_may_have_its_files_wait_for_the_upload() {
     let [upload] = &uploads["uploads"].as_array().unwrap()[..] else { panic!("{uploads:#}") };
     assert_eq!((&upload["path"], &upload["state"]), (&"/logs/log".into(), &"written".into()), "{upload:#}");
     assert_eq!(upload["delay_seconds"], 3_600, "{upload:#}");
+    assert_eq!(told(&port.config(), &["journal"])["delay_seconds"], 3_600, "nothing is late before");
 
     let (url, _) = srl(&site, &mut port.mount("/SRL"), "logs/log");
     assert_eq!(fetched(&url), (200, bytes.clone()));

@@ -8,7 +8,7 @@ use super::figures::Judge;
 use crate::inspection::{CacheReport, JournalReport};
 use crate::status::{PairStatus, Status};
 
-/// What is owed for longer is more than a file that somebody writes.
+/// What is owed for so long after its upload was to begin is more than a file that somebody writes.
 const OWED_LONG: Duration = Duration::from_secs(600);
 /// From so many parts of a hundred on the log is nearly full.
 const LOG_FULL_PERCENT: u64 = 90;
@@ -57,8 +57,9 @@ fn of_journal(journal: &JournalReport) -> Vec<Reason> {
             "the journal is nearly full: soon clients that write must wait".to_owned(),
         ));
     }
-    if journal.oldest_seconds.is_some_and(|seconds| seconds >= OWED_LONG.as_secs()) {
-        let text = "what was written more than ten minutes ago is not at the storage center yet";
+    let long = journal.delay_seconds.saturating_add(OWED_LONG.as_secs());
+    if journal.oldest_seconds.is_some_and(|seconds| seconds >= long) {
+        let text = "what was to be uploaded ten minutes ago is not at the storage center yet";
         reasons.push(Reason::attention(text.to_owned()));
     }
     reasons
@@ -109,13 +110,21 @@ mod tests {
     }
 
     fn journal(bytes_used: u64, oldest_seconds: Option<u64>) -> JournalReport {
-        JournalReport { files: 0, uploading: 0, owed_bytes: 0, oldest_seconds, bytes_used, bytes_max: 100 }
+        JournalReport {
+            files: 0,
+            uploading: 0,
+            owed_bytes: 0,
+            oldest_seconds,
+            delay_seconds: 3600,
+            bytes_used,
+            bytes_max: 100,
+        }
     }
 
     #[test]
     fn a_port_that_is_well_has_no_reasons() {
         let says = Judge::Says(Box::new(judge_status("active")));
-        let health = judge(&status(), &cache(true, 0), &journal(89, Some(599)), &says);
+        let health = judge(&status(), &cache(true, 0), &journal(89, Some(4199)), &says);
         assert_eq!(health, Health { degree: Degree::Well, reasons: Vec::new() });
     }
 
@@ -127,7 +136,7 @@ mod tests {
             pair.is_mirrored = false;
         }
         let silent = Judge::Silent("it hangs".to_owned());
-        let health = judge(&status, &cache(false, 1), &journal(90, Some(600)), &silent);
+        let health = judge(&status, &cache(false, 1), &journal(90, Some(4200)), &silent);
         let told: Vec<_> = health.reasons.iter().map(|reason| reason.text.as_str()).collect();
         let words =
             ["customer 1", "nearly full", "/data/cache0", "wrong bytes", "ten minutes", "alone", "hangs"];

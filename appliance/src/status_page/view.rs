@@ -149,7 +149,15 @@ fn caches(status: &Status, cache: &CacheReport) -> Html {
 }
 
 fn journal(journal: &JournalReport) -> Html {
-    let JournalReport { files, uploading, owed_bytes, oldest_seconds, bytes_used, bytes_max } = journal;
+    let JournalReport {
+        files,
+        uploading,
+        owed_bytes,
+        oldest_seconds,
+        delay_seconds: _,
+        bytes_used,
+        bytes_max,
+    } = journal;
     let oldest =
         oldest_seconds.map_or("nothing is owed".to_owned(), |seconds| format!("written {}", ago(seconds)));
     list(&Html::all([
@@ -228,6 +236,7 @@ mod tests {
             uploading: 0,
             owed_bytes: 0,
             oldest_seconds: None,
+            delay_seconds: 30,
             bytes_used: 0,
             bytes_max: 100,
         };

@@ -47,6 +47,15 @@ impl Delays {
         customers.filter_map(|customer| customer.rules().shortest_quiet()).fold(self.quiet, Duration::min)
     }
 
+    /// The longest that a file of these customers waits for its upload to begin.
+    pub(super) fn longest<'a, C: StorageCenter>(
+        &self,
+        customers: impl Iterator<Item = &'a Arc<Customer<C>>>,
+    ) -> Duration {
+        let longest = customers.filter_map(|customer| customer.rules().longest_quiet());
+        longest.fold(self.quiet.max(DIRTY_MAX), Duration::max)
+    }
+
     /// The delay of a file, as far as its folders are at hand.
     pub(super) fn of<C: StorageCenter>(&self, customer: &Customer<C>, file: ObjectId) -> Duration {
         self.known(customer, file).unwrap_or(self.quiet)

@@ -173,6 +173,11 @@ impl<C: StorageCenter> Uploader<C> {
         self.customers.get(&file.customer).map(|customer| self.delays.of(customer, file.file))
     }
 
+    /// The longest that what was written waits for its upload to begin, as `[upload]` and the folders' rules say.
+    pub fn longest_delay(&self) -> Duration {
+        self.delays.longest(self.customers.values())
+    }
+
     /// When a file whose last attempt failed is tried again, from `now` on; `None` if none failed.
     pub fn again(&self, file: FileKey, now: Instant) -> Option<Duration> {
         self.files().failed.get(&file).map(|failed| failed.next.saturating_duration_since(now))
