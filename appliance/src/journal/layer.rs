@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use protocol::id::Timestamp;
@@ -72,6 +73,48 @@ impl Layer {
     /// Whether the file reads as if the layer were not there, over contents of `below` bytes.
     pub fn shows_all_of(&self, below: u64) -> bool {
         self.extents.is_empty() && self.size_over(below) == below && self.visible(below) == below
+    }
+
+    /// What the layer itself shows over contents of `below` bytes, and where: bytes of the log, and the zeros that hide
+    /// contents, those behind the end of the file too.
+    pub fn own(&self, below: u64) -> Vec<(u64, Piece)> {
+        let mut pieces = Vec::new();
+        resolve(&[self], below, 0, self.size_over(below).max(below), &mut pieces);
+        let mut at = 0;
+        let placed = pieces.into_iter().map(|piece| {
+            let offset = at;
+            at += piece.length();
+            (offset, piece)
+        });
+        placed
+            .filter_map(|(offset, piece)| match piece {
+                Piece::Staged { .. } => Some((offset, piece)),
+                Piece::Zero { len } if offset < below => {
+                    Some((offset, Piece::Zero { len: len.min(below - offset) }))
+                }
+                Piece::Zero { .. } | Piece::Base { .. } => None,
+            })
+            .collect()
+    }
+
+    /// The parts of `from .. to` in which what lies beneath shows through, the first `most` of them.
+    pub fn bare(&self, from: u64, to: u64, most: usize) -> Vec<Range<u64>> {
+        let to = to.min(self.cut.unwrap_or(u64::MAX));
+        let (mut at, mut bare) = (from, Vec::new());
+        if from < to {
+            let first = self.extents.range(..=from).next_back().map_or(from, |(&start, _)| start);
+            for (&start, extent) in self.extents.range(first..to) {
+                if at < start {
+                    bare.push(at..start);
+                }
+                at = at.max(start + extent.len);
+            }
+        }
+        if at < to {
+            bare.push(at..to);
+        }
+        bare.truncate(most);
+        bare
     }
 
     /// How many bytes of what lies beneath can still show through.

@@ -22,6 +22,17 @@ pub struct Bounds {
     pub segments_max: usize,
 }
 
+/// What records may take of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// All but the last segment: these fill it.
+    Staging,
+    /// Half of the last one too: these free more than they take, but only once all of them are there.
+    Carrying,
+    /// All of it: these are short, and free space.
+    Freeing,
+}
+
 /// Why nothing was appended.
 #[derive(Debug)]
 pub enum AppendError {
@@ -138,17 +149,24 @@ impl Log {
         self.active.end + bytes <= self.bounds.segment_bytes
     }
 
-    /// Writes records behind each other. Unless they are to `free` space, the last segment is closed to them.
+    /// Writes records behind each other, where there is room for such.
     ///
     /// # Errors
     /// Nothing counts as written then: the next batch takes the same numbers and the same place.
-    pub fn append(&mut self, records: &[Encoded<'_>], free: bool) -> Result<Appended, AppendError> {
+    pub fn append(&mut self, records: &[Encoded<'_>], room: Room) -> Result<Appended, AppendError> {
         let bytes = records.iter().map(Encoded::len).sum();
         if bytes > self.bounds.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES as u64) {
             return Err(AppendError::TooLarge);
         }
         let segments = self.older.len() + 1 + usize::from(!self.fits(bytes));
-        if segments > self.bounds.segments_max - usize::from(!free) {
+        let from = if self.fits(bytes) { self.active.end } else { SEGMENT_HEADER_BYTES as u64 };
+        let has_room = match room {
+            _ if segments != self.bounds.segments_max => segments < self.bounds.segments_max,
+            Room::Staging => false,
+            Room::Carrying => from + bytes <= self.bounds.segment_bytes / 2,
+            Room::Freeing => true,
+        };
+        if !has_room {
             return Err(AppendError::Full);
         }
         if !self.fits(bytes) {

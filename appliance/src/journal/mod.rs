@@ -17,6 +17,7 @@
 //! | `state` | the staged files, as a fold over records (pure) |
 //! | `segment`, `log` | files, and the row of them that takes records |
 //! | `replay` | from files to state |
+//! | `carry` | what cannot be uploaded, moved to the log's end |
 //! | `tail`, `replica` | the log as a stream, and the log that takes such a stream: the mirror of a pair |
 //! | `durability` | group commit |
 //!
@@ -24,6 +25,7 @@
 //! over I/O). So a READ or GETATTR waits for nobody's disk; and no thread that serves clients ever waits for `log`:
 //! where it is not free, the work moves to a thread that may block.
 
+mod carry;
 mod durability;
 mod error;
 mod layer;
@@ -509,26 +511,26 @@ impl Inner {
             if full && request.takes_space() {
                 return Err(JournalError::Full);
             }
-            state.decide(file, request)?
+            state.decide(file, request, now)?
         };
         if changes.is_empty() {
             return Ok(None);
         }
-        let encoded: Vec<_> = changes.iter().map(|change| Encoded::new(file, now, change)).collect();
-        let appended =
-            log.append(&encoded, !request.takes_space()).map_err(|error| self.append_error(error))?;
+        let encoded: Vec<_> =
+            changes.iter().map(|(time, change)| Encoded::new(file, *time, change)).collect();
+        let appended = log.append(&encoded, request.room()).map_err(|error| self.append_error(error))?;
         if log.unsynced() >= SYNC_AHEAD_BYTES {
             self.syncer.want(log.last());
         }
         let mut state = locked(&self.state);
         let (mut lsn, mut position) = (appended.first, appended.position);
-        for (change, encoded) in changes.into_iter().zip(&encoded) {
+        for ((time, change), encoded) in changes.into_iter().zip(&encoded) {
             let place = Place {
                 segment: appended.segment,
                 log: &appended.log,
                 position: position + HEADER_BYTES as u64,
             };
-            state.apply(&Record { lsn, file, time: now, change }, place);
+            state.apply(&Record { lsn, file, time, change }, place);
             position += encoded.len();
             lsn.0 += 1;
         }

@@ -15,6 +15,7 @@ use lru::LruCache;
 use protocol::id::{Timestamp, Token};
 
 use super::layer::{Layer, Touched, resolve};
+use super::log::Room;
 use super::record::{Change, FILE_BYTES_MAX, Record, fits};
 use super::{
     Base, FileKey, JournalError, Lsn, Owed, OwedFile, Piece, Ready, StagedView, UploadSnapshot, Waiting,
@@ -53,17 +54,32 @@ pub enum Request {
     Rebase(Base),
     /// Forget the file.
     Drop,
+    /// Begin to carry what is staged forward, under a token of no upload.
+    BeginCarry(Token),
+    /// Carry bytes forward, which what was staged before has from an offset on.
+    Carry(Token, u64, Bytes),
+    /// All was carried forward.
+    EndCarry(Token),
 }
 
 impl Request {
     /// Bytes of payload.
     pub fn len(&self) -> usize {
-        if let Self::Write(_, _, data) = self { data.len() } else { 0 }
+        if let Self::Write(_, _, data) | Self::Carry(_, _, data) = self { data.len() } else { 0 }
     }
 
     /// Whether it fills the journal; the others lead to its being emptied.
     pub fn takes_space(&self) -> bool {
         matches!(self, Self::Write(..) | Self::Truncate(..) | Self::Times(_))
+    }
+
+    /// Which room in the log it has.
+    pub fn room(&self) -> Room {
+        match self {
+            Self::Carry(..) => Room::Carrying,
+            _ if self.takes_space() => Room::Staging,
+            _ => Room::Freeing,
+        }
     }
 }
 
@@ -128,11 +144,16 @@ impl State {
         self.pins.keys().next().copied()
     }
 
-    /// The records that a request takes, in order; none if it has nothing to do.
+    /// The records that a request takes, in order, each with its time; none if it has nothing to do.
     ///
     /// # Errors
     /// `StaleBase`, `TooLarge`.
-    pub fn decide<'a>(&self, file: FileKey, request: &'a Request) -> Result<Vec<Change<'a>>, JournalError> {
+    pub fn decide<'a>(
+        &self,
+        file: FileKey,
+        request: &'a Request,
+        now: Timestamp,
+    ) -> Result<Vec<(Timestamp, Change<'a>)>, JournalError> {
         let staged = self.files.get(&file);
         let changes = match *request {
             Request::Write(_, offset, ref data) if !fits(offset, data.len()) => {
@@ -165,8 +186,17 @@ impl State {
                 not_older.map(|_| Change::Rebase(base)).into_iter().collect()
             }
             Request::Drop => staged.map(|_| Change::Drop).into_iter().collect(),
+            Request::BeginCarry(token) => {
+                return Ok(staged.map_or_else(Vec::new, |staged| staged.begin_carry(token)));
+            }
+            Request::Carry(token, offset, ref data) => {
+                return Ok(staged.map_or_else(Vec::new, |staged| staged.carry(token, offset, data)));
+            }
+            Request::EndCarry(token) => {
+                return Ok(staged.map_or_else(Vec::new, |staged| staged.end_carry(token)));
+            }
         };
-        Ok(changes)
+        Ok(changes.into_iter().map(|change| (now, change)).collect())
     }
 
     fn staging<'a>(
@@ -260,6 +290,22 @@ impl State {
         Some((view, pieces))
     }
 
+    /// The oldest segment that the file needs for its replay.
+    pub fn first_segment_of(&self, file: FileKey) -> Option<u64> {
+        self.files.get(&file).map(StagedFile::first_segment)
+    }
+
+    /// How many bytes carrying the file forward takes, and how many extents.
+    pub fn load_of(&self, file: FileKey) -> Option<(u64, usize)> {
+        let staged = self.files.get(&file)?;
+        let below = staged.sealed_layer().cloned();
+        let all = below.map_or_else(|| staged.open.clone(), |below| staged.open.clone().merge_over(below));
+        let contents = staged.base.content.size;
+        let size = all.size_over(contents);
+        let bytes = |(offset, piece): (u64, Piece)| piece.length().min(size.saturating_sub(offset));
+        Some((all.own(contents).into_iter().map(bytes).sum(), all.extents()))
+    }
+
     /// What the center does not have yet. Goes through all extents.
     pub fn owed(&self) -> Owed {
         let touched = self.files.values().filter(|staged| staged.is_touched());
@@ -339,6 +385,9 @@ impl State {
     }
 }
 
+/// Most records of one [`Request::Carry`]: repeated, it goes on.
+const PARTS_MAX: usize = 16;
+
 /// Stands in until a `Finish` tells.
 const NO_BASE: Base = Base { content: protocol::digest::Content::EMPTY, version: 0 };
 
@@ -375,8 +424,11 @@ impl StagedFile {
             }
             Change::Finish(token, base) => {
                 if let Some(sealed) = self.sealed.take_if(|sealed| sealed.token == token) {
+                    // What was carried forward stands on what it stood on before: the center has none of it.
+                    if self.base != base {
+                        self.uploaded = sealed.lsn;
+                    }
                     self.base = base;
-                    self.uploaded = sealed.lsn;
                     self.headless = false;
                 }
             }
@@ -394,6 +446,55 @@ impl StagedFile {
         self.changed = now.max(Timestamp(self.changed.0.saturating_add(1)));
         let first = self.open.touched.map_or(now, |touched| touched.first);
         self.open.touched = Some(Touched { first, last: now, modified, changed: self.changed });
+    }
+
+    /// The records that begin to carry it forward. Whatever of these three the log ends with, the file is the same.
+    ///
+    /// What is staged is sealed as for an upload, and copied into the open layer but for what is newer there; once that
+    /// hides all of it, the sealed layer goes, and with it the need for the segments before. The records have the times of
+    /// what they carry, for who looks at the file is to see no other.
+    fn begin_carry(&self, token: Token) -> Vec<(Timestamp, Change<'static>)> {
+        let first = self.sealed_layer().and_then(|layer| layer.touched).or(self.open.touched);
+        let (Some(first), Some(view)) = (first.map(|touched| touched.first), self.view()) else {
+            return Vec::new();
+        };
+        let unsealed = self.sealed.is_some().then_some(Change::Rebase(self.base));
+        let changes = [Change::Seal(token), Change::Times(view.modified)];
+        unsealed.into_iter().chain(changes).map(|change| (first, change)).collect()
+    }
+
+    fn carry<'a>(&self, token: Token, offset: u64, data: &'a [u8]) -> Vec<(Timestamp, Change<'a>)> {
+        let Some(view) = self.view().filter(|_| self.carried(token).is_some()) else { return Vec::new() };
+        let to = (offset + data.len() as u64).min(view.size);
+        let bare = self.open.bare(offset, to, PARTS_MAX);
+        let parts = bare.into_iter().map(|part| {
+            let within = (part.start - offset) as usize..(part.end - offset) as usize;
+            (view.modified, Change::Write { offset: part.start, data: &data[within] })
+        });
+        parts.collect()
+    }
+
+    /// Nothing if something is yet to be carried.
+    fn end_carry(&self, token: Token) -> Vec<(Timestamp, Change<'static>)> {
+        let (Some(layer), Some(view)) = (self.carried(token), self.view()) else { return Vec::new() };
+        let below = self.base.content.size;
+        let is_hidden = |(offset, piece): (u64, Piece)| {
+            self.open.bare(offset, (offset + piece.length()).min(view.size), 1).is_empty()
+        };
+        if !layer.own(below).into_iter().all(is_hidden) {
+            return Vec::new();
+        }
+        let size =
+            (self.open.size_over(below) != view.size).then_some((view.modified, Change::Truncate(view.size)));
+        // A replay from here on is to come to no earlier change than was seen.
+        let changed = Timestamp(self.changed.0.saturating_add(2));
+        let changes = [Change::Times(view.modified), Change::Finish(token, self.base)];
+        size.into_iter().chain(changes.map(|change| (changed, change))).collect()
+    }
+
+    /// What is being carried forward under a token.
+    fn carried(&self, token: Token) -> Option<&Layer> {
+        self.sealed.as_ref().filter(|sealed| sealed.token == token).map(|sealed| &*sealed.layer)
     }
 
     fn is_touched(&self) -> bool {

@@ -105,6 +105,10 @@ pub(super) enum Op {
     Rebase(u64),
     Version(u64),
     Drop(u64),
+    CarryForward(u64),
+    BeginCarry(u64),
+    Carry(u64, usize, usize),
+    EndCarry(u64),
     Sync,
     Restart,
 }
@@ -119,6 +123,10 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => FILES.prop_map(Op::Rebase),
         1 => FILES.prop_map(Op::Version),
         1 => FILES.prop_map(Op::Drop),
+        1 => FILES.prop_map(Op::CarryForward),
+        2 => FILES.prop_map(Op::BeginCarry),
+        3 => (FILES, 0usize..3_000, 0usize..2_000).prop_map(|(file, offset, len)| Op::Carry(file, offset, len)),
+        1 => FILES.prop_map(Op::EndCarry),
         2 => Just(Op::Sync),
         1 => Just(Op::Restart),
     ]
@@ -135,6 +143,8 @@ struct Sealed {
     token: Token,
     bytes: Vec<u8>,
     changed_since: bool,
+    /// It is carried forward; else it is uploaded.
+    is_carried: bool,
 }
 
 /// Plays operations on a journal and on the model, and remembers after each what the files look like.
@@ -213,6 +223,40 @@ impl<'a> Player<'a> {
                 // Somebody made it anew.
                 model.row.version += 1;
             }
+            Op::CarryForward(file) => {
+                let carry = self.journal.carry_forward(key(file), self.token());
+                let carried = self.runtime.block_on(carry).unwrap();
+                let model = self.model.get_mut(&file).unwrap();
+                assert_eq!(carried, model.staged.is_some());
+                model.sealed = None;
+            }
+            Op::BeginCarry(file) => {
+                let token = self.token();
+                self.request(file, Request::BeginCarry(token));
+                let model = self.model.get_mut(&file).unwrap();
+                model.sealed = model.staged.as_ref().map(|(bytes, _)| Sealed {
+                    token,
+                    bytes: bytes.clone(),
+                    changed_since: true,
+                    is_carried: true,
+                });
+            }
+            Op::Carry(file, from, len) => {
+                let sealed = self.model[&file].sealed.as_ref().filter(|sealed| sealed.is_carried);
+                if let Some(Sealed { token, bytes, .. }) = sealed {
+                    let from = from.min(bytes.len());
+                    let part = Bytes::copy_from_slice(&bytes[from..(from + len).min(bytes.len())]);
+                    self.request(file, Request::Carry(*token, from as u64, part));
+                }
+            }
+            Op::EndCarry(file) => {
+                let sealed = self.model[&file].sealed.as_ref().filter(|sealed| sealed.is_carried);
+                if let Some(Sealed { token, .. }) = sealed
+                    && self.request(file, Request::EndCarry(*token)).is_some()
+                {
+                    self.model.get_mut(&file).unwrap().sealed = None;
+                }
+            }
             Op::Sync => self.runtime.block_on(self.journal.sync_all()).unwrap(),
             Op::Restart => self.restart(),
         }
@@ -239,8 +283,16 @@ impl<'a> Player<'a> {
         }
     }
 
+    fn token(&self) -> Token {
+        Token(u128::from(self.now.0 as u64).to_le_bytes())
+    }
+
+    fn request(&self, file: u64, request: Request) -> Option<Lsn> {
+        self.runtime.block_on(self.journal.request(key(file), request, self.now)).unwrap()
+    }
+
     fn begin(&mut self, file: u64) {
-        let token = Token(u128::from(self.now.0 as u64).to_le_bytes());
+        let token = self.token();
         let begin = self.journal.begin_upload(key(file), token, self.now);
         let snapshot = self.runtime.block_on(begin).unwrap();
         let model = self.model.get_mut(&file).unwrap();
@@ -249,7 +301,7 @@ impl<'a> Player<'a> {
             return;
         };
         let snapshot = snapshot.unwrap();
-        let new = || Sealed { token, bytes: bytes.clone(), changed_since: false };
+        let new = || Sealed { token, bytes: bytes.clone(), changed_since: false, is_carried: false };
         let sealed = model.sealed.get_or_insert_with(new);
         assert_eq!((snapshot.token, snapshot.base), (sealed.token, model.row));
         assert_eq!(self.center.bytes(&snapshot.base, snapshot.pieces(0, u64::MAX)), sealed.bytes);
@@ -385,6 +437,85 @@ fn a_full_journal_refuses_writes_but_not_what_frees_it() {
         assert!(journal.usage().bytes_used <= SEGMENT_BYTES);
         assert_eq!(journal.usage().files, 0);
         journal.write(key(100), row, 0, Bytes::from(vec![4; 900]), now).await.unwrap();
+    });
+}
+
+/// PORT-12: a file that cannot be uploaded keeps no space but its own: it is carried forward, even where the journal is full,
+/// and is the same, before and after a restart; what is left of the space frees the rest as ever.
+#[test]
+fn a_file_that_is_carried_forward_frees_what_is_before_it() {
+    let (dir, runtime, journal, _, row) = fixture();
+    let (stuck, size) = (key(100), 700);
+    let before = runtime.block_on(async {
+        journal.write(stuck, row, 500, Bytes::from(vec![2; 60]), Timestamp(1)).await.unwrap();
+        journal.truncate(stuck, row, 540, Timestamp(2)).await.unwrap();
+        journal.truncate(stuck, row, size, Timestamp(3)).await.unwrap();
+        journal.set_times(stuck, Some(Timestamp(-5)), Timestamp(4)).await.unwrap();
+        journal.begin_upload(stuck, Token([1; 16]), Timestamp(5)).await.unwrap().unwrap();
+        let before = journal.view(stuck).unwrap();
+        for other in 200..204 {
+            let mut now = Timestamp(10);
+            let full = loop {
+                now.0 += 1;
+                match journal.write(key(other), row, 0, Bytes::from(vec![3; 900]), now).await {
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(full, JournalError::Full));
+            journal.drop_file(key(other), now).await.unwrap();
+            assert!(journal.usage().bytes_used > journal.usage().bytes_max - SEGMENT_BYTES, "held up");
+            assert!(journal.holds_up_others(stuck).await);
+            assert!(journal.carry_forward(stuck, Token([9; 16])).await.unwrap());
+            assert!(journal.usage().bytes_used < 8 * SEGMENT_BYTES, "{:?}", journal.usage());
+        }
+        journal.sync_all().await.unwrap();
+        before
+    });
+    let look = |journal: &Journal| {
+        let (view, pieces) = journal.read(stuck, 0, u64::MAX).unwrap();
+        let mut contents = Center::default();
+        contents.0.insert(row.content.fingerprint, vec![1; 10_000]);
+        (view, contents.bytes(&view.base, pieces))
+    };
+    let (view, bytes) = look(&journal);
+    let expected = [vec![1; 500], vec![2; 40], vec![0; size as usize - 540]].concat();
+    assert!(bytes == expected, "the contents are others");
+    assert_eq!((view.base, view.size, view.modified), (row, size, Timestamp(-5)));
+    assert_eq!((view.uploaded, view.is_uploading), (Lsn(0), false), "the center has none of it");
+    assert!(view.changed > before.changed);
+    drop(journal);
+    let (journal, recovery) = open(dir.path());
+    assert_eq!((recovery.files, recovery.damage), (1, Vec::new()));
+    let (again, bytes) = look(&journal);
+    assert!(bytes == expected, "the contents are others after a restart");
+    assert_eq!((again.size, again.modified), (size, view.modified));
+    assert!(again.changed >= view.changed, "{again:?} after {view:?}");
+}
+
+/// PORT-12: what is written while a file is carried forward is newer than what is carried.
+#[test]
+fn writes_while_a_file_is_carried_forward_stay() {
+    let (_dir, runtime, journal, center, row) = fixture();
+    let token = Token([9; 16]);
+    runtime.block_on(async {
+        let ask = async |request| journal.request(key(100), request, Timestamp(3)).await.unwrap();
+        journal.write(key(100), row, 0, Bytes::from(vec![2; 3_000]), Timestamp(1)).await.unwrap();
+        ask(Request::BeginCarry(token)).await.unwrap();
+        for offset in (0..3_000).step_by(100) {
+            let bytes = Bytes::from(vec![3; 10]);
+            journal.write(key(100), row, offset, bytes, Timestamp(2)).await.unwrap();
+        }
+        journal.truncate(key(100), row, 2_500, Timestamp(2)).await.unwrap();
+        assert!(ask(Request::EndCarry(token)).await.is_none(), "nothing is carried yet");
+        let mut asked = 0;
+        while ask(Request::Carry(token, 0, Bytes::from(vec![2; 3_000]))).await.is_some() {
+            asked += 1;
+        }
+        assert_eq!(asked, 2, "25 parts, 16 of them by one request");
+        ask(Request::EndCarry(token)).await.unwrap();
+        let expected: Vec<_> = (0..2_500).map(|at| if at % 100 < 10 { 3 } else { 2 }).collect();
+        assert!(center.see(&journal)[&100].0 == expected);
     });
 }
 

@@ -78,6 +78,15 @@ pub enum Piece {
     },
 }
 
+impl Piece {
+    /// Length in bytes.
+    pub fn length(&self) -> u64 {
+        match *self {
+            Self::Staged { len, .. } | Self::Base { len, .. } | Self::Zero { len } => len,
+        }
+    }
+}
+
 /// The contents of a staged file at one moment, to be stored. Fixed: later writes go beside it.
 #[derive(Clone, Debug)]
 pub struct UploadSnapshot {

@@ -50,8 +50,16 @@ impl TestPort {
     }
 
     pub(crate) async fn start_with(center: Arc<FakeCenter>, change: impl Fn(Export) -> Export) -> Self {
+        Self::start_with_journal(center, change, 256 << 20).await
+    }
+
+    pub(crate) async fn start_with_journal(
+        center: Arc<FakeCenter>,
+        change: impl Fn(Export) -> Export,
+        journal_bytes: u64,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let settings = journal::Settings::new(dir.path().join("journal"), 256 << 20);
+        let settings = journal::Settings::new(dir.path().join("journal"), journal_bytes);
         let (journal, _) = Journal::open(settings).unwrap();
         let blocks = DataCache::open(data_cache::Settings {
             disks: vec![data_cache::DiskSettings { path: dir.path().join("cache"), bytes_max: 64 << 20 }],

@@ -35,6 +35,14 @@ const HURRIED_QUIET: Duration = Duration::from_millis(200);
 /// Between attempts of one file that failed: doubles from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(30);
+/// Of the journal, what cannot be uploaded may have one part of so many: that much is carried forward, so that it keeps no
+/// room from others. More of it would be carried round and round.
+const STUCK_SHARE: u64 = 4;
+/// So many are carried forward after one look for them.
+const CARRIED_MAX: usize = 256;
+/// Until the next look if none held up others, and if one could not be carried.
+const CARRY_EVERY: Duration = Duration::from_secs(1);
+const CARRY_AGAIN: Duration = RETRY_LAST;
 /// How often the journal is looked at while something is staged.
 const TICK_MIN: Duration = Duration::from_millis(10);
 const TICK_MAX: Duration = Duration::from_millis(250);
@@ -123,6 +131,10 @@ struct Files {
     /// Somebody waits for them.
     hurried: HashSet<FileKey>,
     failed: HashMap<FileKey, Failed>,
+    /// They are carried forward in the journal: no upload of them begins.
+    carried: HashSet<FileKey>,
+    /// When it is next looked for such.
+    next_carry: Option<Instant>,
 }
 
 struct Failed {
@@ -294,13 +306,16 @@ impl<C: StorageCenter> Uploader<C> {
         if !self.duty.is_on() {
             return;
         }
+        let usage = self.journal.usage();
+        let is_half_full = usage.bytes_used > usage.bytes_max / 2;
+        if is_half_full {
+            self.carry_stuck(usage.bytes_max);
+        }
         // Before all that is staged is gone through: with each write this is asked again.
         if self.slots.available_permits() == 0 {
             return;
         }
-        let usage = self.journal.usage();
-        let is_urgent =
-            self.is_urgent.swap(false, Ordering::Relaxed) || usage.bytes_used > usage.bytes_max / 2;
+        let is_urgent = self.is_urgent.swap(false, Ordering::Relaxed) || is_half_full;
         for (file, customer) in self.startable(is_urgent) {
             let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
             let size = self.journal.view(file).map_or(0, |view| view.size);
@@ -315,6 +330,68 @@ impl<C: StorageCenter> Uploader<C> {
                 uploader.wake();
             });
         }
+    }
+
+    /// What the center refuses, or what belongs to nobody whom this port serves, stays in the journal, and would hold up the
+    /// space of all that is newer, for all customers. So from half full on it is carried forward, the oldest first.
+    fn carry_stuck(self: &Arc<Self>, bytes_max: u64) {
+        let now = Instant::now();
+        let mut files = self.files();
+        if !files.carried.is_empty() || files.next_carry.is_some_and(|next| now < next) {
+            return;
+        }
+        files.next_carry = Some(now + CARRY_EVERY);
+        let is_stuck = |file: FileKey| {
+            !self.customers.contains_key(&file.customer)
+                || !files.uploading.contains_key(&file)
+                    && files.failed.get(&file).is_some_and(|failed| failed.is_refused)
+        };
+        let all = Ready { quiet: Duration::ZERO, age_max: Duration::ZERO, limit: CARRIED_MAX };
+        let stuck = self.journal.candidates(host::now(), all, |waiting| is_stuck(waiting.file));
+        if stuck.is_empty() {
+            return;
+        }
+        let owed = self.journal.owed_files();
+        let bytes: u64 = owed.iter().filter(|owed| is_stuck(owed.file)).map(|owed| owed.bytes).sum();
+        if bytes > bytes_max / STUCK_SHARE {
+            files.next_carry = Some(now + CARRY_AGAIN);
+            return;
+        }
+        files.carried.extend(&stuck);
+        drop(files);
+        let uploader = Arc::clone(self);
+        tokio::spawn(async move {
+            let rest = uploader.carry_forward(&stuck).await;
+            let mut files = uploader.files();
+            files.carried.clear();
+            files.next_carry = Some(Instant::now() + rest);
+            drop(files);
+            uploader.wake();
+        });
+    }
+
+    /// How long there is nothing more to carry.
+    async fn carry_forward(&self, stuck: &[FileKey]) -> Duration {
+        let mut rest = CARRY_EVERY;
+        for &file in stuck {
+            // Nor do those behind it: what else is older is being uploaded, or on its way to the other port of a pair.
+            if !self.journal.holds_up_others(file).await {
+                break;
+            }
+            let (customer, id) = (file.customer, file.file);
+            match self.journal.carry_forward(file, host::token()).await {
+                Ok(true) => {
+                    tracing::debug!(%customer, file = %id, "carried forward in the journal");
+                    rest = Duration::ZERO;
+                }
+                Ok(false) => return CARRY_AGAIN,
+                Err(error) => {
+                    tracing::warn!(%customer, file = %id, "not carried forward in the journal: {error}");
+                    return CARRY_AGAIN;
+                }
+            }
+        }
+        rest
     }
 
     /// The oldest files an upload of which may begin now. Those that cannot be uploaded do not stand in the way of others.
@@ -407,6 +484,7 @@ impl<C: StorageCenter> Uploader<C> {
 impl Files {
     fn may_start(&self, waiting: &Waiting, now: Instant) -> bool {
         !self.uploading.contains_key(&waiting.file)
+            && !self.carried.contains(&waiting.file)
             && self.has_room(waiting.size)
             && self.failed.get(&waiting.file).is_none_or(|failed| failed.next <= now)
     }
@@ -430,7 +508,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use nfs::filesystem::{Filesystem, SetAttributes};
+    use nfs::filesystem::{CreateHow, Filesystem, FsError, SetAttributes};
     use protocol::digest::Content;
     use protocol::id::ObjectId;
 
@@ -515,6 +593,35 @@ mod tests {
             assert_eq!(port.center.contents(port.id(&file)).as_deref(), Some(bytes));
         }
         assert_eq!(port.read(&refused).await.unwrap(), b"refused", "it is kept");
+    }
+
+    /// PORT-12: what the center refuses, and what is nobody's, does not fill the journal for all others.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_stuck_holds_up_no_others() {
+        let mut port = TestPort::start_with_journal(Arc::default(), |export| export, 2 << 20).await;
+        let contents = |number: u8| vec![number; 64 << 10];
+        port.center.refuse(&contents(255));
+        let dir = port.root().await;
+        let refused = port.put(&dir, "refused", &contents(255)).await.unwrap();
+        let nobody = FileKey { customer: CustomerId(404), file: ObjectId(1) };
+        let base = Base { content: Content::EMPTY, version: 1 };
+        port.journal.write(nobody, base, 0, Bytes::from(contents(254)), host::now()).await.unwrap();
+        port.upload();
+        let all = async {
+            for number in 0..100 {
+                let (name, how) = (number.to_string(), CreateHow::Guarded(SetAttributes::default()));
+                let made = port.translator.create(&root(), &dir, name.as_bytes(), how).await;
+                let (file, _) = made.result.unwrap();
+                while let Err(error) = port.write(&file, 0, &contents(number)).await {
+                    assert!(matches!(error, FsError::TryLater), "{error:?}");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), all).await.expect("the journal is full for good");
+        assert_eq!(port.read(&refused).await.unwrap(), contents(255), "it is kept");
+        assert_eq!(port.journal.view(nobody).unwrap().size, 64 << 10, "so is this");
+        assert!(!port.uploader.has_uploaded(nobody, Lsn(1)));
     }
 
     /// A write may be noted only after its upload has ended, for another thread was first: then the row counts it, and
