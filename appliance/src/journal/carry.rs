@@ -49,9 +49,11 @@ impl Journal {
         let Some(snapshot) = snapshot else { return Ok(false) };
         let chunk = self.chunk_bytes();
         for (offset, piece) in snapshot.layer.own(snapshot.base.content.size) {
+            // Zeros that hide more of the contents than the file is long are a size.
+            let all = piece.length().min(snapshot.size.saturating_sub(offset));
             let mut done = 0;
-            while done < piece.length() {
-                let len = chunk.min(piece.length() - done);
+            while done < all {
+                let len = chunk.min(all - done);
                 let data = self.bytes_of(piece.clone(), done, len as usize).await?;
                 // Until it has nothing to do: one takes a few of the parts between what is newer.
                 while ask(Request::Carry(token, offset + done, data.clone())).await?.is_some() {}

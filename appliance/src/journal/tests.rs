@@ -493,6 +493,22 @@ fn a_file_that_is_carried_forward_frees_what_is_before_it() {
     assert!(again.changed >= view.changed, "{again:?} after {view:?}");
 }
 
+/// PORT-12: a file of a terabyte of which little is left takes no longer to carry forward than that little.
+#[test]
+fn what_was_cut_off_is_not_carried_forward() {
+    let (_dir, runtime, journal, center, row) = fixture();
+    let content = Content { size: 1 << 40, ..row.content };
+    let stuck = key(100);
+    runtime.block_on(async {
+        let row = Base { content, ..row };
+        journal.truncate(stuck, row, 10, Timestamp(1)).await.unwrap();
+        let before = journal.usage().bytes_used;
+        assert!(journal.carry_forward(stuck, Token([9; 16])).await.unwrap());
+        assert!(journal.usage().bytes_used < before + 1_000);
+    });
+    assert_eq!(center.see(&journal)[&100].0, vec![1; 10]);
+}
+
 /// PORT-12: what is written while a file is carried forward is newer than what is carried.
 #[test]
 fn writes_while_a_file_is_carried_forward_stay() {
