@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
 
+use super::model::{Op, Player, SEGMENT_BYTES, copy, key, op, open, runtime, settings};
 use super::replica::recover;
-use super::tests::{Op, Player, SEGMENT_BYTES, copy, key, op, open, runtime, settings};
 use super::*;
 
 /// What is streamed now; `whole` is asked for once all that there was is there.

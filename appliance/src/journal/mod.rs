@@ -53,7 +53,11 @@ pub mod fuzz {
     }
 }
 #[cfg(test)]
+mod carry_tests;
+#[cfg(test)]
 mod mirror_tests;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 pub(crate) mod small_disk;
 #[cfg(test)]
