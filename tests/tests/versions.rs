@@ -157,6 +157,41 @@ fn what_is_deleted_comes_back() {
     assert_clean(&desk, 3);
 }
 
+/// A tree of which some was restored is made whole by the same command, and what has a name by now keeps it.
+#[test]
+fn a_restore_that_was_interrupted_goes_on() {
+    let desk = keeping(HOUR);
+    let files = [1, 2].map(|seed| desk.file(&format!("local-{seed}"), &data::bytes(seed, 9_000)));
+    for folder in ["/top", "/top/below", "/top/below/deep"] {
+        desk.done(&["mkdir", folder]);
+    }
+    let names = ["/top/a", "/top/b", "/top/below/c", "/top/below/d", "/top/below/deep/e"];
+    for name in names {
+        desk.done(&["put", &files[0], name]);
+    }
+    desk.done(&["rm", "-r", "/top"]);
+    for name in ["/top", "/top/below", "/top/below/c"] {
+        desk.done(&["restore", name]);
+    }
+    desk.done(&["put", &files[1], "/top/b"]);
+    let output = desk.run(&["restore", "-r", "/top"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("/top: passed over 1 whose names are in use"), "{told}");
+    for name in names {
+        let seed = if name == "/top/b" { 2 } else { 1 };
+        assert_is(&desk, name, &data::bytes(seed, 9_000));
+    }
+    assert_eq!(versions(&desk, "/top/b").len(), 1, "it is still kept");
+    assert_clean(&desk, 6);
+    // Of everything, from the root on.
+    desk.done(&["rm", "/top/b"]);
+    desk.done(&["rm", "/top/below/deep/e"]);
+    desk.done(&["restore", "-r", "/"]);
+    assert_is(&desk, "/top/b", &data::bytes(2, 9_000));
+    assert_is(&desk, "/top/below/deep/e", &data::bytes(1, 9_000));
+    assert!(desk.refused(&["restore", "/"]).contains("root"));
+}
+
 /// REF-4: when their time is over versions are gone, and nothing holds their objects any more; without a time nothing
 /// is kept.
 #[test]

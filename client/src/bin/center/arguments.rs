@@ -215,7 +215,7 @@ pub(crate) struct Which {
     /// In the place of a file that has the name; that one is kept in turn
     #[arg(long)]
     pub(crate) force: bool,
-    /// A folder with everything that was deleted in it, the newest of each name
+    /// A folder with everything that was deleted in it, the newest of each name; of one that is there, what is missing
     #[arg(short)]
     pub(crate) recursive: bool,
 }

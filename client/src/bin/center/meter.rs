@@ -1,4 +1,4 @@
-//! A progress bar for transfers that take longer than a second, where somebody watches.
+//! A progress bar for what takes longer than a second, where somebody watches.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 const SHOW_AFTER: Duration = Duration::from_secs(1);
 const DRAWS_PER_SECOND: u8 = 8;
 
-/// Counts the bytes of one transfer. Clones count together.
+/// Counts the bytes of one transfer, or whatever else is done one by one. Clones count together.
 #[derive(Clone)]
 pub(crate) struct Meter {
     bar: ProgressBar,
@@ -22,8 +22,16 @@ pub(crate) struct Meter {
 impl Meter {
     /// Of a transfer of so many bytes, called so.
     pub(crate) fn new(name: &str, bytes: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
-        let form = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        Self::with(name, Some(bytes), "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    }
+
+    /// Of things that nobody has counted before.
+    pub(crate) fn of_things(name: &str) -> Self {
+        Self::with(name, None, "{msg} {human_pos} ({elapsed})")
+    }
+
+    fn with(name: &str, total: Option<u64>, form: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(form) {
             bar.set_style(style);
         }
@@ -44,7 +52,7 @@ impl Meter {
         self.bar.set_position(0);
     }
 
-    /// The transfer is over: the bar goes.
+    /// It is over: the bar goes.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -1,6 +1,6 @@
 //! The commands that undo: versions, restore.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use client::{Center, ClientError};
 use protocol::id::{ObjectId, VersionId};
@@ -12,6 +12,7 @@ use protocol::vfs::{
 use crate::Outcome;
 use crate::arguments::Which;
 use crate::files::print;
+use crate::meter::Meter;
 use crate::remote::{self, RemotePath};
 use crate::show;
 
@@ -28,6 +29,14 @@ pub(crate) async fn versions(center: &Center, path: &RemotePath, json: bool) -> 
 }
 
 pub(crate) async fn restore(center: &Center, path: &RemotePath, which: Which) -> Outcome {
+    if which.recursive && which.version.is_none() && which.to.is_none() {
+        match remote::resolve(center, &path.names()?).await {
+            // An earlier restore did not come to its end, or single files of it were deleted.
+            Ok(row) if row.kind() == Kind::Folder => return restore_below(center, path, row.id).await,
+            Err(error) if !error.is_not_found() => return Err(path.told(error)),
+            _ => {}
+        }
+    }
     let (above, name) = path.parent_and_name()?;
     let (folder, is_there) = folder(center, path, &above).await?;
     let of = Versioned::Name(folder, name.clone());
@@ -59,29 +68,57 @@ pub(crate) async fn restore(center: &Center, path: &RemotePath, which: Which) ->
         _ => path.told(error),
     })?;
     if which.recursive {
-        restore_below(center, restored.id).await.map_err(|error| path.told(error))?;
+        return restore_below(center, path, restored.id).await;
     }
     Ok(())
 }
 
-/// Restores what was deleted in a folder that was just restored itself; it has the id it had.
-async fn restore_below(center: &Center, folder: ObjectId) -> Result<(), ClientError> {
+/// Restores what was deleted in the folder at `path` and in those below it. One that was restored has the id it had.
+async fn restore_below(center: &Center, path: &RemotePath, folder: ObjectId) -> Outcome {
+    let meter = Meter::of_things("restored");
+    let done = restore_deleted(center, folder, &meter).await;
+    meter.finish();
+    let passed_over = done.map_err(|error| path.told(format!("{error}: the same command again goes on")))?;
+    if passed_over > 0 {
+        let told = path.told(format!(
+            "passed over {passed_over} whose names are in use again: `center versions` lists what is kept of them"
+        ));
+        eprintln!("center: {told}");
+    }
+    Ok(())
+}
+
+/// How many names were passed over, for something has them.
+async fn restore_deleted(center: &Center, folder: ObjectId, meter: &Meter) -> Result<u64, ClientError> {
+    let mut passed_over = 0;
     let mut folders = vec![folder];
     while let Some(folder) = folders.pop() {
+        let entries = remote::entries(center, folder).await?;
+        folders.extend(entries.iter().filter(|row| row.kind() == Kind::Folder).map(|row| row.id));
+        let in_use: BTreeSet<Option<Name>> = entries.into_iter().map(|row| row.name).collect();
         let kept = list(center, Versioned::Folder(folder)).await?.into_iter();
         let deleted = kept.filter(|version| version.why == Why::Deleted);
         // Of each name the last one, which is the newest.
         let newest: BTreeMap<Option<Name>, VersionId> =
             deleted.map(|version| (version.row.name, version.id)).collect();
-        for version in newest.into_values() {
+        for (name, version) in newest {
+            if in_use.contains(&name) {
+                passed_over += 1;
+                continue;
+            }
             let operation = Operation::Restore { version, parent: None, name: None, replace: false };
-            let row = remote::row(center, operation).await?;
-            if row.kind() == Kind::Folder {
-                folders.push(row.id);
+            match remote::row(center, operation).await {
+                Ok(row) => {
+                    meter.add(1);
+                    folders.extend((row.kind() == Kind::Folder).then_some(row.id));
+                }
+                // Somebody made one meanwhile.
+                Err(error) if error.vfs_code() == Some(VfsErrorCode::Exists) => passed_over += 1,
+                Err(error) => return Err(error),
             }
         }
     }
-    Ok(())
+    Ok(passed_over)
 }
 
 /// Of what a path wants the versions: of a folder's entries, or of a name.
