@@ -13,7 +13,7 @@ pub const MARK_BYTES: usize = 4;
 const LAST: u32 = 1 << 31;
 /// Records up to this length are copied out of the receive buffer; longer ones are split off it without a copy.
 /// A small one must not keep a large buffer alive while its call waits.
-const COPY_BYTES_MAX: usize = 4096;
+pub const COPY_BYTES_MAX: usize = 4096;
 
 /// A whole record, without its marks.
 #[derive(Debug, PartialEq, Eq)]

@@ -188,7 +188,9 @@ impl Server {
         let Attendance { mounts, clients, tally, locks } = self.attendance;
         let service = Service::new(filesystem, mounts, tally, duty, locks, registrations);
         let record_bytes_max = service.limits().write_bytes_max as usize + RECORD_OVERHEAD_BYTES;
-        let memory = Arc::new(Semaphore::new(self.bounds.bytes_in_total.min(Semaphore::MAX_PERMITS)));
+        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let memory = permits(self.bounds.bytes_in_total);
+        let places = permits(self.bounds.calls_put_off);
         let runtime = Handle::current();
         let shared = Arc::new(Shared {
             service,
@@ -196,6 +198,7 @@ impl Server {
             bounds: self.bounds,
             record_bytes_max,
             memory,
+            places,
             ending: ending.clone(),
             duty: self.duty.clone(),
             close_mark: self.close_mark,

@@ -79,8 +79,13 @@ pub struct Bounds {
     pub connections_per_client: usize,
     /// Calls of one connection worked on at once; over it, its socket is not read.
     pub calls_per_connection: usize,
-    /// Bytes of calls worked on, and of their replies, for one connection; over it, its socket is not read.
+    /// Bytes of calls worked on, and of their replies, for one connection: so many for long replies, as many for large
+    /// calls, and as many for the others. Over it, a call with a long reply waits while others go on; for a large call the
+    /// socket is not read.
     pub bytes_per_connection: usize,
+    /// Calls of all connections together that wait, each in 4 KiB at most, until there is room for their long replies;
+    /// over it, the next such call keeps its socket from being read.
+    pub calls_put_off: usize,
     /// Bytes of large calls and replies all connections together hold in memory.
     pub bytes_in_total: usize,
     /// Fragments of one record (RFC 5531 §11).
@@ -109,6 +114,7 @@ impl Default for Bounds {
             calls_per_connection: 256,
             // All together, with what the file system holds, stay below 150 MiB: `tests/tests/hostile.rs`.
             bytes_per_connection: 4 << 20,
+            calls_put_off: 4096,
             bytes_in_total: 64 << 20,
             fragments: 64,
             first_call: Duration::from_secs(60),

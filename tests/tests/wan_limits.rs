@@ -5,13 +5,21 @@
 use std::time::{Duration, Instant};
 
 use e2e::data;
+use e2e::rpc::{Connection, Credential};
 use e2e::site::{PortSettings, Site, told};
+use nfs3_types::nfs3::*;
 
 /// What goes over the WAN, and how fast it may.
 const BYTES: usize = 4_000_000;
 const UPLOAD_RATE: u64 = 1_000_000;
 const FETCH_RATE: u64 = 2_000_000;
-/// A client that writes waits for the port's disk alone.
+/// A file that takes long at that rate, and how a client asks for it.
+const LARGE_BYTES: usize = 24 << 20;
+const READ_BYTES: u32 = 1 << 20;
+/// One that is in the cache.
+const SMALL_BYTES: usize = 50_000;
+const AHEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// A client that writes waits for the port's disk alone, and one that asks for what is there for nothing.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// PORT-12: a limited port takes no more of the WAN than it may, to the center and from it, in the hours that say so; who
@@ -54,4 +62,53 @@ fn a_limited_port_takes_no_more_than_it_may() {
     let wan = told(&reader.config(), &["status"])["wan"].clone();
     assert_eq!(wan["upload_bytes_per_second"], UPLOAD_RATE, "{wan}");
     assert_eq!(wan["fetch_bytes_per_second"], FETCH_RATE, "{wan}");
+}
+
+/// PORT-1, PORT-12: names and what is cached do not wait for a large file that comes slowly to the same client, though that
+/// asks for all of it ahead.
+#[test]
+fn a_slow_fetch_holds_up_nothing_else_of_its_connection() {
+    let site = Site::start();
+    let port =
+        |name: &str, more: String| site.port_with(name, &PortSettings { more, ..PortSettings::default() });
+    let writer = port("writer", String::new());
+    let (large, small) = (data::bytes(1, LARGE_BYTES), data::bytes(2, SMALL_BYTES));
+    let mut mount = writer.mount("/export");
+    for (name, bytes) in [("large", &large), ("small", &small)] {
+        mount.put(&mount.root(), name.as_bytes(), bytes).unwrap();
+        writer.wait_uploaded(&site, &data::md5_hex(bytes));
+    }
+
+    let reader = port("reader", format!("[wan]\nfetch_bytes_per_second = {FETCH_RATE}\n"));
+    let mut mount = reader.mount("/export");
+    let [large, small] = ["large", "small"].map(|name| mount.walk(name).unwrap());
+    assert_eq!(mount.read(&small).unwrap().len(), SMALL_BYTES);
+    let mut client = Connection::open(reader.nfs(), &Credential::root(), AHEAD_PATIENCE).unwrap();
+    let read = |file: &nfs_fh3, offset, count| READ3args { file: file.clone(), offset, count };
+    let begun = Instant::now();
+    for ahead in 0..LARGE_BYTES as u32 / READ_BYTES {
+        let args = read(&large, u64::from(ahead * READ_BYTES), READ_BYTES);
+        client.send(100 + ahead, NFS_PROGRAM::NFSPROC3_READ, &args).unwrap();
+    }
+    for round in 0..5 {
+        let args = GETATTR3args { object: large.clone() };
+        let GETATTR3res::Ok(named) = client.call(2 * round, NFS_PROGRAM::NFSPROC3_GETATTR, &args).unwrap()
+        else {
+            panic!("no attributes")
+        };
+        assert_eq!(named.obj_attributes.size, LARGE_BYTES as u64);
+        // A client knows the size.
+        let args = read(&small, 0, SMALL_BYTES as u32);
+        let READ3res::Ok(cached) = client.call(2 * round + 1, NFS_PROGRAM::NFSPROC3_READ, &args).unwrap()
+        else {
+            panic!("no bytes")
+        };
+        assert_eq!(cached.count, SMALL_BYTES as u32);
+    }
+    let took = begun.elapsed();
+    println!(
+        "ten calls beside a fetch of {:?}: {took:.1?}",
+        Duration::from_secs(LARGE_BYTES as u64 / FETCH_RATE)
+    );
+    assert!(took < AT_ONCE, "{took:?}");
 }

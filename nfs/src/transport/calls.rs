@@ -11,8 +11,37 @@ use futures::future::OptionFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::claim::Permit;
-use crate::record::Record;
+use crate::record::{COPY_BYTES_MAX, Record};
 use crate::reply::Reply;
+
+/// Replies that are longer belong to large transfers: Linux reads a large file 128 KiB and more at a time. No part of a
+/// listing is longer.
+const SHORT_REPLY_BYTES: usize = 64 << 10;
+
+/// What a call needs memory for. Each kind has room of its own: what is cached, or only a name, does not wait until large
+/// transfers have come from afar, nor do writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Little.
+    Short,
+    /// A long reply.
+    Read,
+    /// The call itself, which is more than a name and attributes.
+    Write,
+}
+
+impl Kind {
+    /// Of a call of `record_bytes`, whose reply may take `reply_bytes`.
+    pub const fn of(record_bytes: usize, reply_bytes: usize) -> Self {
+        if record_bytes > COPY_BYTES_MAX {
+            Self::Write
+        } else if reply_bytes > SHORT_REPLY_BYTES {
+            Self::Read
+        } else {
+            Self::Short
+        }
+    }
+}
 
 /// What a call became.
 pub(crate) struct Answered {
@@ -22,7 +51,9 @@ pub(crate) struct Answered {
     pub record: Record,
     /// The memory set aside for it.
     pub permit: Permit,
-    /// How many bytes that was.
+    /// What it needs memory for …
+    pub kind: Kind,
+    /// … and how many bytes: its own, and of its reply.
     pub bytes: usize,
 }
 
@@ -32,13 +63,13 @@ type Slot<W> = Pin<Box<OptionFuture<W>>>;
 pub(crate) struct Calls<W> {
     slot: Slot<W>,
     waiting: FuturesUnordered<Slot<W>>,
-    waiting_bytes: usize,
+    waiting_bytes: [usize; 3],
 }
 
 impl<W: Future<Output = Answered>> Calls<W> {
     /// None yet.
     pub fn new() -> Self {
-        Self { slot: empty(), waiting: FuturesUnordered::new(), waiting_bytes: 0 }
+        Self { slot: empty(), waiting: FuturesUnordered::new(), waiting_bytes: [0; 3] }
     }
 
     /// How many wait.
@@ -51,19 +82,19 @@ impl<W: Future<Output = Answered>> Calls<W> {
         self.waiting.is_empty()
     }
 
-    /// Bytes set aside for those that wait.
-    pub const fn bytes(&self) -> usize {
-        self.waiting_bytes
+    /// Bytes of those of a kind that wait.
+    pub const fn bytes(&self, kind: Kind) -> usize {
+        self.waiting_bytes[kind as usize]
     }
 
-    /// Starts a call that has `bytes` set aside: its answer, if it is at hand.
-    pub async fn start(&mut self, work: W, bytes: usize) -> Option<Answered> {
+    /// Starts a call of `bytes`: its answer, if it is at hand.
+    pub async fn start(&mut self, work: W, kind: Kind, bytes: usize) -> Option<Answered> {
         self.slot.set(Some(work).into());
         if let Poll::Ready(answered) = futures::poll!(self.slot.as_mut()) {
             self.slot.set(None.into());
             return answered;
         }
-        self.waiting_bytes += bytes;
+        self.waiting_bytes[kind as usize] += bytes;
         self.waiting.push(std::mem::replace(&mut self.slot, empty()));
         None
     }
@@ -83,7 +114,7 @@ impl<W: Future<Output = Answered>> Calls<W> {
     pub async fn next(&mut self) -> Answered {
         match self.waiting.next().await.flatten() {
             Some(answered) => {
-                self.waiting_bytes -= answered.bytes;
+                self.waiting_bytes[answered.kind as usize] -= answered.bytes;
                 answered
             }
             None => std::future::pending().await,

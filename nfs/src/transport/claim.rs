@@ -1,7 +1,8 @@
 //! One connection's part of the memory that all connections share for large calls and replies.
 //!
-//! Whoever cannot have its part at once stands in line. A connection stands in line for one part at a time and for none
-//! while it holds one that is not in use, so that connections cannot wait for each other in a circle.
+//! Whoever cannot have its part at once stands in line. A connection has two claims: for a call that is large itself, and
+//! for the long reply of a small one. Each stands in line for one part at a time, and for none while it holds one that is
+//! not in use; and for that to be used no further memory is needed. So connections cannot wait for each other in a circle.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -44,6 +45,11 @@ impl Claim {
     /// Whether the claim stands in line.
     pub const fn is_in_line(&self) -> bool {
         self.in_line.is_some()
+    }
+
+    /// Whether it holds what is not in use yet.
+    pub const fn is_granted(&self) -> bool {
+        self.granted.is_some()
     }
 
     /// Waits for the claim's turn; for ever, if it does not stand in line.

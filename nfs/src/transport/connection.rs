@@ -1,11 +1,14 @@
 //! One TCP connection: reads calls, has them worked on side by side, writes replies as they come.
 //!
 //! A call whose answer is at hand is answered at once. The others wait side by side, in the same task, and their
-//! replies go out in the order they come. One read may bring many calls, one write may take many replies. When a bound
-//! is reached the socket is not read until there is room again.
+//! replies go out in the order they come. One read may bring many calls, one write may take many replies. A small call
+//! with a long reply that there is no room for is put off, and those behind it go on. When any other bound is reached the
+//! socket is not read until there is room again.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -14,7 +17,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::context::TokioContext;
 
-use super::calls::{Answered, Calls};
+use super::calls::{Answered, Calls, Kind};
 use super::claim::{Claim, Permit};
 use super::input::{Input, Received};
 use super::output::Output;
@@ -23,7 +26,7 @@ use super::{Shared, ended};
 use crate::dispatch::{Origin, Programs};
 use crate::duty::Watch;
 use crate::filesystem::Filesystem;
-use crate::record::{Record, RecordError};
+use crate::record::{COPY_BYTES_MAX, Record, RecordError};
 use crate::settings::Bounds;
 
 /// Bytes of replies that may wait for the socket before another call is started. The socket's own buffer keeps the
@@ -69,10 +72,11 @@ pub(crate) async fn serve<F: Filesystem>(
     programs: Programs,
     origin: Origin,
 ) -> Result<(), Ended> {
-    let work = |record: Record, memory: Vec<u8>, permit: Permit, bytes: usize| {
+    let work = |call: Call, memory: Vec<u8>, permit: Permit| {
         let answered = async move {
+            let Call { record, kind, bytes, .. } = call;
             let reply = shared.service.answer(programs, origin, &record, memory).await;
-            Answered { reply, record, permit, bytes }
+            Answered { reply, record, permit, kind, bytes }
         };
         TokioContext::new(answered, shared.runtime.clone())
     };
@@ -84,6 +88,8 @@ pub(crate) async fn serve<F: Filesystem>(
         calls: Calls::new(),
         claim: Claim::new(shared.memory.clone(), shared.bounds.bytes_in_total),
         held: None,
+        put_off: VecDeque::new(),
+        claim_of_put_off: Claim::new(shared.memory.clone(), shared.bounds.bytes_in_total),
         encoding: Vec::new(),
         term: shared.duty.watch(),
         turn: Turn::default(),
@@ -101,15 +107,41 @@ pub(crate) async fn serve<F: Filesystem>(
     ended
 }
 
+/// A call that was received.
+struct Call {
+    record: Record,
+    reply_bytes: usize,
+    kind: Kind,
+    /// Its own and those of its reply.
+    bytes: usize,
+    /// While it is put off.
+    place: Permit,
+}
+
+impl Call {
+    const fn has_long_reply(&self) -> bool {
+        self.reply_bytes > SMALL_REPLY_BYTES
+    }
+
+    /// Whether room for it would be room for its reply alone.
+    fn is_small_with_long_reply(&self) -> bool {
+        self.has_long_reply() && self.record.len() <= COPY_BYTES_MAX
+    }
+}
+
 struct Connection<'a, F, W> {
     shared: &'a Shared<F>,
     stream: TcpStream,
     input: Input,
     output: Output,
     calls: Calls<W>,
+    /// For a call that is large itself.
     claim: Claim,
-    /// A record that waits for the memory of its reply.
+    /// A call that there is no room for, and that is not put off: nothing is received meanwhile.
     held: Option<Record>,
+    /// Small calls with long replies that there is no room for. The first one's claim stands in line, if any does.
+    put_off: VecDeque<Call>,
+    claim_of_put_off: Claim,
     /// Memory in which the next reply is encoded.
     encoding: Vec<u8>,
     /// The time of duty that the connection belongs to.
@@ -130,7 +162,7 @@ where
     F: Filesystem,
     W: Future<Output = Answered>,
 {
-    async fn run(&mut self, work: impl Fn(Record, Vec<u8>, Permit, usize) -> W) -> Result<(), Ended> {
+    async fn run(&mut self, work: impl Fn(Call, Vec<u8>, Permit) -> W) -> Result<(), Ended> {
         let mut ending = self.shared.ending.clone();
         let mut end = std::pin::pin!(ended(&mut ending));
         let mut alarm = std::pin::pin!(sleep_until(self.deadline()));
@@ -144,7 +176,7 @@ where
             }
             let lacked_room = self.answer(&work).await?;
             self.write()?;
-            if (lacked_room && self.has_room()) || self.read().await? {
+            if (lacked_room && self.may_answer()) || self.read().await? {
                 continue;
             }
             self.turn = Turn::default();
@@ -165,6 +197,7 @@ where
                     turn?;
                     self.received_at = Instant::now();
                 }
+                turn = self.claim_of_put_off.turn(), if self.claim_of_put_off.is_in_line() => turn?,
                 () = self.term.over() => return Err(Ended::OffDuty),
                 () = &mut end, if !self.is_ending => self.is_ending = true,
                 () = &mut alarm => {
@@ -177,27 +210,75 @@ where
 
     /// Takes the answers that are there and starts the calls that were received, as far as there is room. `true` if
     /// there was not enough.
-    async fn answer(&mut self, work: impl Fn(Record, Vec<u8>, Permit, usize) -> W) -> Result<bool, Ended> {
+    async fn answer(&mut self, work: impl Fn(Call, Vec<u8>, Permit) -> W) -> Result<bool, Ended> {
         while self.output.memory_bytes() < OUTPUT_BYTES_MAX
             && let Some(answered) = self.calls.ready().await
         {
             self.take(answered)?;
         }
-        while self.has_room() && !self.turn.is_over() {
-            let Some(record) = self.next_record()? else { return Ok(false) };
-            let reply_bytes = self.shared.service.reply_bytes_max(&record);
-            if reply_bytes > SMALL_REPLY_BYTES && !self.claim.set_aside(reply_bytes) {
-                self.held = Some(record);
-                return Ok(false);
-            }
-            let bytes = record.len() + reply_bytes;
+        while self.may_answer() && !self.turn.is_over() {
+            let Some((call, permit)) = self.next_call()? else { return Ok(false) };
             self.turn.add_call();
-            let call = work(record, std::mem::take(&mut self.encoding), self.claim.take(), bytes);
-            if let Some(answered) = self.calls.start(call, bytes).await {
+            let Call { kind, bytes, .. } = call;
+            let work = work(call, std::mem::take(&mut self.encoding), permit);
+            if let Some(answered) = self.calls.start(work, kind, bytes).await {
                 self.take(answered)?;
             }
         }
         Ok(true)
+    }
+
+    /// The next call that can be started, with the memory set aside for it.
+    fn next_call(&mut self) -> Result<Option<(Call, Permit)>, Ended> {
+        loop {
+            if let Some(ready) = self.next_put_off() {
+                return Ok(Some(ready));
+            }
+            if !self.has_place() {
+                return Ok(None);
+            }
+            let Some(record) = self.next_record()? else { return Ok(None) };
+            let reply_bytes = self.shared.service.reply_bytes_max(&record);
+            let (kind, bytes) = (Kind::of(record.len(), reply_bytes), record.len() + reply_bytes);
+            let mut call = Call { record, reply_bytes, kind, bytes, place: None };
+            let has_room = bytes <= SMALL_REPLY_BYTES || self.has_room_for(kind);
+            if !call.is_small_with_long_reply() {
+                if has_room && (!call.has_long_reply() || self.claim.set_aside(reply_bytes)) {
+                    return Ok(Some((call, self.claim.take())));
+                }
+            } else {
+                let is_next = has_room && self.put_off.is_empty();
+                if is_next && self.claim_of_put_off.set_aside(reply_bytes) {
+                    return Ok(Some((call, self.claim_of_put_off.take())));
+                }
+                if let Ok(place) = Arc::clone(&self.shared.places).try_acquire_owned() {
+                    call.place = Some(place);
+                    self.put_off.push_back(call);
+                    continue;
+                }
+            }
+            self.held = Some(call.record);
+            return Ok(None);
+        }
+    }
+
+    /// The first call that was put off and that there is room for by now. One that stands in line for memory has its
+    /// turn first.
+    fn next_put_off(&mut self) -> Option<(Call, Permit)> {
+        if self.claim_of_put_off.is_in_line() {
+            return None;
+        }
+        if !self.claim_of_put_off.is_granted() {
+            let first = self.put_off.iter().position(|call| self.has_room_for(call.kind))?;
+            let call = self.put_off.remove(first)?;
+            self.put_off.push_front(call);
+        }
+        if !self.claim_of_put_off.set_aside(self.put_off.front()?.reply_bytes) {
+            return None;
+        }
+        let mut call = self.put_off.pop_front()?;
+        call.place = None;
+        Some((call, self.claim_of_put_off.take()))
     }
 
     fn next_record(&mut self) -> Result<Option<Record>, Ended> {
@@ -260,12 +341,18 @@ where
         Ok(true)
     }
 
-    fn has_room(&self) -> bool {
-        let bounds = &self.shared.bounds;
-        self.calls.len() < bounds.calls_per_connection
-            && self.calls.bytes() < bounds.bytes_per_connection
-            && self.output.memory_bytes() < OUTPUT_BYTES_MAX
-            && self.output.pieces() < OUTPUT_PIECES_MAX
+    /// Whether one more reply may be made.
+    fn may_answer(&self) -> bool {
+        self.output.memory_bytes() < OUTPUT_BYTES_MAX && self.output.pieces() < OUTPUT_PIECES_MAX
+    }
+
+    /// Whether one more call may be received.
+    fn has_place(&self) -> bool {
+        self.calls.len() + self.put_off.len() < self.shared.bounds.calls_per_connection
+    }
+
+    fn has_room_for(&self, kind: Kind) -> bool {
+        self.calls.bytes(kind) < self.shared.bounds.bytes_per_connection
     }
 
     fn may_read(&self) -> bool {
@@ -273,13 +360,18 @@ where
             && !self.is_ending
             && self.held.is_none()
             && !self.claim.is_in_line()
-            && self.has_room()
+            && self.has_place()
+            && self.may_answer()
     }
 
     /// Whether nothing is left to do and nothing will come.
     fn is_done(&self) -> bool {
         let nothing_comes = self.input.is_at_end() || self.is_ending;
-        nothing_comes && self.calls.is_empty() && self.output.is_empty() && self.held.is_none()
+        nothing_comes
+            && self.calls.is_empty()
+            && self.output.is_empty()
+            && self.held.is_none()
+            && self.put_off.is_empty()
     }
 
     /// Until when something must have happened. While the server itself is what the client waits for, that is not the
@@ -289,7 +381,10 @@ where
         if !self.output.is_empty() {
             return self.written_at + bounds.write_stall;
         }
-        let waits_for_us = !self.calls.is_empty() || self.held.is_some() || self.claim.is_in_line();
+        let waits_for_us = !self.calls.is_empty()
+            || self.held.is_some()
+            || !self.put_off.is_empty()
+            || self.claim.is_in_line();
         if waits_for_us {
             return Instant::now() + QUIET;
         }

@@ -37,6 +37,8 @@ pub(crate) struct Shared<F> {
     pub record_bytes_max: usize,
     /// Bytes of large calls and replies that may still be held in memory, one permit each.
     pub memory: Arc<Semaphore>,
+    /// Places for calls that are put off.
+    pub places: Arc<Semaphore>,
     /// True from the moment the server is to end.
     pub ending: watch::Receiver<bool>,
     /// When clients are answered.

@@ -15,6 +15,10 @@ pub trait Behaviour: Send + Sync + 'static {
     fn before(&self, _caller: &Caller) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
+    /// Called by READ before it is answered.
+    fn before_read(&self, _offset: u64) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
     /// The data of a READ.
     fn read(&self, _offset: u64, _count: u32) -> Vec<Segment> {
         Vec::new()
@@ -98,6 +102,7 @@ impl<B: Behaviour> Filesystem for Probe<B> {
         Err(FsError::Invalid)
     }
     async fn read(&self, _: &Caller, _: &Handle, offset: u64, count: u32) -> FsResult<Read> {
+        self.0.before_read(offset).await;
         Ok(Read { data: self.0.read(offset, count), eof: false, attributes: ATTRIBUTES })
     }
     async fn write(
