@@ -38,7 +38,7 @@ use crate::journal::{self, Journal, JournalError};
 use crate::lock_ledger::LockLedger;
 use crate::mirror::identity::{Identity, IdentityError};
 use crate::mirror::ledger::SharedLedger;
-use crate::mirror::mark::Mark;
+use crate::mirror::mark::{Mark, NEVER};
 use crate::mirror::safety::Safety;
 use crate::mirror::{self, Mirror};
 use crate::object::Objects;
@@ -310,12 +310,12 @@ impl Port {
         let paired = match mirror {
             Some((pair, identity, listener)) => {
                 let mark = Mark::new(config.journal.dir.join("whole"));
+                let failed = |error| StartError::State { path: config.journal.dir.clone(), error };
                 if !mark.exists() {
                     if recovery.files > 0 {
                         return Err(StartError::OwnWrites { files: recovery.files });
                     }
-                    mark.store(0)
-                        .map_err(|error| StartError::State { path: config.journal.dir.clone(), error })?;
+                    mark.store(NEVER).map_err(failed)?;
                 }
                 let impossible =
                     |what: &str| ConfigError::Impossible { path: path.to_owned(), message: what.into() };
@@ -335,7 +335,8 @@ impl Port {
                         own_ledger,
                         ledger: shared_ledger,
                     },
-                );
+                )
+                .map_err(failed)?;
                 let parts = pair::Parts {
                     role,
                     translator: Arc::clone(&translator),

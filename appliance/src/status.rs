@@ -350,7 +350,8 @@ impl fmt::Display for PairStatus {
             }
             (false, _, false) => write!(
                 f,
-                "pair {name}: passive, and LACKS acknowledged writes of the other port (generation {generation})"
+                "pair {name}: passive, and LACKS, or may lack, acknowledged writes of the other port (generation \
+                 {generation})"
             ),
         }
     }

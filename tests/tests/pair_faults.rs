@@ -3,17 +3,20 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::time::Duration;
 
 use e2e::data;
+use e2e::mount::Mount;
 use e2e::pair::fault::{Fault, Holder};
 use e2e::pair::ground::Ground;
 use e2e::pair::member::Side;
 use e2e::pair::networks::Link;
 use e2e::pair::observer::{Observer, Report};
 use e2e::pair::trial::Trial;
-use e2e::pair::{Judges, Pair, table};
+use e2e::pair::{Judges, Pair, ours, table};
 use e2e::poll;
+use e2e::rpc::Credential;
 
 /// Trials of each failure.
 const TRIALS: usize = 20;
@@ -174,6 +177,50 @@ fn a_pair_that_is_cut_apart_has_one_owner_or_none() {
         }
         assert!(mended.calls.fresh.answered > 0 && !mended.calls.fresh.is_out, "{case}");
     }
+}
+
+/// FO-2, FO-7: both ports lose their power while the center is away, and one comes back first, with a new disk: it waits for
+/// the other one, which alone has what was acknowledged.
+#[test]
+fn a_port_with_a_new_disk_does_not_take_over() {
+    let ground = Ground::new("blank");
+    let mut pair = Pair::start(&ground, 1, Judges::Failover);
+    let (client, server) = (ground.client.namespace().entrance(), (pair.address, 2049).into());
+    let mount = || Mount::new(server, "/export", Credential::root()).unwrap();
+    let bytes = data::bytes(1, 300_000);
+    let survivor = pair.holder().unwrap();
+    let renewed = survivor.other();
+    client.inside(|| {
+        let mut mount = mount();
+        let file = mount.put(&mount.root(), b"file", b"").unwrap();
+        for side in Side::BOTH {
+            ground.networks.silence(&pair.member(side).host, &[Link::Wan]);
+        }
+        mount.write_durably(&file, 0, &bytes).unwrap();
+    });
+    for side in [survivor, renewed] {
+        Fault::PowerOff.strike(&ground, &mut pair, side);
+    }
+    fs::remove_dir_all(pair.member(renewed).path("journal")).unwrap();
+    fs::create_dir(pair.member(renewed).path("journal")).unwrap();
+
+    Fault::PowerOff.mend(&ground, &mut pair, renewed);
+    poll::until("it says why it does not serve", Duration::from_secs(30), || {
+        let status = ours::status(&pair, renewed)?;
+        let problems = status["problems"].to_string();
+        (status["health"]["wan"] == true && problems.contains("it has not caught up")).then_some(())
+    });
+    // Longer than any lease.
+    poll::pause(Duration::from_secs(3));
+    assert!(Side::BOTH.iter().all(|side| !pair.has_address(*side)), "nobody serves");
+    Fault::PowerOff.mend(&ground, &mut pair, survivor);
+    pair.wait_well();
+    assert_eq!(pair.holder(), Some(survivor));
+    client.inside(|| {
+        let mut mount = mount();
+        let file = mount.walk("file").unwrap();
+        assert!(mount.read(&file).unwrap() == bytes);
+    });
 }
 
 /// FO-1: 2N: a site with two pairs, each with an address and exports of its own. What happens to one is nothing to the

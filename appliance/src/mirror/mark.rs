@@ -6,6 +6,9 @@
 //! was acknowledged and is not yet at the center; if not, everything is at the center, and the journal holds only what
 //! is older than that.
 //!
+//! That is true of a port that was whole once. One with a new disk knows nothing: what was acknowledged may be on the other
+//! port alone, so it waits for that one's journal ([`NEVER`]).
+//!
 //! The number is kept as the generation of a second pair of the name `<pair>-mirror`, which nobody serves in.
 
 use std::fs;
@@ -15,6 +18,10 @@ use std::path::PathBuf;
 
 use crate::center::CenterError;
 use crate::whole_file;
+
+/// The number with which nobody served yet, and that of a port that was never whole: the first port to serve makes it
+/// greater.
+pub const NEVER: u64 = 0;
 
 /// The number at the center.
 pub trait Register: Send + Sync + 'static {
@@ -48,14 +55,14 @@ impl Mark {
         self.path.exists()
     }
 
-    /// It; 0 before the first. Blocks on the disk.
+    /// It; [`NEVER`] before the first. Blocks on the disk.
     ///
     /// # Errors
     /// Of the disk, or the file is damaged.
     pub fn load(&self) -> io::Result<u64> {
         match fs::read_to_string(&self.path) {
             Ok(text) => text.trim().parse().map_err(|_| self.told("damaged: not a number")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(NEVER),
             Err(error) => Err(self.told(error)),
         }
     }

@@ -134,6 +134,8 @@ pub struct Mirror<R> {
     using: Arc<Mutex<()>>,
     /// The other port's journal is on its way and not yet whole.
     is_receiving: watch::Sender<bool>,
+    /// This port's journal was whole once, or nobody ever served in this pair. If not, it is not known what is missing.
+    is_of_the_pair: AtomicBool,
 }
 
 /// Why a port cannot become active now.
@@ -168,11 +170,15 @@ pub struct Parts<R> {
 }
 
 impl<R: Register> Mirror<R> {
-    /// Of these parts.
-    pub fn new(settings: Settings, parts: Parts<R>) -> Self {
+    /// Of these parts. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The number cannot be read from the disk.
+    pub fn new(settings: Settings, parts: Parts<R>) -> io::Result<Self> {
         let Parts { identity, journal, role, safety, register, mark, own_ledger, ledger } = parts;
         journal.set_mirror(true);
-        Self {
+        let was_whole = mark.load()? != mark::NEVER;
+        Ok(Self {
             settings,
             identity,
             journal,
@@ -189,13 +195,14 @@ impl<R: Register> Mirror<R> {
             mark_moved: watch::Sender::new(()),
             using: Arc::default(),
             is_receiving: watch::Sender::new(false),
-        }
+            is_of_the_pair: AtomicBool::new(was_whole),
+        })
     }
 
     /// Whether nothing that was acknowledged would be lost if this port took over: not while it receives the other's
-    /// journal.
+    /// journal, nor before it has received that for the first time.
     pub fn is_caught_up(&self) -> bool {
-        !*self.is_receiving.borrow()
+        self.is_of_the_pair.load(Ordering::Relaxed) && !*self.is_receiving.borrow()
     }
 
     /// Whether nothing is acknowledged that the other port does not have, and all that was is there.
@@ -217,18 +224,29 @@ impl<R: Register> Mirror<R> {
     /// center, and the journal has only older bytes. `activate` is called when all is ready and nothing of the other
     /// port's is taken any more.
     ///
+    /// Of a port that [`is_caught_up`](Self::is_caught_up) that is so. Another one is asked to only if the operator says that
+    /// what it lacks may be lost.
+    ///
     /// # Errors
     /// Nothing was changed; ask again.
     pub async fn take<T>(&self, activate: impl FnOnce() -> T) -> Result<T, TakeError> {
         let using = Arc::clone(&self.using).lock_owned().await;
-        let newest = self.register.read().await?;
+        let mut newest = self.register.read().await?;
+        // The pair's first time. From now on a port that knows of no number knows that it lacks one.
+        if newest == mark::NEVER && self.journal.usage().files == 0 {
+            newest = self.register.raise(newest).await?;
+        }
         let (own, journal) = (Arc::clone(&self.own_mark), self.journal.clone());
         let make_own = move || {
             if own.load()? != newest {
-                tracing::warn!(
-                    files = journal.usage().files,
-                    "the other port went on alone: what this one lacks is at the storage center, its journal is emptied"
-                );
+                let files = journal.usage().files;
+                if files > 0 {
+                    tracing::warn!(
+                        files,
+                        "the other port went on alone: what this one lacks is at the storage center, its journal is \
+                         emptied"
+                    );
+                }
                 let emptied = journal.receive().and_then(|nothing| journal.replace_with(nothing));
                 emptied.map_err(io::Error::other)?;
                 // It is whole now. Not before: half of the old one must not be taken for that.
@@ -238,6 +256,7 @@ impl<R: Register> Mirror<R> {
             Ok(using)
         };
         let _using = blocking(make_own).await?;
+        self.is_of_the_pair.store(true, Ordering::Relaxed);
         Ok(activate())
     }
 
@@ -248,7 +267,28 @@ impl<R: Register> Mirror<R> {
         listener: TcpListener,
         drained: impl Fn() -> D + Send + Sync,
     ) {
-        tokio::join!(Arc::clone(&self).accept(listener), self.lead(drained));
+        tokio::join!(Arc::clone(&self).accept(listener), self.lead(drained), self.find_out_if_new());
+    }
+
+    /// A port that was never whole is as good as one that was left behind, if nobody served yet. If somebody did, the other
+    /// one may have what was acknowledged, and nobody else: a port with a new disk that took over would have it lost.
+    async fn find_out_if_new(&self) {
+        while !self.is_of_the_pair.load(Ordering::Relaxed) {
+            match self.register.read().await {
+                Ok(mark::NEVER) => self.is_of_the_pair.store(true, Ordering::Relaxed),
+                Ok(_) => {
+                    tracing::warn!(
+                        "new in this pair: this port takes over by itself only when it has received the other port's \
+                         journal; if that port is lost for good: `port-failover takeover --force`"
+                    );
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!("the mirror's number: {error}");
+                    sleep(RETRY).await;
+                }
+            }
+        }
     }
 
     /// Takes connections of the other port; each ends the one before.

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::future::{Fuse, FutureExt};
 use tokio::net::TcpStream;
@@ -168,7 +169,9 @@ impl<R: Register> Receiver<'_, R> {
                     drop(using);
                     Ok(last)
                 });
-                if let Some(last) = replaced.await? {
+                let replaced = replaced.await?;
+                self.mirror.is_of_the_pair.store(true, Ordering::Relaxed);
+                if let Some(last) = replaced {
                     self.appended = last;
                     self.durable = last;
                     self.mirror.is_receiving.send_replace(false);

@@ -144,7 +144,7 @@ impl Side {
         let followed = safety.subscribe();
         let own_ledger = Arc::new(LockLedger::new(self.dir.path().join("lock_clients")));
         let ledger = Arc::new(SharedLedger::new(Arc::clone(&own_ledger), safety.subscribe(), SOON));
-        let mirror = Arc::new(Mirror::new(
+        let mirror = Mirror::new(
             Settings::from(&self.pair),
             Parts {
                 identity: Identity::load(&self.pair).unwrap(),
@@ -156,7 +156,8 @@ impl Side {
                 own_ledger,
                 ledger,
             },
-        ));
+        );
+        let mirror = Arc::new(mirror.unwrap());
         let running = Arc::clone(&mirror);
         let task = tokio::spawn(async move { running.run(listener, || async {}).await });
         self.running = Some(Running { mirror, journal, role, safety: followed, task });
@@ -206,6 +207,11 @@ impl Side {
             assert!(begun.elapsed() < SOON, "{} instead of {number}", mark.load().unwrap());
             sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until it knows whether it is new in the pair.
+    async fn wait_until_found_out(&self) {
+        timeout(SOON, self.running().mirror.find_out_if_new()).await.unwrap();
     }
 
     fn size(&self) -> Option<u64> {
@@ -266,6 +272,70 @@ async fn a_mirror_that_was_left_behind_is_not_used() {
     assert_eq!(a.size(), Some(7), "and the first port has the new one's");
 }
 
+/// FO-2: a port with a new disk that comes up first does not take over: what was acknowledged may be on the other one alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_with_a_new_disk_waits_for_the_other_s_journal() {
+    let (_certificates, [mut a, mut b]) = mirrored_pair().await;
+    let lsn = a.write(0, b"bytes").await;
+    a.wait("kept", |safety| safety.is_kept(lsn)).await;
+    assert!(a.running().mirror.is_caught_up() && b.running().mirror.is_caught_up());
+    for side in [&mut a, &mut b] {
+        side.stop().await;
+    }
+    b.dir = TempDir::new().unwrap();
+    for _ in 0..2 {
+        b.start().await;
+        b.wait_until_found_out().await;
+        assert!(!b.running().mirror.is_caught_up(), "nor after a restart");
+        b.stop().await;
+    }
+    b.start().await;
+    a.start().await;
+    assert!(a.running().mirror.is_caught_up(), "it has a number of its own");
+    a.activate(2).await;
+    let lsn = a.write(5, b"more").await;
+    a.wait("kept", |safety| safety.is_kept(lsn)).await;
+    assert_eq!((a.size(), b.size()), (Some(9), Some(9)));
+    assert!(mirrored(&a.running().safety.borrow()) && b.running().mirror.is_caught_up());
+    b.stop().await;
+    b.start().await;
+    assert!(b.running().mirror.is_caught_up(), "from now on");
+}
+
+/// FO-2: the same where the other port never comes back, and the operator says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_with_a_new_disk_serves_when_it_is_told_to() {
+    let (_certificates, [mut a, mut b]) = mirrored_pair().await;
+    for side in [&mut a, &mut b] {
+        side.stop().await;
+    }
+    b.dir = TempDir::new().unwrap();
+    b.start().await;
+    b.activate(2).await;
+    assert!(b.running().mirror.is_caught_up());
+    b.wait("alone", alone).await;
+    b.write(0, b"new").await;
+    b.stop().await;
+    b.start().await;
+    assert!(b.running().mirror.is_caught_up(), "its own journal is whole");
+}
+
+/// FO-2: in a new pair either port may be the first to serve, and a new disk is known as such from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_new_pair_either_port_may_serve_first() {
+    let certificates = Certificates::new();
+    let [mut a, mut b] = two(&certificates, ["a", "b"]).await;
+    for side in [&mut a, &mut b] {
+        side.start().await;
+        side.wait_until_found_out().await;
+        assert!(side.running().mirror.is_caught_up());
+    }
+    b.activate(1).await;
+    assert_eq!(b.register.read().await.unwrap(), 1);
+    b.wait("mirrored", mirrored).await;
+    assert_eq!(b.register.read().await.unwrap(), 1, "it was not alone");
+}
+
 /// FO-2: the center was told that a port goes on alone, and its answer was lost: when the other port is back, nobody takes a
 /// journal for whole, or not, by a number that is not the center's.
 #[tokio::test(flavor = "multi_thread")]
@@ -274,7 +344,7 @@ async fn a_lost_answer_of_the_center_costs_no_journal() {
     a.register.is_answer_lost.store(true, Ordering::SeqCst);
     b.stop().await;
     let begun = std::time::Instant::now();
-    while a.register.read().await.unwrap() == 0 {
+    while a.register.read().await.unwrap() == 1 {
         assert!(begun.elapsed() < SOON, "it does not try to go on alone");
         sleep(Duration::from_millis(5)).await;
     }

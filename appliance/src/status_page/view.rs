@@ -61,7 +61,9 @@ fn pair(pair: Option<&PairStatus>, judge: &Judge) -> Html {
         (true, true, _) => "the other port has all that this one acknowledges".to_owned(),
         (true, false, _) => format!("{} are on this port only", amount::bytes(pair.owed_bytes)),
         (false, _, true) => "whole: this port could take over".to_owned(),
-        (false, _, false) => "not whole: acknowledged writes of the other port are missing here".to_owned(),
+        (false, _, false) => {
+            "not whole: acknowledged writes of the other port are, or may be, missing here".to_owned()
+        }
     };
     let facts =
         Html::all([fact("Pair", &pair.name), fact("Generation", pair.generation), fact("Mirror", mirror)]);
