@@ -131,6 +131,10 @@ impl Daemon {
     /// Holds it still (SIGSTOP): it answers nobody, and its connections stay open.
     pub fn freeze(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
+        // The kernel wakes one of its threads for that. The others go on until that one runs.
+        poll::until(&format!("{} stands still", self.name), STOP_PATIENCE, || {
+            all_threads_stand_still(self.pid()).then_some(())
+        });
     }
 
     /// Lets it go on after [`freeze`](Self::freeze).
@@ -200,6 +204,15 @@ pub fn binary(program: &str) -> PathBuf {
         .unwrap_or_else(|| {
             panic!("{program} is not built: run `cargo build --workspace --bins --examples` first")
         })
+}
+
+fn all_threads_stand_still(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    threads.into_iter().all(|thread| {
+        // One that is gone does nothing either. The state is behind the name, which may have anything in it.
+        let Ok(stat) = fs::read_to_string(thread.unwrap().path().join("stat")) else { return true };
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
 }
 
 /// Processor seconds a process has used, user and system.

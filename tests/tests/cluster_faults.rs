@@ -282,10 +282,12 @@ fn status_tells_nodes_disks_and_debts() {
     let client = cluster.client();
     let (files, _) = make_and_count(&cluster, &client, 1, 0);
     for member in cluster.members() {
-        let status = status::of(member).unwrap();
+        // A copy that took too long on a busy machine is made later.
+        let status = poll::until("nothing is owed", REPAIR_PATIENCE, || {
+            Some(status::of(member).unwrap()).filter(|status| status.owed == 0)
+        });
         assert_eq!(status.nodes.keys().copied().collect::<Vec<_>>(), [11, 12, 13]);
         assert!(status.nodes.values().all(|node| node.disks == ["online", "online"]), "{status:?}");
-        assert_eq!(status.owed, 0);
     }
     let said = cluster.nodes[0].member.command(&["status"], &[]);
     let said = String::from_utf8(said.stdout).unwrap();
